@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The errors that cross a socket, each with a code that never changes.
+
+A daemon answers a failed request with :class:`p2pcs_nova.wire.Problem`;
+:mod:`p2pcs_nova.client` raises the class of the same code again.  Every
+docstring says what state the error leaves behind.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class P2PcsError(Exception):
+    """Base of all; raised itself only for a code that we do not know."""
+
+    code: ClassVar[str] = 'internal'
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Malformed(P2PcsError):
+    """The request does not have the form of its type; nothing changed."""
+
+    code = 'malformed'
+    status = 400
+
+
+class Forbidden(P2PcsError):
+    """The caller's role may not do this; nothing changed."""
+
+    code = 'forbidden'
+    status = 403
+
+
+class NotFound(P2PcsError):
+    """No such instance, image, slice or peer here; nothing changed."""
+
+    code = 'not-found'
+    status = 404
+
+
+class TooLarge(P2PcsError):
+    """The body exceeds its limit; nothing changed."""
+
+    code = 'too-large'
+    status = 413
+
+
+class StaleTerm(P2PcsError):
+    """A higher term of the slice has been seen; nothing changed."""
+
+    code = 'stale-term'
+    status = 409
+
+
+class OtherSlice(P2PcsError):
+    """The PC is bound to another slice while it holds claims."""
+
+    code = 'other-slice'
+    status = 409
+
+
+class Full(P2PcsError):
+    """Run rights hold the capacity: another PC must serve; no change."""
+
+    code = 'full'
+    status = 409
+
+
+class Held(P2PcsError):
+    """Unconfirmed reservations hold the capacity: it may be free soon."""
+
+    code = 'held'
+    status = 409
+
+
+class NotOffered(P2PcsError):
+    """The PC never offers this (a network, an accelerator, a size)."""
+
+    code = 'not-offered'
+    status = 409
+
+
+class Draining(P2PcsError):
+    """The owner or operator has closed the PC to new claims."""
+
+    code = 'draining'
+    status = 409
+
+
+class ReservationGone(P2PcsError):
+    """The reservation expired or was released; claim again."""
+
+    code = 'reservation-gone'
+    status = 409
+
+
+class BadRunRight(P2PcsError):
+    """Signature, peer, slice or digest do not match; nothing changed."""
+
+    code = 'bad-run-right'
+    status = 403
+
+
+class StaleEpoch(P2PcsError):
+    """A higher epoch, or a tombstone of this one, is known here."""
+
+    code = 'stale-epoch'
+    status = 409
+
+
+class WrongState(P2PcsError):
+    """The instance's state does not allow the action; it is unchanged."""
+
+    code = 'wrong-state'
+    status = 409
+
+
+class Unsupported(P2PcsError):
+    """A property that we would have to ignore; it is named. No change."""
+
+    code = 'unsupported'
+    status = 400
+
+
+class ImageRefused(P2PcsError):
+    """The image's bytes are not what was announced; they are dropped."""
+
+    code = 'image-refused'
+    status = 409
+
+
+class HypervisorFailed(P2PcsError):
+    """libvirt or QEMU reported an error; what was built is undone."""
+
+    code = 'hypervisor-failed'
+    status = 502
+
+
+class HypervisorBusy(P2PcsError):
+    """libvirt did not answer in time; the outcome is not yet known."""
+
+    code = 'hypervisor-busy'
+    status = 504
+
+
+class NoSpace(P2PcsError):
+    """The disk or the memory of the PC is full; what was begun is undone."""
+
+    code = 'no-space'
+    status = 507
+
+
+class Unreachable(P2PcsError):
+    """The PC does not answer; the outcome is not known."""
+
+    code = 'unreachable'
+    status = 504
+
+
+class NoPeerFits(P2PcsError):
+    """Every PC of the slice refused; the message counts the reasons."""
+
+    code = 'no-peer-fits'
+    status = 409
+
+
+class TokenRefused(P2PcsError):
+    """The join token is used, expired, or not of this issuer."""
+
+    code = 'token-refused'
+    status = 403
+
+
+class ClockSkew(P2PcsError):
+    """The clocks of the two machines differ by more than allowed."""
+
+    code = 'clock-skew'
+    status = 409
+
+
+class PortBlocked(P2PcsError):
+    """The dial-back did not reach the joining PC; the port is named."""
+
+    code = 'port-blocked'
+    status = 409
+
+
+class Unavailable(P2PcsError):
+    """The daemon is starting, stopping or not joined; try again."""
+
+    code = 'unavailable'
+    status = 503
+
+
+def _subclasses(cls: type[P2PcsError]) -> list[type[P2PcsError]]:
+    found = [cls]
+    for sub in cls.__subclasses__():
+        found += _subclasses(sub)
+    return found
+
+
+BY_CODE: dict[str, type[P2PcsError]] = {
+    cls.code: cls for cls in _subclasses(P2PcsError)
+}
+
+
+def from_code(code: str, message: str) -> P2PcsError:
+    """The error of this code; P2PcsError for one of a newer release."""
+    return BY_CODE.get(code, P2PcsError)(message)

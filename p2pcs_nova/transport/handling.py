@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every request handler does: who calls, what he sends, what we say.
+
+The listeners put a :class:`Caller` into the connection's scope; handlers
+never look at certificates or sockets themselves.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import logging
+from typing import TypeVar, cast
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from p2pcs_nova import errors, wire
+
+LOG = logging.getLogger(__name__)
+
+CALLER_SCOPE = 'p2pcs.caller'
+BODY_LIMIT = 2 * 2**20
+"""Bytes; the largest body is a build request with its config drive."""
+
+T = TypeVar('T')
+
+
+@dataclasses.dataclass(frozen=True)
+class Caller:
+    """Who is at the other end, as the listener has verified it."""
+
+    role: str
+    """peer, gateway or admin (from the certificate), or local."""
+    peer_id: str = ''
+    uid: int = -1
+    """User id of a local caller (SO_PEERCRED), else -1."""
+
+
+def caller(request: Request) -> Caller:
+    """The verified caller of this request."""
+    return cast(Caller, request.scope[CALLER_SCOPE])
+
+
+def require(request: Request, *roles: str) -> Caller:
+    """The caller, if he has one of these roles.
+
+    :raises Forbidden: he has not
+    """
+    who = caller(request)
+    if who.role not in roles:
+        raise errors.Forbidden(
+            f'role {who.role} may not do this; it takes {" or ".join(roles)}'
+        )
+    return who
+
+
+async def decode(
+    request: Request, kind: type[T], limit: int = BODY_LIMIT
+) -> T:
+    """The body as a value of this type.
+
+    :raises TooLarge: more than ``limit`` bytes; the rest is not read
+    :raises Malformed: not JSON, or not of this type; says where
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise errors.TooLarge(f'a body has at most {limit} bytes')
+    return decode_json(bytes(body), kind)
+
+
+def decode_json(body: bytes, kind: type[T]) -> T:
+    """JSON bytes as a value of this type.
+
+    :raises Malformed: not JSON, or not of this type; says where
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise errors.Malformed(str(error)) from None
+
+
+def command(request: Request) -> wire.Command:
+    """By which authority the gateway speaks.
+
+    :raises Malformed: the header is missing or not a command
+    """
+    text = request.headers.get(wire.COMMAND_HEADER)
+    if text is None:
+        raise errors.Malformed(f'header {wire.COMMAND_HEADER} is missing')
+    return decode_json(text.encode(), wire.Command)
+
+
+def run_right(request: Request) -> wire.Signed:
+    """The run right that a PC shows to fetch an image.
+
+    :raises Malformed: the header is missing or not a signed value
+    """
+    text = request.headers.get(wire.RUN_RIGHT_HEADER)
+    if text is None:
+        raise errors.Malformed(f'header {wire.RUN_RIGHT_HEADER} is missing')
+    try:
+        body = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise errors.Malformed('the run right is not base64') from None
+    return decode_json(body, wire.Signed)
+
+
+def answer(value: msgspec.Struct | None, status: int = 200) -> Response:
+    """A value as JSON; None as 204."""
+    if value is None:
+        return Response(status_code=204)
+    return Response(
+        msgspec.json.encode(value),
+        status_code=status,
+        media_type='application/json',
+    )
+
+
+async def problem(request: Request, error: Exception) -> Response:
+    """The answer to a failed request; starlette's exception handler."""
+    request_id = request.headers.get(wire.REQUEST_ID_HEADER, '')
+    if isinstance(error, errors.P2PcsError):
+        LOG.info(
+            '[%s] %s %s: %s: %s',
+            request_id,
+            request.method,
+            request.url.path,
+            error.code,
+            error.message,
+        )
+        body = wire.Problem(error.code, error.message, request_id)
+        return answer(body, error.status)
+    LOG.exception(
+        '[%s] %s %s failed',
+        request_id,
+        request.method,
+        request.url.path,
+        exc_info=error,
+    )
+    return answer(
+        wire.Problem('internal', 'the daemon failed; see its log', request_id),
+        500,
+    )

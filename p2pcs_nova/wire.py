@@ -1,0 +1,519 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The types that cross a socket between driver, gateway and PC.
+
+JSON by msgspec; frozen; unknown fields are ignored, so that two releases
+understand each other.  Times are seconds, sizes are MiB unless the name
+says otherwise.  Three promises are never mixed: a *reservation* (capacity
+that expires unless confirmed), a *term* (who may command a slice) and a
+*run right* (which PC runs which epoch of an instance).
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import msgspec
+
+Uuid = Annotated[
+    str,
+    msgspec.Meta(
+        pattern='^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}'
+        '-[0-9a-f]{12}$'
+    ),
+]
+PeerId = Annotated[str, msgspec.Meta(pattern='^[0-9a-f]{32}$')]
+SliceName = Annotated[
+    str, msgspec.Meta(pattern='^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')
+]
+Digest = Annotated[
+    str,
+    msgspec.Meta(pattern='^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$'),
+]
+NetworkName = Annotated[
+    str, msgspec.Meta(pattern='^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$')
+]
+Mac = Annotated[str, msgspec.Meta(pattern='^[0-9a-f]{2}(:[0-9a-f]{2}){5}$')]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+
+
+class Counter(
+    msgspec.Struct,
+    frozen=True,
+    order=True,
+    array_like=True,
+    forbid_unknown_fields=True,
+):
+    """(era, n): a fencing number; the era is raised by an admin only."""
+
+    era: Count
+    n: Count
+
+
+Term = Counter
+Epoch = Counter
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """The body of every answer that is not a success."""
+
+    code: str
+    message: str
+    request_id: str = ''
+
+
+class Command(msgspec.Struct, frozen=True):
+    """By which authority a gateway speaks to a PC.
+
+    Travels with every request, as the header ``p2pcs-command``.
+    """
+
+    slice: SliceName
+    term: Counter
+
+
+COMMAND_HEADER = 'p2pcs-command'
+RUN_RIGHT_HEADER = 'p2pcs-run-right'
+REQUEST_ID_HEADER = 'x-openstack-request-id'
+
+# -- capacity ---------------------------------------------------------------
+
+
+class Capacity(msgspec.Struct, frozen=True):
+    """An amount of what a PC has to give."""
+
+    vcpus: Count = 0
+    memory_mb: Count = 0
+    disk_mb: Count = 0
+
+    def __add__(self, other: Capacity) -> Capacity:
+        return Capacity(
+            self.vcpus + other.vcpus,
+            self.memory_mb + other.memory_mb,
+            self.disk_mb + other.disk_mb,
+        )
+
+    def fits(self, other: Capacity) -> bool:
+        """Whether ``other`` is at most this in every part."""
+        return (
+            other.vcpus <= self.vcpus
+            and other.memory_mb <= self.memory_mb
+            and other.disk_mb <= self.disk_mb
+        )
+
+
+class Accelerator(enum.StrEnum):
+    """How a PC runs guests; proved by a probe, never assumed."""
+
+    KVM = 'kvm'
+    TCG = 'tcg'
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What a PC gives: what it has less what its owner keeps."""
+
+    total: Capacity
+    accelerator: Accelerator = Accelerator.TCG
+    arch: str = 'x86_64'
+    networks: tuple[NetworkName, ...] = ()
+    cpu_model: str = ''
+    hypervisor_version: int = 0
+    reason: str = ''
+    """Why less is offered than one would expect, in words; '' if not."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What an instance needs of a PC."""
+
+    instance: Uuid
+    need: Capacity
+    networks: tuple[NetworkName, ...] = ()
+    image: Digest | None = None
+    """A PC that has it cached may be preferred."""
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """A PC's grant; it expires ``expires_s`` after the grant."""
+
+    id: Uuid
+    expires_s: float
+    free: Capacity
+    """Free on the PC after this grant: the gateway chooses by it."""
+    has_image: bool = False
+
+
+# -- instances --------------------------------------------------------------
+
+
+class RunRight(msgspec.Struct, frozen=True):
+    """The gateway's word that ``peer`` runs ``epoch`` of ``instance``."""
+
+    instance: Uuid
+    epoch: Counter
+    peer: PeerId
+    slice: SliceName
+    image: Digest
+
+
+class Signed(msgspec.Struct, frozen=True):
+    """Bytes and who signed them (Ed25519, with a domain prefix)."""
+
+    payload: bytes
+    signer: PeerId
+    signature: bytes
+
+
+class Image(msgspec.Struct, frozen=True):
+    """An image as Glance describes it; its digest names its bytes."""
+
+    digest: Digest
+    format: Annotated[str, msgspec.Meta(pattern='^(qcow2|raw)$')]
+    size_bytes: Positive
+    name: str = ''
+
+
+class Vif(msgspec.Struct, frozen=True):
+    """One Neutron port as the PC plugs it."""
+
+    port: Uuid
+    mac: Mac
+    network: NetworkName
+    """Physical network; the PC's owner maps it to a bridge."""
+    ips: tuple[str, ...] = ()
+    """Fixed addresses and allowed pairs: what the guest may use."""
+    mtu: Annotated[int, msgspec.Meta(ge=68, le=65535)] = 1500
+
+
+class ConfigFile(msgspec.Struct, frozen=True):
+    """One file of the config drive; path is relative, with '/'."""
+
+    path: Annotated[
+        str,
+        msgspec.Meta(
+            pattern='^[A-Za-z0-9_-][A-Za-z0-9._-]*'
+            '(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$',
+            max_length=255,
+        ),
+    ]
+    content: bytes
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """What flavor and image say about the virtual machine."""
+
+    disk_bus: Annotated[
+        str, msgspec.Meta(pattern='^(virtio|scsi|ide|sata)$')
+    ] = 'virtio'
+    vif_model: Annotated[
+        str, msgspec.Meta(pattern='^(virtio|e1000|e1000e|rtl8139)$')
+    ] = 'virtio'
+    machine_type: Annotated[str, msgspec.Meta(pattern='^(pc|q35)$')] = 'pc'
+    rng: bool = True
+
+
+class InstanceSpec(msgspec.Struct, frozen=True):
+    """All that a PC needs to build an instance."""
+
+    instance: Uuid
+    name: str
+    """Nova's display name: for people; the domain is named by uuid."""
+    need: Capacity
+    image: Image
+    root_mb: Positive
+    config_drive: tuple[ConfigFile, ...] = ()
+    vifs: tuple[Vif, ...] = ()
+    machine: Machine = Machine()
+    project: str = ''
+    user: str = ''
+    flavor: str = ''
+
+
+class BuildRequest(msgspec.Struct, frozen=True):
+    """Gateway to PC: confirm the reservation and build, paused."""
+
+    reservation: Uuid
+    run_right: Signed
+    spec: InstanceSpec
+
+
+class InstanceState(enum.StrEnum):
+    """The state of an instance on its PC."""
+
+    BUILDING = 'building'
+    PLUGGED = 'plugged'
+    """Built, tap and filters in place, guest not yet started."""
+    RUNNING = 'running'
+    PAUSED = 'paused'
+    STOPPED = 'stopped'
+    CRASHED = 'crashed'
+    FAILED = 'failed'
+    """The build failed and is undone; ``detail`` says why."""
+    UNKNOWN = 'unknown'
+
+
+class InstanceStatus(msgspec.Struct, frozen=True):
+    """What a PC says of one instance."""
+
+    instance: Uuid
+    epoch: Counter
+    slice: SliceName
+    state: InstanceState
+    need: Capacity
+    detail: str = ''
+
+
+class Action(enum.StrEnum):
+    """What may be done to a built instance."""
+
+    START = 'start'
+    """From PLUGGED or STOPPED to RUNNING."""
+    STOP = 'stop'
+    """ACPI first, then power cut after ``timeout_s``."""
+    REBOOT_SOFT = 'reboot-soft'
+    REBOOT_HARD = 'reboot-hard'
+    PAUSE = 'pause'
+    UNPAUSE = 'unpause'
+
+
+class ActionRequest(msgspec.Struct, frozen=True):
+    """Driver to gateway, which adds the epoch, to PC."""
+
+    action: Action
+    timeout_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
+    epoch: Counter | None = None
+    """None only from the driver; a PC refuses any but the one it runs."""
+
+
+class Tombstone(msgspec.Struct, frozen=True):
+    """Gateway to PC: this epoch, and every lower one, must not run."""
+
+    instance: Uuid
+    epoch: Counter
+
+
+class Destroyed(msgspec.Struct, frozen=True):
+    """Gateway to driver: gone, or a tombstone waits for the PC."""
+
+    done: bool
+    peer_name: str = ''
+
+
+class Console(msgspec.Struct, frozen=True):
+    """The tail of the serial console."""
+
+    instance: Uuid
+    output: bytes
+
+
+class NicDiagnostics(msgspec.Struct, frozen=True):
+    """Counters of one tap since the domain started."""
+
+    mac: str
+    rx_octets: int = 0
+    rx_errors: int = 0
+    rx_drop: int = 0
+    rx_packets: int = 0
+    tx_octets: int = 0
+    tx_errors: int = 0
+    tx_drop: int = 0
+    tx_packets: int = 0
+
+
+class DiskDiagnostics(msgspec.Struct, frozen=True):
+    """Counters of one disk since the domain started."""
+
+    read_bytes: int = 0
+    read_requests: int = 0
+    write_bytes: int = 0
+    write_requests: int = 0
+    errors_count: int = 0
+
+
+class Diagnostics(msgspec.Struct, frozen=True):
+    """What Nova's diagnostics need of a running domain."""
+
+    state: InstanceState
+    uptime_s: int
+    cpu_time_ns: tuple[int, ...]
+    memory_mb: int
+    memory_used_mb: int
+    nics: tuple[NicDiagnostics, ...] = ()
+    disks: tuple[DiskDiagnostics, ...] = ()
+
+
+class InstanceList(msgspec.Struct, frozen=True):
+    """Every instance that a PC holds."""
+
+    peer: PeerId
+    boot_id: str
+    instances: tuple[InstanceStatus, ...]
+
+
+# -- what a PC says of itself in the overlay ---------------------------------
+
+
+class PeerRecord(msgspec.Struct, frozen=True):
+    """Record part 'peer': slow facts; gossiped, signed by its writer."""
+
+    name: str
+    """Host name: for people."""
+    offer: Offer
+    attributes: dict[str, str]
+    """The owner's and operator's words: site, tier, country…"""
+    used: Capacity
+    """Held by run rights."""
+    slice: str = ''
+    """The slice it is bound to while it holds claims; '' if free."""
+    draining: bool = False
+    release: str = ''
+
+
+class GatewayRecord(msgspec.Struct, frozen=True):
+    """Record part 'gateway': which slices this gateway speaks for."""
+
+    name: str
+    slices: tuple[SliceName, ...]
+
+
+class InstancesRecord(msgspec.Struct, frozen=True):
+    """Record parts 'instances/0', 'instances/1'…, about 20 rows each.
+
+    A row is (uuid, epoch, state).
+    """
+
+    rows: tuple[tuple[Uuid, Counter, InstanceState], ...] = ()
+
+
+# -- the gateway daemon's answers to driver and operator ---------------------
+
+
+class SpawnRequest(msgspec.Struct, frozen=True):
+    """Driver to gateway: claim, sign and build; answers when PLUGGED."""
+
+    claim: Claim
+    spec: InstanceSpec
+    request_id: str = ''
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """Where an instance is, and how it is."""
+
+    status: InstanceStatus
+    peer: PeerId
+    peer_name: str
+    reachable: bool
+    """False: the state is the last one heard."""
+
+
+class SliceSummary(msgspec.Struct, frozen=True):
+    """A slice as Placement sees it."""
+
+    name: SliceName
+    term: Counter
+    peers: Count
+    unreachable: Count
+    total: Capacity
+    """Sum of offers; an unreachable PC counts what it has reserved."""
+    largest: Capacity
+    """Largest single offer, part by part, of the live PCs."""
+    used: Capacity
+    accelerators: tuple[Accelerator, ...] = ()
+    networks: tuple[NetworkName, ...] = ()
+    cpu_model: str = ''
+    hypervisor_version: int = 0
+
+
+class Placements(msgspec.Struct, frozen=True):
+    """Every instance of a slice."""
+
+    slice: SliceName
+    instances: tuple[Placed, ...]
+    revision: int
+    """Grows with every change: ``wait_placements`` asks for a newer."""
+
+
+class PeerRow(msgspec.Struct, frozen=True):
+    """A line of ``p2pcs-manage peer list``."""
+
+    peer: PeerId
+    name: str
+    role: str
+    address: str
+    state: str
+    slice: str
+    offer: Capacity
+    used: Capacity
+    instances: int
+    reason: str = ''
+
+
+class PeerRows(msgspec.Struct, frozen=True):
+    """The whole overlay as this daemon sees it."""
+
+    peers: tuple[PeerRow, ...]
+
+
+class SliceRows(msgspec.Struct, frozen=True):
+    """All slices of the policy."""
+
+    slices: tuple[SliceSummary, ...]
+
+
+class PlacedRows(msgspec.Struct, frozen=True):
+    """All instances that this gateway knows."""
+
+    instances: tuple[Placed, ...]
+
+
+class DaemonStatus(msgspec.Struct, frozen=True):
+    """What ``p2pcs-peer status`` shows, for a program to read."""
+
+    peer: PeerId
+    name: str
+    role: str
+    overlay: str
+    address: str
+    members_alive: int
+    members_failed: int
+    offer: Offer | None
+    attributes: dict[str, str]
+    used: Capacity
+    slice: str
+    draining: bool
+    instances: tuple[InstanceStatus, ...]
+    reasons: tuple[str, ...]
+    """Plain sentences: why this offer, what is wrong and what helps."""
+    release: str
+
+
+# -- joining -----------------------------------------------------------------
+
+
+class JoinRequest(msgspec.Struct, frozen=True):
+    """A PC that knows only its token asks its issuer for a certificate."""
+
+    token_id: str
+    proof: bytes
+    """HMAC-SHA256 by the token's secret over the request's other parts."""
+    csr: bytes
+    """PKCS#10 in DER, signed by the PC's own new key."""
+    name: str
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
+    """UDP and TCP port that the PC will listen on: dialled back."""
+    wall_clock_s: float
+
+
+class JoinAnswer(msgspec.Struct, frozen=True):
+    """All that a new peer has to know."""
+
+    overlay: str
+    certificates: bytes
+    """PEM chain: the PC's certificate, then the intermediate."""
+    ca: bytes
+    """PEM of the root: what the token's pin names."""
+    credential: bytes
+    issuer_credential: bytes
+    ring_keys: dict[str, bytes]
+    seeds: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
