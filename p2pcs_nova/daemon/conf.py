@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of ``p2pcs.conf``: one file on every machine, short.
+
+``[owner]`` belongs to the PC's owner; the rest to who installs the daemon.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+daemon_opts = [
+    cfg.StrOpt(
+        'state_dir',
+        default='/var/lib/p2pcs',
+        help='Folder for what must survive a power cut: key, certificates, '
+        'promises, images, disks of instances.',
+    ),
+    cfg.StrOpt(
+        'socket',
+        default='/run/p2pcs/p2pcs.sock',
+        help='UNIX socket for requests from this machine. The user id of '
+        'the caller is checked.',
+    ),
+    cfg.ListOpt(
+        'socket_users',
+        default=[],
+        help='Users beside root who may use the socket, by name or number; '
+        'a gateway lists the user that nova-compute runs as.',
+    ),
+    cfg.HostAddressOpt(
+        'bind_address',
+        default='0.0.0.0',  # noqa: S104
+        help='Address to listen on.',
+    ),
+    cfg.StrOpt(
+        'advertise_address',
+        default='',
+        help='Address that other machines reach this one at. Empty: the '
+        'source address of the route to the first seed.',
+    ),
+    cfg.PortOpt(
+        'port',
+        default=7400,
+        help='UDP port of the overlay and TCP port of requests.',
+    ),
+    cfg.PortOpt(
+        'join_port',
+        default=7401,
+        help='TCP port that answers PCs which want to join.',
+    ),
+    cfg.StrOpt(
+        'name',
+        default=socket.gethostname(),
+        sample_default='<host name>',
+        help='Name of this machine for people. It identifies nothing.',
+    ),
+]
+
+owner_opts = [
+    cfg.IntOpt(
+        'vcpus',
+        min=0,
+        help='Virtual CPUs to offer. Default: what the PC has less '
+        'keep_vcpus.',
+    ),
+    cfg.IntOpt(
+        'memory_mb',
+        min=0,
+        help='Memory to offer, MiB. Default: what the PC has less '
+        'keep_memory_mb.',
+    ),
+    cfg.IntOpt(
+        'disk_mb',
+        min=0,
+        help='Disk to offer, MiB. Default: what is free under state_dir '
+        'less keep_disk_mb.',
+    ),
+    cfg.IntOpt('keep_vcpus', min=0, default=1, help='CPUs kept by the owner.'),
+    cfg.IntOpt(
+        'keep_memory_mb',
+        min=0,
+        default=2048,
+        help='Memory kept by the owner, MiB.',
+    ),
+    cfg.IntOpt(
+        'keep_disk_mb',
+        min=0,
+        default=10240,
+        help='Disk kept by the owner, MiB.',
+    ),
+    cfg.DictOpt(
+        'attributes',
+        default={},
+        help='What the policy may ask of this PC, as key:value pairs: '
+        'site:rome,tier:gold.',
+    ),
+    cfg.DictOpt(
+        'bridge_mappings',
+        default={},
+        help='Physical network to bridge on this PC: office:br0. The owner '
+        'makes the bridge; nothing here re-plumbs a network card.',
+    ),
+]
+
+hypervisor_opts = [
+    cfg.StrOpt('uri', default='qemu:///system', help='libvirt connection.'),
+    cfg.FloatOpt(
+        'call_timeout_s',
+        min=1.0,
+        default=20.0,
+        help='Longest time that a call to libvirt may take, seconds.',
+    ),
+    cfg.BoolOpt(
+        'probe_kvm',
+        default=True,
+        help='Boot a tiny guest under KVM at start and offer KVM only if '
+        'it ran. False: TCG only.',
+    ),
+    cfg.FloatOpt(
+        'probe_timeout_s',
+        min=0.5,
+        default=5.0,
+        help='Time in which that tiny guest must have run, seconds.',
+    ),
+    cfg.StrOpt(
+        'emulator',
+        default='/usr/bin/qemu-system-x86_64',
+        help='QEMU binary.',
+    ),
+]
+
+gateway_opts = [
+    cfg.StrOpt(
+        'policy_file',
+        default='/etc/p2pcs/policy.yaml',
+        help='Which slices there are, and which PCs are in them.',
+    ),
+    cfg.IntOpt(
+        'claim_width',
+        min=1,
+        max=64,
+        default=4,
+        help='PCs asked at once for a new instance.',
+    ),
+    cfg.FloatOpt(
+        'claim_timeout_s',
+        min=0.1,
+        default=3.0,
+        help='Time a PC has to answer a claim, seconds.',
+    ),
+    cfg.FloatOpt(
+        'build_timeout_s',
+        min=1.0,
+        default=300.0,
+        help='Time a PC has to fetch the image and build, seconds.',
+    ),
+]
+
+GROUPS: Sequence[tuple[str, Sequence[cfg.Opt]]] = (
+    ('DEFAULT', daemon_opts),
+    ('owner', owner_opts),
+    ('hypervisor', hypervisor_opts),
+    ('gateway', gateway_opts),
+)
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Make the options known to ``conf``; idempotent."""
+    for group, opts in GROUPS:
+        conf.register_opts(opts, group=group)
+
+
+def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:
+    """For oslo-config-generator."""
+    return list(GROUPS)

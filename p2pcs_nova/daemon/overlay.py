@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon's place in the overlay: typed records over ``gossip``.
+
+The only module of the daemon that speaks with :mod:`gossip`; membership is
+gossip's alone.  Records are MessagePack; what a peer writes and we cannot
+read is counted and passed over, never fatal.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import msgspec
+import trio
+
+from gossip import events as news
+from gossip.descriptor import Address, Member, Status
+from gossip.runtime import Runtime
+from p2pcs_nova import wire
+
+LOG = logging.getLogger(__name__)
+
+PEER_PART = 'peer'
+GATEWAY_PART = 'gateway'
+INSTANCES_PART = 'instances/'
+PAYLOAD_LIMIT = 900
+"""Bytes of one record part: it travels in one datagram."""
+ROWS_PER_PART = 14
+"""A row is at most 61 bytes: 14 of them fit with what is around them."""
+
+T = TypeVar('T', bound=msgspec.Struct)
+
+
+class RecordTooLarge(ValueError):
+    """A record does not fit into a datagram; the old one stays."""
+
+
+class Overlay:
+    """What the roles see of the overlay.
+
+    Made over a :class:`gossip.runtime.Runtime` whose ``deliver`` is
+    :meth:`deliver`; :meth:`changes` then yields its events in order.
+    """
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[news.Event](
+            math.inf
+        )
+        self._runtime: Runtime | None = None
+        self._parts = 0
+        self.unreadable = 0
+        """Records that could not be decoded since the start."""
+
+    def deliver(self, event: news.Event) -> None:
+        """Take an event from the runtime; never blocks."""
+        self._send.send_nowait(event)
+
+    def attach(self, runtime: Runtime) -> None:
+        """Say which runtime publishes for us; once, before any other."""
+        self._runtime = runtime
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime that drives our node."""
+        assert self._runtime is not None
+        return self._runtime
+
+    @property
+    def changes(self) -> trio.MemoryReceiveChannel[news.Event]:
+        """Events in the order in which they happened."""
+        return self._receive
+
+    def members(self) -> tuple[Member, ...]:
+        """All that are known: alive, suspect and failed, ourselves too."""
+        return self.runtime.node.members()
+
+    def alive(self) -> tuple[Member, ...]:
+        """Those that are not known to have failed."""
+        return tuple(
+            m
+            for m in self.members()
+            if m.status in (Status.ALIVE, Status.SUSPECT)
+        )
+
+    def member(self, peer: str) -> Member | None:
+        """One member by the text of its id."""
+        return self.runtime.node.member(bytes.fromhex(peer))
+
+    def request_address(self, peer: str) -> Address | None:
+        """Where the peer takes requests (TCP); None if unknown."""
+        member = self.member(peer)
+        if member is None:
+            return None
+        return Address(member.address.host, member.request_port)
+
+    def public_key(self, peer: str) -> bytes | None:
+        """The raw public key of a member, proved by its credential."""
+        member = self.member(peer)
+        return None if member is None else member.public_key
+
+    # -- our own records ----------------------------------------------------
+
+    def publish_peer(self, record: wire.PeerRecord) -> None:
+        """Tell the overlay what this PC offers.
+
+        :raises RecordTooLarge: too many or too long attributes
+        """
+        self._publish(PEER_PART, record)
+
+    def publish_gateway(self, record: wire.GatewayRecord) -> None:
+        """Tell the overlay which slices this gateway speaks for.
+
+        :raises RecordTooLarge: too many slices
+        """
+        self._publish(GATEWAY_PART, record)
+
+    def publish_instances(self, rows: Sequence[wire.InstanceStatus]) -> None:
+        """Tell the overlay which instances this PC holds."""
+        parts = list(instance_parts(rows))
+        for number, part in enumerate(parts):
+            self._publish(f'{INSTANCES_PART}{number}', part)
+        for number in range(len(parts), self._parts):
+            self.runtime.publish(f'{INSTANCES_PART}{number}', b'')
+        self._parts = len(parts)
+
+    def _publish(self, part: str, record: msgspec.Struct) -> None:
+        payload = msgspec.msgpack.encode(record)
+        if len(payload) > PAYLOAD_LIMIT:
+            raise RecordTooLarge(
+                f'the record {part!r} takes {len(payload)} bytes of '
+                f'{PAYLOAD_LIMIT}: shorten the attributes'
+            )
+        self.runtime.publish(part, payload)
+
+    # -- others' records ----------------------------------------------------
+
+    def decode(self, payload: bytes, kind: type[T]) -> T | None:
+        """A record's payload as its type; None, and counted, if it is not."""
+        try:
+            return msgspec.msgpack.decode(payload, type=kind)
+        except (msgspec.DecodeError, RecursionError):
+            self.unreadable += 1
+            return None
+
+    def peer_record(self, peer: bytes) -> wire.PeerRecord | None:
+        """What a PC says of itself; None if it said nothing readable."""
+        record = self.runtime.node.record(peer, PEER_PART)
+        if record is None:
+            return None
+        return self.decode(record.payload, wire.PeerRecord)
+
+    def gateway_record(self, peer: bytes) -> wire.GatewayRecord | None:
+        """What a gateway says of itself; None if nothing readable."""
+        record = self.runtime.node.record(peer, GATEWAY_PART)
+        if record is None:
+            return None
+        return self.decode(record.payload, wire.GatewayRecord)
+
+
+def instance_parts(
+    rows: Sequence[wire.InstanceStatus],
+) -> Iterator[wire.InstancesRecord]:
+    """Cut the list of instances into parts that each fit a datagram.
+
+    Rows are ordered by uuid, so that one change touches few parts; there
+    is always a first part, even an empty one: it says "I hold nothing".
+    """
+    ordered = sorted(rows, key=lambda row: row.instance)
+    for start in range(0, max(len(ordered), 1), ROWS_PER_PART):
+        yield wire.InstancesRecord(
+            tuple(
+                (row.instance, row.epoch, row.state)
+                for row in ordered[start : start + ROWS_PER_PART]
+            )
+        )
