@@ -517,3 +517,24 @@ class JoinAnswer(msgspec.Struct, frozen=True):
     ring_keys: dict[str, bytes]
     seeds: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+
+
+class TokenRequest(msgspec.Struct, frozen=True):
+    """The operator asks his gateway for a join token."""
+
+    valid_s: Annotated[float, msgspec.Meta(ge=1, le=30 * 86400)] = 3600.0
+
+
+class TokenAnswer(msgspec.Struct, frozen=True):
+    """A join token in its text form: whoever has it may join once."""
+
+    token: str
+
+
+# -- the owner's commands ----------------------------------------------------
+
+
+class DrainRequest(msgspec.Struct, frozen=True):
+    """Close the PC to new claims, or open it again."""
+
+    draining: bool

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon answered, as a value or as the error that it names."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from p2pcs_nova import errors, wire
+
+T = TypeVar('T')
+
+
+def body_to_value(body: bytes, kind: type[T]) -> T:
+    """The body of a success.
+
+    :raises P2PcsError: it is not of this type: the two daemons do not
+        understand each other; what the request did is done
+    """
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise errors.P2PcsError(
+            f'the answer is not a {kind.__name__}: {error}'
+        ) from None
+
+
+def failure_to_error(status: int, body: bytes) -> errors.P2PcsError:
+    """The error that an answer with this status and body names."""
+    try:
+        problem = msgspec.json.decode(body, type=wire.Problem)
+    except (msgspec.DecodeError, RecursionError):
+        if status == errors.NotFound.status:
+            return errors.NotFound('nothing there')
+        return errors.P2PcsError(f'HTTP status {status} without a reason')
+    return errors.from_code(problem.code, problem.message)

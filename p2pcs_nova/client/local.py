@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon of this machine, asked over its UNIX socket.
+
+Blocking, for Nova's driver and the command line; safe to share between
+threads.  Every call opens its own connection: on a UNIX socket that costs
+less than finding out that a kept one has gone stale.
+
+A time-out is the longest silence while connecting, writing or waiting for
+the answer.  Raised besides what each call names:
+
+* :class:`~p2pcs_nova.errors.Unavailable`: nobody listens; nothing done;
+* :class:`~p2pcs_nova.errors.Unreachable`: no answer in time, or the
+  connection broke; the outcome is not known;
+* every other error of :mod:`p2pcs_nova.errors` that the daemon answers.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+from urllib import parse
+
+import httpx
+import msgspec
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.client import answers
+
+T = TypeVar('T')
+
+CONNECTIONS = 64
+"""At once; more callers than this wait for a free one."""
+WORK_MARGIN_S = 60.0
+"""What a daemon may need beside the time that an action itself is given:
+it asks a PC, which asks its hypervisor."""
+
+
+class LocalClient:
+    """Speaks to the daemon that listens on this UNIX socket.
+
+    :param socket: path of the socket
+    :param timeout_s: longest silence of a call that does not say its own
+    """
+
+    def __init__(self, socket: str, timeout_s: float = 10.0) -> None:
+        self.socket = socket
+        self.timeout_s = timeout_s
+        self._client = httpx.Client(
+            transport=httpx.HTTPTransport(
+                uds=socket,
+                limits=httpx.Limits(
+                    max_connections=CONNECTIONS, max_keepalive_connections=0
+                ),
+            ),
+            base_url='http://localhost',
+            trust_env=False,
+        )
+
+    def __enter__(self) -> LocalClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close; calls that still run fail with Unreachable."""
+        self._client.close()
+
+    # -- this daemon --------------------------------------------------------
+
+    def status(self, *, request_id: str = '') -> wire.DaemonStatus:
+        """What runs on this machine, what it offers and why."""
+        return self._get('/v1/status', wire.DaemonStatus, request_id)
+
+    def drain(self, draining: bool, *, request_id: str = '') -> None:
+        """Close this PC to new claims, or open it again."""
+        self._call(
+            'POST',
+            '/v1/drain',
+            value=wire.DrainRequest(draining),
+            request_id=request_id,
+        )
+
+    # -- the gateway's view -------------------------------------------------
+
+    def slices(self, *, request_id: str = '') -> wire.SliceRows:
+        """All slices of the policy."""
+        return self._get('/v1/slices', wire.SliceRows, request_id)
+
+    def slice(self, name: str, *, request_id: str = '') -> wire.SliceSummary:
+        """One slice as Placement sees it.
+
+        :raises NotFound: the policy has no such slice
+        """
+        return self._get(_path('slices', name), wire.SliceSummary, request_id)
+
+    def peers(self, *, request_id: str = '') -> wire.PeerRows:
+        """The whole overlay as this gateway sees it."""
+        return self._get('/v1/peers', wire.PeerRows, request_id)
+
+    def instances(self, *, request_id: str = '') -> wire.PlacedRows:
+        """All instances that this gateway knows."""
+        return self._get('/v1/instances', wire.PlacedRows, request_id)
+
+    def create_token(self, valid_s: float, *, request_id: str = '') -> str:
+        """A join token in its text form, good for one PC.
+
+        :param valid_s: seconds until it expires
+        """
+        answer = self._ask(
+            'POST',
+            '/v1/tokens',
+            wire.TokenAnswer,
+            value=wire.TokenRequest(valid_s),
+            request_id=request_id,
+        )
+        return answer.token
+
+    # -- instances of a slice -----------------------------------------------
+
+    def placements(
+        self,
+        slice: str,  # noqa: A002
+        after: int | None = None,
+        wait_s: float = 0.0,
+        *,
+        request_id: str = '',
+    ) -> wire.Placements:
+        """Every instance of a slice.
+
+        :param after: wait until the revision is higher than this
+        :param wait_s: at most so long; then the answer is as it is
+        """
+        query: dict[str, str] = {}
+        if after is not None:
+            query = {'after': str(after), 'wait_s': str(wait_s)}
+        return self._ask(
+            'GET',
+            _path('slices', slice, 'instances'),
+            wire.Placements,
+            query=query,
+            timeout_s=self.timeout_s + wait_s,
+            request_id=request_id,
+        )
+
+    def instance(
+        self,
+        slice: str,  # noqa: A002
+        uuid: str,
+        fresh: bool = False,
+        *,
+        request_id: str = '',
+    ) -> wire.Placed:
+        """Where an instance is and how it is.
+
+        :param fresh: ask its PC, within a short deadline; else what the
+            gateway last heard
+        :raises NotFound: the slice has no such instance
+        """
+        return self._ask(
+            'GET',
+            _path('slices', slice, 'instances', uuid),
+            wire.Placed,
+            query={'fresh': '1' if fresh else '0'},
+            request_id=request_id,
+        )
+
+    def spawn(
+        self,
+        slice: str,  # noqa: A002
+        request: wire.SpawnRequest,
+        timeout_s: float,
+        *,
+        request_id: str = '',
+    ) -> wire.Placed:
+        """Claim, sign and build; answers when the instance is PLUGGED.
+
+        :raises NoPeerFits: every PC of the slice refused
+        """
+        return self._ask(
+            'PUT',
+            _path('slices', slice, 'instances', request.claim.instance),
+            wire.Placed,
+            value=request,
+            timeout_s=timeout_s,
+            request_id=request_id,
+        )
+
+    def action(
+        self,
+        slice: str,  # noqa: A002
+        uuid: str,
+        request: wire.ActionRequest,
+        *,
+        request_id: str = '',
+    ) -> wire.Placed:
+        """Start, stop, reboot, pause: answers when it is done.
+
+        :raises WrongState: the instance's state does not allow it
+        """
+        return self._ask(
+            'POST',
+            _path('slices', slice, 'instances', uuid, 'action'),
+            wire.Placed,
+            value=request,
+            timeout_s=self.timeout_s + request.timeout_s + WORK_MARGIN_S,
+            request_id=request_id,
+        )
+
+    def destroy(
+        self,
+        slice: str,  # noqa: A002
+        uuid: str,
+        *,
+        request_id: str = '',
+    ) -> wire.Destroyed:
+        """Destroy; succeeds too if there is no such instance."""
+        return self._ask(
+            'DELETE',
+            _path('slices', slice, 'instances', uuid),
+            wire.Destroyed,
+            timeout_s=self.timeout_s + WORK_MARGIN_S,
+            request_id=request_id,
+        )
+
+    def console(
+        self,
+        slice: str,  # noqa: A002
+        uuid: str,
+        length: int,
+        *,
+        request_id: str = '',
+    ) -> wire.Console:
+        """The last ``length`` bytes of the serial console."""
+        return self._ask(
+            'GET',
+            _path('slices', slice, 'instances', uuid, 'console'),
+            wire.Console,
+            query={'bytes': str(length)},
+            request_id=request_id,
+        )
+
+    def diagnostics(
+        self,
+        slice: str,  # noqa: A002
+        uuid: str,
+        *,
+        request_id: str = '',
+    ) -> wire.Diagnostics:
+        """Counters of the running domain."""
+        return self._get(
+            _path('slices', slice, 'instances', uuid, 'diagnostics'),
+            wire.Diagnostics,
+            request_id,
+        )
+
+    # -- images -------------------------------------------------------------
+
+    def has_image(self, digest: str, *, request_id: str = '') -> bool:
+        """Whether the gateway holds the image of this digest."""
+        try:
+            self._call('HEAD', _path('images', digest), request_id=request_id)
+        except errors.NotFound:
+            return False
+        return True
+
+    def put_image(
+        self,
+        image: wire.Image,
+        data: Iterable[bytes],
+        *,
+        timeout_s: float = 300.0,
+        request_id: str = '',
+    ) -> None:
+        """Stream an image to the gateway, which verifies its digest.
+
+        :param timeout_s: longest silence, the verification included
+        :raises ImageRefused: the bytes are not those of the digest, or
+            more or fewer than announced; the gateway keeps nothing
+        """
+        self._call(
+            'PUT',
+            _path('images', image.digest),
+            query={'format': image.format, 'size': str(image.size_bytes)},
+            content=_counted(data, image.size_bytes),
+            headers={'content-length': str(image.size_bytes)},
+            timeout_s=timeout_s,
+            request_id=request_id,
+        )
+
+    # -- how ----------------------------------------------------------------
+
+    def _get(self, path: str, kind: type[T], request_id: str) -> T:
+        return self._ask('GET', path, kind, request_id=request_id)
+
+    def _ask(self, method: str, path: str, kind: type[T], **how: Any) -> T:
+        return answers.body_to_value(self._call(method, path, **how), kind)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        value: msgspec.Struct | None = None,
+        content: Iterable[bytes] | bytes | None = None,
+        query: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        timeout_s: float | None = None,
+        request_id: str = '',
+    ) -> bytes:
+        headers = dict(headers or {})
+        if request_id:
+            headers[wire.REQUEST_ID_HEADER] = request_id
+        if value is not None:
+            content = msgspec.json.encode(value)
+            headers['content-type'] = 'application/json'
+        silence_s = self.timeout_s if timeout_s is None else timeout_s
+        try:
+            answer = self._client.request(
+                method,
+                path,
+                params=query,
+                content=content,
+                headers=headers,
+                timeout=silence_s,
+            )
+        except httpx.ConnectError as error:
+            raise self._nobody(error) from None
+        except httpx.TimeoutException:
+            raise errors.Unreachable(
+                f'the daemon on {self.socket} said nothing for '
+                f'{silence_s:g} s to {method} {path}'
+            ) from None
+        except httpx.TransportError as error:
+            raise errors.Unreachable(
+                f'the daemon on {self.socket} broke off {method} {path}: '
+                f'{error}'
+            ) from None
+        if not answer.is_success:
+            raise answers.failure_to_error(answer.status_code, answer.content)
+        return answer.content
+
+    def _nobody(self, error: Exception) -> errors.P2PcsError:
+        return errors.Unavailable(
+            f'no daemon answers on {self.socket} ({error}): start it with '
+            '`p2pcs-peer run`, or name the right socket'
+        )
+
+
+def _path(*parts: str) -> str:
+    return '/v1/' + '/'.join(parse.quote(part, safe=':') for part in parts)
+
+
+def _counted(data: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes, refused as soon as they are not ``size`` ones."""
+    count = 0
+    for chunk in data:
+        count += len(chunk)
+        if count > size:
+            break
+        yield chunk
+    if count != size:
+        raise errors.ImageRefused(
+            f'the image has {"more" if count > size else "fewer"} bytes '
+            f'than the {size} that were announced'
+        )
