@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build the guest image: ``python3 -m devstack.guest.build --output DIR``.
+
+Leaves ``guest.qcow2`` and, beside it, ``stamp`` (what it was built of) and
+``packages/`` (what was downloaded). A second run with the same inputs does
+nothing. The image appears under its name only when it is complete.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import lzma
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+
+from devstack.guest import archive, command, disk, packages, rootfs
+
+IMAGE = 'guest.qcow2'
+_PROGRAMS = ('busybox-static', 'dropbear-bin')
+_TOOLS = ('apt-get', 'apt-cache', 'dpkg-deb', *disk.TOOLS)
+
+
+def build(output: pathlib.Path) -> bool:
+    """Bring the image up to date.
+
+    :returns: whether there was anything to do
+    :raises command.BuildError: an older image, if any, is left as it was
+    """
+    command.require(*_TOOLS)
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / 'lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kernel = packages.kernel()
+        wanted = (kernel, *packages.resolve(_PROGRAMS))
+        stamp = _stamp(wanted)
+        if _current(output) == stamp:
+            return False
+        packages.fetch(wanted, output / 'packages')
+        with tempfile.TemporaryDirectory(dir=output, prefix='build-') as name:
+            image = _make(pathlib.Path(name), wanted, kernel, output)
+            (output / 'stamp').unlink(missing_ok=True)
+            image.replace(output / IMAGE)
+        (output / 'stamp').write_text(stamp)
+    return True
+
+
+def _make(
+    work: pathlib.Path,
+    wanted: Sequence[packages.Package],
+    kernel: packages.Package,
+    output: pathlib.Path,
+) -> pathlib.Path:
+    unpacked = work / 'unpacked'
+    packages.unpack(wanted, output / 'packages', unpacked)
+    release = kernel.name.removeprefix('linux-image-')
+    rootfs.make_initramfs(unpacked, work / 'initramfs', release)
+    rootfs.make_root(unpacked, work / 'root', release)
+
+    boot = work / 'boot'
+    boot.mkdir()
+    shutil.copy(unpacked / f'boot/vmlinuz-{release}', boot / 'vmlinuz')
+    packed = _packed(archive.newc(work / 'initramfs'))
+    (boot / 'initrd').write_bytes(packed)
+    shutil.copy(rootfs.FILES / 'syslinux.cfg', boot / 'syslinux.cfg')
+
+    disk.make_boot(boot, work / 'boot.fat')
+    disk.make_root(work / 'root', work / 'root.ext4')
+    disk.assemble(work / 'boot.fat', work / 'root.ext4', work / IMAGE)
+    return work / IMAGE
+
+
+def _packed(data: bytes) -> bytes:
+    # The kernel's decoder knows no other checksum than CRC32.
+    return lzma.compress(data, lzma.FORMAT_XZ, lzma.CHECK_CRC32)
+
+
+def _stamp(wanted: Sequence[packages.Package]) -> str:
+    """Name all that decides what the image is."""
+    lines = [f'{p.name} {p.version}' for p in wanted]
+    here = rootfs.FILES
+    for path in sorted(here.rglob('*')):
+        if path.is_file() and '__pycache__' not in path.parts:
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            mode = path.stat().st_mode & 0o100
+            lines.append(f'{path.relative_to(here)} {digest} {mode:o}')
+    return '\n'.join(lines) + '\n'
+
+
+def _current(output: pathlib.Path) -> str | None:
+    stamp = output / 'stamp'
+    if stamp.exists() and (output / IMAGE).exists():
+        return stamp.read_text()
+    return None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Build, saying how long it took."""
+    parser = argparse.ArgumentParser(description='Build the guest image.')
+    parser.add_argument('--output', type=pathlib.Path, required=True)
+    output: pathlib.Path = parser.parse_args(argv).output
+    begin = time.monotonic()
+    try:
+        built = build(output.resolve())
+    except command.BuildError as error:
+        print(f'guest image: {error}', file=sys.stderr)
+        return 1
+    words = 'built' if built else 'is up to date'
+    print(f'{output / IMAGE} {words} ({time.monotonic() - begin:.1f} s)')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's packages: resolved, downloaded, unpacked; never installed."""
+
+import dataclasses
+import pathlib
+import re
+from collections.abc import Iterable, Sequence
+
+from devstack.guest import command
+
+KERNEL = 'linux-image-cloud-amd64'
+_NO_OPTIONAL = (
+    '--no-recommends',
+    '--no-suggests',
+    '--no-conflicts',
+    '--no-breaks',
+    '--no-replaces',
+    '--no-enhances',
+)
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Package:
+    """One package at the version apt would install now."""
+
+    name: str
+    version: str
+
+
+def resolve(names: Sequence[str]) -> tuple[Package, ...]:
+    """Find the versions of packages and of all they depend on.
+
+    The kernel's package is an empty one that depends on the real one, so
+    that it is not itself part of the answer.
+
+    :raises command.BuildError: apt does not know a name
+    """
+    listing = command.run(
+        ['apt-cache', 'depends', '--recurse', *_NO_OPTIONAL, *names]
+    )
+    # Packages stand at the start of a line, what they depend on is indented;
+    # names in angle brackets are virtual.
+    found = re.findall(r'^([a-z0-9][a-z0-9+.-]*)$', listing, re.MULTILINE)
+    return _candidates(sorted(set(found)))
+
+
+def kernel() -> Package:
+    """Find the kernel that Debian's cloud kernel package stands for now."""
+    shown = command.run(['apt-cache', 'show', '--no-all-versions', KERNEL])
+    match = re.search(
+        r'^Depends:.*?\b(linux-image-[0-9][^ ,]*) \(= ([^)]+)\)',
+        shown,
+        re.MULTILINE,
+    )
+    if match is None:
+        raise command.BuildError(f'{KERNEL} names no kernel: apt-get update?')
+    return Package(match[1], match[2])
+
+
+def _candidates(names: Sequence[str]) -> tuple[Package, ...]:
+    policy = command.run(['apt-cache', 'policy', *names])
+    pairs = re.findall(r'^(\S+):\n.*\n  Candidate: (\S+)$', policy, re.MULTILINE)
+    missing = set(names) - {n for n, version in pairs if version != '(none)'}
+    if missing:
+        words = ', '.join(sorted(missing))
+        raise command.BuildError(f'apt knows no {words}: apt-get update?')
+    return tuple(Package(*pair) for pair in pairs)
+
+
+def fetch(packages: Iterable[Package], cache: pathlib.Path) -> None:
+    """Download what the cache does not hold; apt checks the digests."""
+    cache.mkdir(parents=True, exist_ok=True)
+    wanted = [p for p in packages if _archive(p, cache) is None]
+    if wanted:
+        specs = [f'{p.name}={p.version}' for p in wanted]
+        # Root's apt would change to a user who may not write here.
+        unsandboxed = ['-o', 'APT::Sandbox::User=']
+        command.run(['apt-get', *unsandboxed, 'download', *specs], cwd=cache)
+
+
+def unpack(
+    packages: Iterable[Package], cache: pathlib.Path, tree: pathlib.Path
+) -> None:
+    """Unpack packages into one tree."""
+    for package in packages:
+        archive = _archive(package, cache)
+        if archive is None:
+            raise command.BuildError(f'{package.name} was not downloaded')
+        command.run(['dpkg-deb', '-x', archive, tree])
+
+
+def _archive(package: Package, cache: pathlib.Path) -> pathlib.Path | None:
+    # apt writes the colon of an epoch as %3a into the name of the file.
+    version = package.version.replace(':', '%3a')
+    for arch in ('amd64', 'all'):
+        path = cache / f'{package.name}_{version}_{arch}.deb'
+        if path.exists():
+            return path
+    return None
