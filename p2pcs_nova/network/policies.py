@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may use the extension: services only, unless the operator differs."""
+
+from __future__ import annotations
+
+from neutron_lib.policy import rules
+from oslo_policy import policy
+
+_PATH = '/p2pcs-ports/{id}'
+
+_RULES = [
+    policy.DocumentedRuleDefault(
+        name='get_p2pcs_port',
+        check_str=rules.SERVICE,
+        scope_types=['project'],
+        description='Show whether a PC has plugged a port',
+        operations=[{'method': 'GET', 'path': _PATH}],
+    ),
+    policy.DocumentedRuleDefault(
+        name='update_p2pcs_port',
+        check_str=rules.SERVICE,
+        scope_types=['project'],
+        description='Report that a PC has plugged or unplugged a port',
+        operations=[{'method': 'PUT', 'path': _PATH}],
+    ),
+]
+
+
+def list_rules() -> list[policy.DocumentedRuleDefault]:
+    """The entry point ``neutron.policies``."""
+    return _RULES
