@@ -8,8 +8,8 @@ nothing. The image appears under its name only when it is complete.
 
 import argparse
 import fcntl
+import gzip
 import hashlib
-import lzma
 import pathlib
 import shutil
 import sys
@@ -63,7 +63,8 @@ def _make(
     boot = work / 'boot'
     boot.mkdir()
     shutil.copy(unpacked / f'boot/vmlinuz-{release}', boot / 'vmlinuz')
-    packed = _packed(archive.newc(work / 'initramfs'))
+    # Measured under TCG: unpacked by the kernel in 0.09 s; xz takes 0.3 s.
+    packed = gzip.compress(archive.newc(work / 'initramfs'), mtime=0)
     (boot / 'initrd').write_bytes(packed)
     shutil.copy(rootfs.FILES / 'syslinux.cfg', boot / 'syslinux.cfg')
 
@@ -71,11 +72,6 @@ def _make(
     disk.make_root(work / 'root', work / 'root.ext4')
     disk.assemble(work / 'boot.fat', work / 'root.ext4', work / IMAGE)
     return work / IMAGE
-
-
-def _packed(data: bytes) -> bytes:
-    # The kernel's decoder knows no other checksum than CRC32.
-    return lzma.compress(data, lzma.FORMAT_XZ, lzma.CHECK_CRC32)
 
 
 def _stamp(wanted: Sequence[packages.Package]) -> str:
