@@ -137,27 +137,18 @@ class Overlay:
 
     # -- others' records ----------------------------------------------------
 
-    def decode(self, payload: bytes, kind: type[T]) -> T | None:
-        """A record's payload as its type; None, and counted, if it is not."""
+    def read(self, payload: bytes, kind: type[T]) -> T | None:
+        """A record's payload as its type; None if it was deleted.
+
+        What is not of the type is counted and taken for deleted.
+        """
+        if not payload:
+            return None
         try:
             return msgspec.msgpack.decode(payload, type=kind)
         except (msgspec.DecodeError, RecursionError):
             self.unreadable += 1
             return None
-
-    def peer_record(self, peer: bytes) -> wire.PeerRecord | None:
-        """What a PC says of itself; None if it said nothing readable."""
-        record = self.runtime.node.record(peer, PEER_PART)
-        if record is None:
-            return None
-        return self.decode(record.payload, wire.PeerRecord)
-
-    def gateway_record(self, peer: bytes) -> wire.GatewayRecord | None:
-        """What a gateway says of itself; None if nothing readable."""
-        record = self.runtime.node.record(peer, GATEWAY_PART)
-        if record is None:
-            return None
-        return self.decode(record.payload, wire.GatewayRecord)
 
 
 def instance_parts(

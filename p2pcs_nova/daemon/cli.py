@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``p2pcs-peer``: the daemon, and the owner's commands on his PC."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+import msgspec
+from oslo_config import cfg
+from oslo_log import log
+
+from p2pcs_nova import errors, version
+from p2pcs_nova.client.local import LocalClient
+from p2pcs_nova.daemon import conf as options
+from p2pcs_nova.daemon import report
+
+DEFAULT_FILE = '/etc/p2pcs/p2pcs.conf'
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        conf = load_conf(arguments.config_file, debug=arguments.debug)
+        return int(arguments.command(conf, arguments))
+    except (cfg.Error, errors.P2PcsError, OSError, ValueError) as error:
+        print(f'p2pcs-peer: {error}', file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def load_conf(path: str | None, *, debug: bool) -> cfg.ConfigOpts:
+    """The options of this machine, and its logging set up.
+
+    :param path: None: the default file, if it is there
+    :raises cfg.Error: the file is missing or wrong; the message names it
+    """
+    conf = cfg.ConfigOpts()
+    options.register(conf)
+    log.register_options(conf)
+    arguments = ['--config-file', path] if path else []
+    conf(
+        arguments,
+        project='p2pcs',
+        default_config_files=None if path else _default_files(),
+        default_config_dirs=[],
+    )
+    conf.set_default('debug', debug)
+    log.set_defaults(default_log_levels=['httpx=WARNING', 'httpcore=WARNING'])
+    log.setup(conf, 'p2pcs', version.release())
+    return conf
+
+
+def _default_files() -> list[str]:
+    import pathlib
+
+    return [DEFAULT_FILE] if pathlib.Path(DEFAULT_FILE).exists() else []
+
+
+def _run(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
+    import trio
+
+    from p2pcs_nova.daemon import main as daemon
+
+    logging.getLogger(__name__).info('p2pcs-peer %s', version.release())
+    trio.run(daemon.serve, conf)
+    return 0
+
+
+def _join(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
+    import trio
+
+    from p2pcs_nova.daemon import joining
+
+    print(trio.run(joining.join, conf, arguments.token))
+    return 0
+
+
+def _status(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
+    with LocalClient(conf.socket) as client:
+        status = client.status()
+    if arguments.json:
+        print(msgspec.json.format(msgspec.json.encode(status)).decode())
+    else:
+        print(report.status_to_text(status), end='')
+    return 0
+
+
+def _drain(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
+    with LocalClient(conf.socket) as client:
+        client.drain(arguments.draining)
+    if arguments.draining:
+        print('This PC takes nothing new; what runs on it runs on.')
+    else:
+        print('This PC takes instances again.')
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='p2pcs-peer',
+        description='This PC in a cloud of PCs: join it, run the daemon, '
+        'see what it does here, close it to new work.',
+    )
+    parser.add_argument(
+        '--version', action='version', version=version.release()
+    )
+    commands = parser.add_subparsers(
+        title='commands', metavar='COMMAND', required=True
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        '--config-file', help=f'default: {DEFAULT_FILE}, if it is there'
+    )
+    common.add_argument('--debug', action='store_true', help='log in detail')
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=text, description=f'{text}.', parents=[common]
+        )
+
+    join = add('join', 'make this PC a member, by a token of the operator')
+    join.add_argument('token', help='what "p2pcs-manage token create" printed')
+    join.set_defaults(command=_join)
+    add('run', 'run the daemon in the foreground').set_defaults(command=_run)
+    status = add('status', 'say what runs here, what is offered and why')
+    status.add_argument('--json', action='store_true', help='for programs')
+    status.set_defaults(command=_status)
+    drain = add('drain', 'take nothing new; what runs here runs on')
+    drain.set_defaults(command=_drain, draining=True)
+    undrain = add('undrain', 'take instances again')
+    undrain.set_defaults(command=_drain, draining=False)
+    return parser

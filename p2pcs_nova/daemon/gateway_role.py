@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What speaks for slices: the gateway's service, fed by the overlay."""
+
+from __future__ import annotations
+
+import pathlib
+import random
+from collections.abc import Callable
+
+import trio
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from oslo_config import cfg
+from starlette.routing import Route
+
+from gossip import events as news
+from gossip.descriptor import Member, Status
+from gossip.descriptor import Role as MemberRole
+from gossip.runtime import boottime
+from p2pcs_nova import errors, layout, names, run_right, wire
+from p2pcs_nova.client.remote import RemoteClient
+from p2pcs_nova.daemon import overlay, role
+from p2pcs_nova.gateway import api, options, policy, service, view
+
+Connect = Callable[[str, str, wire.Command | None, float], RemoteClient]
+"""(peer id, role, command, longest silence in seconds) -> client."""
+
+_LIVENESS = {
+    Status.ALIVE: view.Liveness.ALIVE,
+    Status.SUSPECT: view.Liveness.SUSPECT,
+    Status.DEAD: view.Liveness.FAILED,
+    Status.LEFT: view.Liveness.LEFT,
+}
+
+
+class GatewayRole:
+    """The role of a gateway; see :class:`p2pcs_nova.daemon.role.Role`.
+
+    :param key: signs run rights
+    :raises policy.PolicyError: the policy file is missing or wrong
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        places: layout.Layout,
+        net: overlay.Overlay,
+        connect: Connect,
+        *,
+        peer_id: str,
+        key: ed25519.Ed25519PrivateKey,
+        rng: random.Random,
+    ) -> None:
+        self._net = net
+        self._connect = connect
+        self._peer_id = peer_id
+        self._service = service.GatewayService(
+            layout=places,
+            policy=policy.load_policy(pathlib.Path(conf.gateway.policy_file)),
+            peer=peer_id,
+            name=conf.name,
+            sign=lambda right: run_right.sign_run_right(right, key, peer_id),
+            verify=self._verify,
+            connect=self._connect_peer,
+            clock=boottime,
+            rng=rng,
+            options=options.Options(
+                claim_width=conf.gateway.claim_width,
+                claim_timeout_s=conf.gateway.claim_timeout_s,
+                build_timeout_s=conf.gateway.build_timeout_s,
+            ),
+        )
+
+    def remote_routes(self) -> list[Route]:
+        """Images, for PCs that hold a run right."""
+        return api.peer_routes(self._service)
+
+    def local_routes(self) -> list[Route]:
+        """Slices and instances: for the driver and the operator."""
+        return api.local_routes(self._service)
+
+    def on_event(self, event: news.Event) -> None:
+        """Feed the service what the overlay says of others."""
+        if isinstance(event, news.RecordChanged):
+            self._on_record(event)
+        elif isinstance(event, news.PeerLeft):
+            self._service.peer_gone(event.peer.hex())
+        elif isinstance(
+            event,
+            news.PeerJoined
+            | news.PeerSuspected
+            | news.PeerRecovered
+            | news.PeerChanged
+            | news.PeerFailed,
+        ):
+            self._service.peer_changed(member_to_seen(event.member))
+
+    def share(self) -> role.Share:
+        """A gateway offers nothing."""
+        names_ = ', '.join(self._service.record().slices)
+        return role.Share(
+            reasons=(f'A gateway offers nothing; it speaks for {names_}.',)
+        )
+
+    async def run(
+        self,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve, and say which slices this gateway speaks for."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._service.run)
+            self._net.publish_gateway(self._service.record())
+            task_status.started()
+
+    def _on_record(self, event: news.RecordChanged) -> None:
+        peer = event.peer.hex()
+        if event.part == overlay.PEER_PART:
+            self._service.peer_record(
+                peer, self._net.read(event.payload, wire.PeerRecord)
+            )
+        elif event.part.startswith(overlay.INSTANCES_PART):
+            self._service.instances_record(
+                peer,
+                event.part,
+                self._net.read(event.payload, wire.InstancesRecord),
+            )
+
+    def _connect_peer(
+        self, peer: str, command: wire.Command, timeout_s: float
+    ) -> RemoteClient:
+        return self._connect(peer, names.PEER, command, timeout_s)
+
+    def _verify(self, signed: wire.Signed) -> wire.RunRight:
+        """A run right of any gateway of the overlay.
+
+        :raises BadRunRight: not by a gateway that we know
+        """
+        member = self._net.member(signed.signer)
+        if member is None or member.role is not MemberRole.GATEWAY:
+            raise errors.BadRunRight(f'{signed.signer} is not a gateway')
+        return run_right.open_run_right(signed, member.public_key)
+
+
+def member_to_seen(member: Member) -> view.PeerSeen:
+    """A member of the overlay as the gateway's service wants it."""
+    return view.PeerSeen(
+        peer=member.peer.hex(),
+        role=member.role.name.lower(),
+        host=member.address.host,
+        port=member.request_port,
+        liveness=_LIVENESS[member.status],
+        boot=member.boot_id.hex(),
+    )

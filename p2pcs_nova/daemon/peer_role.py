@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A PC: its service, its records, and whom it believes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import trio
+from oslo_config import cfg
+from starlette.routing import Route
+
+from gossip import events as news
+from gossip.descriptor import Role as MemberRole
+from gossip.runtime import boottime
+from p2pcs_nova import errors, layout, names, wire
+from p2pcs_nova.client.remote import RemoteClient
+from p2pcs_nova.daemon import overlay, role
+from p2pcs_nova.peer import api, capacity, kvm_probe, service
+from p2pcs_nova.peer.libvirt_host import LibvirtHost
+
+LOG = logging.getLogger(__name__)
+
+Connect = Callable[[str, str, wire.Command | None, float], RemoteClient]
+"""(peer id, role, command, longest silence in seconds) -> client."""
+
+FETCH_SILENCE_S = 30.0
+"""Longest silence of a gateway that sends an image."""
+
+
+class PeerRole:
+    """The role of a PC; see :class:`p2pcs_nova.daemon.role.Role`.
+
+    :param boot_id: of this run of the daemon, hexadecimal
+    :param connect: opens requests to another daemon
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        places: layout.Layout,
+        net: overlay.Overlay,
+        connect: Connect,
+        *,
+        peer_id: str,
+        boot_id: str,
+        release: str,
+    ) -> None:
+        self._net = net
+        self._connect = connect
+        self._changed = trio.Event()
+        self._too_large = ''
+        self._rules = owner_rules(conf)
+        self._service = service.PeerService(
+            places,
+            self._rules,
+            LibvirtHost(
+                conf.hypervisor.uri,
+                call_timeout_s=conf.hypervisor.call_timeout_s,
+            ),
+            service.Surroundings(
+                peer_id=peer_id,
+                name=conf.name,
+                boot_id=boot_id,
+                release=release,
+                clock=boottime,
+                gateway_key=self._gateway_key,
+                fetch_image=self._fetch_image,
+                on_change=self._on_change,
+                probe=_probe(conf),
+            ),
+            emulator=conf.hypervisor.emulator,
+        )
+
+    def remote_routes(self) -> list[Route]:
+        """Reservations, instances: for gateways."""
+        return api.routes(self._service)
+
+    def local_routes(self) -> list[Route]:
+        """The owner's word."""
+        return api.local_routes(self._service)
+
+    def on_event(self, event: news.Event) -> None:
+        """A PC acts on no other's news: gateways ask it."""
+
+    def share(self) -> role.Share:
+        """What this PC offers, runs, and why."""
+        reasons = self._service.reasons()
+        if self._too_large:
+            reasons = (*reasons, self._too_large)
+        return role.Share(
+            offer=self._service.offer(),
+            attributes=dict(self._rules.attributes),
+            used=self._service.used(),
+            slice=self._service.slice,
+            draining=self._service.draining,
+            instances=self._service.statuses(),
+            reasons=reasons,
+        )
+
+    async def run(
+        self,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve, and tell the overlay of every change."""
+        async with trio.open_nursery() as nursery:
+            await nursery.start(self._service.run)
+            task_status.started()
+            while True:
+                self._publish()
+                await self._changed.wait()
+                self._changed = trio.Event()
+
+    def _on_change(self) -> None:
+        self._changed.set()
+
+    def _publish(self) -> None:
+        try:
+            self._net.publish_peer(self._service.record())
+            self._too_large = ''
+        except overlay.RecordTooLarge as error:
+            if not self._too_large:
+                LOG.error('%s', error)
+            self._too_large = str(error)
+        self._net.publish_instances(self._service.statuses())
+
+    def _gateway_key(self, peer: str) -> bytes | None:
+        member = self._net.member(peer)
+        if member is None or member.role is not MemberRole.GATEWAY:
+            return None
+        return member.public_key
+
+    @contextlib.asynccontextmanager
+    async def _fetch_image(
+        self, digest: str, right: wire.Signed
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        if self._gateway_key(right.signer) is None:
+            raise errors.Unreachable(
+                f'gateway {right.signer} is not in the overlay'
+            )
+        async with (
+            self._connect(
+                right.signer, names.GATEWAY, None, FETCH_SILENCE_S
+            ) as client,
+            client.fetch_image(digest, right) as chunks,
+        ):
+            yield chunks
+
+
+def owner_rules(conf: cfg.ConfigOpts) -> capacity.OwnerRules:
+    """Section ``[owner]`` as the PC's rules."""
+    owner = conf.owner
+    return capacity.OwnerRules(
+        vcpus=owner.vcpus,
+        memory_mb=owner.memory_mb,
+        disk_mb=owner.disk_mb,
+        keep_vcpus=owner.keep_vcpus,
+        keep_memory_mb=owner.keep_memory_mb,
+        keep_disk_mb=owner.keep_disk_mb,
+        attributes=dict(owner.attributes),
+        bridge_mappings=dict(owner.bridge_mappings),
+    )
+
+
+def _probe(
+    conf: cfg.ConfigOpts,
+) -> Callable[[], Awaitable[kvm_probe.KvmVerdict]] | None:
+    if not conf.hypervisor.probe_kvm:
+        return None
+    return functools.partial(
+        kvm_probe.kvm_works,
+        conf.hypervisor.emulator,
+        conf.hypervisor.probe_timeout_s,
+    )
