@@ -64,9 +64,7 @@ def make_boot(folder: pathlib.Path, image: pathlib.Path) -> None:
     geometry += ['-c', '32', '-N', _SERIAL, '-v', 'BOOT']
     command.run(['mformat', '-i', image, *geometry, '::'])
     files = sorted(folder.iterdir())
-    command.run(
-        ['mcopy', '-i', image, *files, '::'], fake_time=_FAKE_TIME
-    )
+    command.run(['mcopy', '-i', image, *files, '::'], fake_time=_FAKE_TIME)
     command.run(['syslinux', '--install', image])
 
 
@@ -76,7 +74,16 @@ def make_root(tree: pathlib.Path, image: pathlib.Path) -> None:
     extended = f'root_owner=0:0,hash_seed={_ROOT_UUID},lazy_itable_init=0'
     options = ['-t', 'ext4', '-b', '1024', '-m', '0', '-L', 'root']
     options += ['-O', '^resize_inode,^64bit', '-J', 'size=4', '-I', '256']
-    options += ['-N', '8192', '-U', _ROOT_UUID, '-E', extended, '-d', str(tree)]
+    options += [
+        '-N',
+        '8192',
+        '-U',
+        _ROOT_UUID,
+        '-E',
+        extended,
+        '-d',
+        str(tree),
+    ]
     command.run(
         ['mke2fs', '-q', '-F', *options, image, f'{ROOT_SIZE // 1024}k'],
         fake_time=_FAKE_TIME,
@@ -114,8 +121,6 @@ def assemble(
             file.seek(start)
             file.write(part.read_bytes())
         file.truncate(DISK_SIZE)
-    command.run(
-        ['qemu-img', 'convert', '-f', 'raw', '-O', 'qcow2']
-        + ['-o', 'compat=1.1', str(raw), str(image)]
-    )
+    formats = ['-f', 'raw', '-O', 'qcow2', '-o', 'compat=1.1']
+    command.run(['qemu-img', 'convert', *formats, raw, image])
     raw.unlink()

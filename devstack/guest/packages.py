@@ -59,7 +59,9 @@ def kernel() -> Package:
 
 def _candidates(names: Sequence[str]) -> tuple[Package, ...]:
     policy = command.run(['apt-cache', 'policy', *names])
-    pairs = re.findall(r'^(\S+):\n.*\n  Candidate: (\S+)$', policy, re.MULTILINE)
+    pairs = re.findall(
+        r'^(\S+):\n.*\n  Candidate: (\S+)$', policy, re.MULTILINE
+    )
     missing = set(names) - {n for n, version in pairs if version != '(none)'}
     if missing:
         words = ', '.join(sorted(missing))

@@ -71,9 +71,7 @@ def make_root(
     (tree / 'root').chmod(0o700)
     _busybox(unpacked, tree, ['bin', 'sbin', 'usr/bin', 'usr/sbin'])
     known = modules.catalogue(unpacked / 'lib/modules' / release)
-    modules.install(
-        (*_DISK_MODULES, *_OTHER_MODULES), known, release, tree
-    )
+    modules.install((*_DISK_MODULES, *_OTHER_MODULES), known, release, tree)
     _dropbear(unpacked, tree)
 
 
@@ -113,7 +111,9 @@ def _dropbear(unpacked: pathlib.Path, tree: pathlib.Path) -> None:
         listing = command.run(
             [loader, '--library-path', search, '--list', unpacked / program]
         )
-        for name, path in re.findall(r'^\s+([^/\s]+) => (\S+) \(', listing, re.MULTILINE):
+        for name, path in re.findall(
+            r'^\s+([^/\s]+) => (\S+) \(', listing, re.MULTILINE
+        ):
             if not path.startswith(str(unpacked)):
                 raise command.BuildError(f'no package brought {name}')
             shutil.copy(path, lib / name)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The KVM probe, with the real QEMU of this machine."""
+
+import pathlib
+import shutil
+import time
+
+import pytest
+import trio
+
+from p2pcs_nova.peer import boot_sector, kvm_probe
+
+QEMU = shutil.which('qemu-system-x86_64') or ''
+
+pytestmark = [
+    pytest.mark.libvirt,
+    pytest.mark.skipif(not QEMU, reason='QEMU is not installed'),
+]
+
+
+def script(path: pathlib.Path, text: str) -> str:
+    path.write_text(f'#!/bin/sh\n{text}\n')
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_guest_runs_under_emulation() -> None:
+    verdict = trio.run(kvm_probe.guest_runs, QEMU, 'tcg', 30.0)
+    assert verdict == kvm_probe.KvmVerdict(True, 'a tiny guest ran under tcg')
+
+
+def test_kvm_is_judged_within_the_limit() -> None:
+    begin = time.monotonic()
+    verdict = trio.run(kvm_probe.kvm_works, QEMU, 4.0)
+    assert time.monotonic() - begin < 5.5
+    if not verdict.works:
+        assert verdict.reason
+
+
+def test_unknown_accelerator_is_named_by_qemu_itself() -> None:
+    verdict = trio.run(kvm_probe.guest_runs, QEMU, 'nonesuch', 30.0)
+    assert not verdict.works
+    assert 'ended with 1: ' in verdict.reason
+    assert 'nonesuch' in verdict.reason
+
+
+def test_hung_guest_is_killed(tmp_path: pathlib.Path) -> None:
+    pid = tmp_path / 'pid'
+    hung = script(tmp_path / 'hung', f'echo $$ >{pid}; exec sleep 600')
+    verdict = trio.run(kvm_probe.guest_runs, hung, 'kvm', 0.5)
+    assert not verdict.works
+    assert 'not done after 0.5 s' in verdict.reason
+    assert not pathlib.Path('/proc', pid.read_text().strip()).exists()
+
+
+def test_cancelled_probe_leaves_no_process(tmp_path: pathlib.Path) -> None:
+    pid = tmp_path / 'pid'
+    hung = script(tmp_path / 'hung', f'echo $$ >{pid}; exec sleep 600')
+
+    async def main() -> None:
+        with trio.move_on_after(0.5) as scope:
+            await kvm_probe.guest_runs(hung, 'kvm', 600.0)
+        assert scope.cancelled_caught
+
+    trio.run(main)
+    assert not pathlib.Path('/proc', pid.read_text().strip()).exists()
+
+
+def test_word_without_exit_status_is_no_proof(tmp_path: pathlib.Path) -> None:
+    word = boot_sector.WORD.decode()
+    liar = script(tmp_path / 'liar', f"printf '{word}'")
+    verdict = trio.run(kvm_probe.guest_runs, liar, 'kvm', 5.0)
+    assert verdict == kvm_probe.KvmVerdict(
+        False, 'a tiny guest under kvm ended with 0'
+    )
+
+
+def test_missing_qemu_and_missing_device_are_said(
+    tmp_path: pathlib.Path,
+) -> None:
+    verdict = trio.run(kvm_probe.guest_runs, '/nonexistent', 'tcg', 5.0)
+    assert verdict.reason == (
+        '/nonexistent cannot be run: No such file or directory'
+    )
+    device = tmp_path / 'kvm'
+    verdict = trio.run(kvm_probe.kvm_works, QEMU, 5.0, device)
+    assert verdict.reason == (
+        f'{device} cannot be opened: No such file or directory'
+    )
