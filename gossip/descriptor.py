@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who a peer is, where it is, and how far one knows of it."""
+
+import dataclasses
+import enum
+import hashlib
+import ipaddress
+import typing
+
+from gossip import errors
+
+#: 16 bytes: the beginning of the digest of the peer's public key.
+PeerId = bytes
+
+PEER_ID_BYTES = 16
+BOOT_ID_BYTES = 8
+PART_MAX = 32
+PAYLOAD_MAX = 900
+
+
+class Address(typing.NamedTuple):
+    """A UDP address; the host is a literal IP address."""
+
+    host: str
+    port: int
+
+
+class Version(typing.NamedTuple):
+    """The version of a part: counts up in one boot, boots count up."""
+
+    boot: int
+    n: int
+
+
+class Role(enum.IntEnum):
+    """What a credential says its holder is."""
+
+    PEER = 1
+    GATEWAY = 2
+    ADMIN = 3
+    ISSUER = 4
+
+
+class Status(enum.IntEnum):
+    """What we hold a peer for; among equals the higher one wins."""
+
+    ALIVE = 0
+    SUSPECT = 1
+    DEAD = 2
+    LEFT = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One peer as we know it."""
+
+    peer: PeerId
+    role: Role
+    public_key: bytes
+    address: Address
+    request_port: int
+    boot: int
+    boot_id: bytes
+    incarnation: int
+    status: Status
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One part that a peer says of itself; empty when deleted."""
+
+    peer: PeerId
+    part: str
+    payload: bytes
+    version: Version
+
+
+def peer_id(public_key: bytes) -> PeerId:
+    """The peer id of a raw public key of 32 bytes."""
+    return hashlib.sha256(public_key).digest()[:PEER_ID_BYTES]
+
+
+def host_to_bytes(host: str) -> bytes:
+    """A literal IP address as its 4 or 16 bytes.
+
+    :raises Misuse: not a literal IP address
+    """
+    try:
+        return ipaddress.ip_address(host).packed
+    except ValueError as error:
+        raise errors.Misuse(f'not an IP address: {host!r}') from error
+
+
+def bytes_to_host(packed: bytes) -> str:
+    """The reverse of :func:`host_to_bytes`.
+
+    :raises MalformedMessage: neither 4 nor 16 bytes
+    """
+    try:
+        return str(ipaddress.ip_address(packed))
+    except ValueError as error:
+        raise errors.MalformedMessage('address') from error
+
+
+def check_address(address: Address) -> Address:
+    """The address in its one spelling.
+
+    :raises Misuse: not an address that others can send to
+    """
+    host = bytes_to_host(host_to_bytes(address[0]))
+    if not 0 < address[1] < 65536:
+        raise errors.Misuse(f'not a port: {address[1]}')
+    if ipaddress.ip_address(host).is_unspecified:
+        raise errors.Misuse('an unspecified address cannot be sent to')
+    return Address(host, address[1])

@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Failure detection: who is suspected, who is confirmed dead.
+
+Das, Gupta, Motivala 2002, SWIM, with Lifeguard's additions (2018).
+
+Rules, for a peer at one (boot, incarnation):
+
+1. alive -> suspect: our own probe failed, or a signed suspicion came.
+   Each accuser counts once; its claim is passed on while it still counts.
+2. suspect -> alive: only by a descriptor with a greater incarnation, which
+   only the suspect can sign. It is told of each claim directly.
+3. suspect -> dead: the time to refute is over (:mod:`gossip.suspicion`)
+   and no probe of ours was answered meanwhile; or a signed confirmation
+   came and somebody else accuses too. A lone confirmation counts as an
+   accusation. A departure: SWIM believes any confirmation.
+4. dead -> alive: as 2. Whoever talks to us and is held for suspect or dead
+   is told so, at most once a second, that it may refute.
+5. left: by the peer's own word, at once, from any state.
+6. Who hears of a suspect probes it out of turn with a probability of
+   ``observers / peers``, so that accusers and refutations come quickly.
+7. If we were stopped ourselves, no suspect's time runs meanwhile.
+"""
+
+import random
+from collections.abc import Iterator
+
+from gossip import awareness as awarenesses
+from gossip import config as configs
+from gossip import descriptor, errors, messages, probing, protocol
+from gossip import rumours as rumour
+from gossip import suspicion as suspicions
+from gossip import view as views
+
+Status = descriptor.Status
+
+
+class Detection:
+    """SWIM over the view."""
+
+    handles = (
+        messages.Ping,
+        messages.Ack,
+        messages.PingRequest,
+        messages.Nack,
+        messages.ClaimItem,
+    )
+
+    def __init__(
+        self,
+        config: configs.NodeConfig,
+        rng: random.Random,
+        view: views.View,
+        rumours: rumour.Rumours,
+    ) -> None:
+        self._config = config
+        self._rng = rng
+        self._view = view
+        self._rumours = rumours
+        self._outbox = protocol.Outbox()
+        self._awareness = awarenesses.Awareness(config.awareness_max)
+        self._prober = probing.Prober(
+            config, rng, view, self._awareness, self._outbox, self._on_failed
+        )
+        self._suspects: dict[descriptor.PeerId, suspicions.Suspicion] = {}
+        self._told: dict[descriptor.PeerId, float] = {}
+
+    @property
+    def health(self) -> int:
+        """The local health score; 0 is healthy."""
+        return self._awareness.score
+
+    def start(self, now: float) -> None:
+        """Begin to probe."""
+        self._prober.start(now)
+
+    def on_pause(self, seconds: float, now: float) -> None:
+        """We were stopped for so long: blame nobody for that time."""
+        self._awareness.add(1)
+        self._prober.forgive(now)
+        for suspect in self._suspects.values():
+            suspect.postpone(seconds)
+
+    def receive(
+        self,
+        message: messages.Message,
+        sender: protocol.Origin,
+        now: float,
+    ) -> None:
+        """Take a message; see :class:`gossip.protocol.Protocol`."""
+        match message:
+            case messages.Ping():
+                self._tell(sender, now)
+                self._outbox.send(
+                    sender.address,
+                    messages.Ack(message.seq, self._view.digest.summary()),
+                )
+            case messages.Ack():
+                answered = self._prober.on_ack(message, sender)
+                if answered in self._suspects:
+                    self._suspects[answered].answered = True
+            case messages.PingRequest():
+                self._prober.on_request(message, sender, now)
+            case messages.Nack():
+                self._prober.on_nack(message)
+            case messages.ClaimItem():
+                self._on_claim(message, now)
+
+    def deadline(self) -> float | None:
+        """When something is due."""
+        due = self._prober.deadline()
+        for suspect in self._suspects.values():
+            end = suspect.deadline()
+            due = end if due is None else min(due, end)
+        return due
+
+    def on_deadline(self, now: float) -> None:
+        """Do what is due."""
+        self._prober.on_deadline(now)
+        for peer, suspect in list(self._suspects.items()):
+            entry = self._view.get(peer)
+            if entry is None or not _is_current(entry, suspect):
+                del self._suspects[peer]
+            elif now >= suspect.deadline():
+                self._on_expiry(entry, suspect, now)
+
+    def outgoing(self) -> Iterator[protocol.Letter]:
+        """What is to be sent."""
+        return self._outbox.outgoing()
+
+    def leave(self) -> messages.ClaimItem:
+        """Our own word that we leave."""
+        own = self._view.own
+        return self._claim(Status.LEFT, own)
+
+    def tell(self, entry: views.Entry, now: float) -> None:
+        """Tell a peer that it is held for suspect or dead."""
+        self._tell(
+            protocol.Origin(entry.member.peer, entry.member.address), now
+        )
+
+    # Claims
+
+    def _on_claim(self, item: messages.ClaimItem, now: float) -> None:
+        claim = self._view.check_claim(item)
+        if claim.subject == self._view.identity.peer:
+            if self._view.refute(claim):
+                self._awareness.add(1)
+            return
+        entry = self._view.get(claim.subject)
+        if entry is None:
+            raise errors.Refused('claim_subject')
+        if (claim.boot, claim.incarnation) != entry.order:
+            return
+        if claim.kind <= entry.member.status != Status.SUSPECT:
+            return
+        if claim.kind == Status.LEFT:
+            self._conclude(entry, Status.LEFT, item)
+        elif claim.kind == Status.DEAD and self._is_confirmed(claim):
+            self._conclude(entry, Status.DEAD, item)
+        else:
+            self._accuse(entry, claim.author, item, now)
+
+    def _is_confirmed(self, claim: messages.Claim) -> bool:
+        suspect = self._suspects.get(claim.subject)
+        if suspect is None:
+            return False
+        others = suspect.accusers - suspect.has_accuser(claim.author)
+        return others > 0 or len(self._view.others()) < 3
+
+    def _on_failed(self, entry: views.Entry, now: float) -> None:
+        """Our own probe of a peer was not answered."""
+        current = self._view.get(entry.member.peer)
+        if current is None or current.settled is not Status.ALIVE:
+            return
+        if current.order != entry.order:
+            return
+        item = self._claim(Status.SUSPECT, current)
+        self._accuse(current, self._view.identity.peer, item, now)
+
+    def _accuse(
+        self,
+        entry: views.Entry,
+        author: descriptor.PeerId,
+        item: messages.ClaimItem,
+        now: float,
+    ) -> None:
+        member = entry.member
+        suspect = self._suspects.get(member.peer)
+        is_first = suspect is None or not _is_current(entry, suspect)
+        if suspect is None or is_first:
+            suspect = self._suspect(entry, item, now)
+            self._suspects[member.peer] = suspect
+        if not suspect.accuse(author):
+            return
+        self._view.set_status(entry, Status.SUSPECT, item)
+        self._rumours.add(('claim', member.peer, author), item, urgent=True)
+        own = self._view.identity.peer
+        if is_first and author != own:
+            share = self._config.observers / len(self._view.others())
+            if self._rng.random() < share:
+                self._prober.hurry(member.peer)
+        elif author == own:
+            self._outbox.send(member.address, item)
+
+    def _suspect(
+        self, entry: views.Entry, item: messages.ClaimItem, now: float
+    ) -> suspicions.Suspicion:
+        others = len(self._view.others())
+        return suspicions.Suspicion(
+            entry.order,
+            item,
+            started=now,
+            shortest=self._config.suspicion_min_s,
+            longest=self._config.suspicion_max_s,
+            suffice=min(self._config.confirmations, others - 1),
+        )
+
+    def _on_expiry(
+        self,
+        entry: views.Entry,
+        suspect: suspicions.Suspicion,
+        now: float,
+    ) -> None:
+        if suspect.answered:
+            suspect.answered = False
+            suspect.restart(now)
+            self._outbox.send(entry.member.address, suspect.claim)
+            self._prober.hurry(entry.member.peer)
+            return
+        item = self._claim(Status.DEAD, entry)
+        self._outbox.send(entry.member.address, item)
+        self._conclude(entry, Status.DEAD, item)
+
+    def _conclude(
+        self, entry: views.Entry, status: Status, item: messages.ClaimItem
+    ) -> None:
+        peer = entry.member.peer
+        self._suspects.pop(peer, None)
+        self._view.set_status(entry, status, item)
+        self._rumours.add(('claim', peer, 'end'), item, urgent=True)
+
+    def _claim(self, kind: Status, entry: views.Entry) -> messages.ClaimItem:
+        signed = self._view.sign(
+            messages.Claim(
+                kind,
+                self._view.identity.peer,
+                entry.member.peer,
+                *entry.order,
+            )
+        )
+        return messages.ClaimItem(signed.body, signed.signature)
+
+    def _tell(self, sender: protocol.Origin, now: float) -> None:
+        entry = self._view.get(sender.peer)
+        if entry is None or entry.member.status is Status.ALIVE:
+            return
+        told = self._told.get(sender.peer)
+        if told is not None and now < told + 1.0:
+            return
+        self._told[sender.peer] = now
+        suspect = self._suspects.get(sender.peer)
+        if entry.settled is not Status.ALIVE:
+            self._outbox.send(sender.address, views.split_claim(entry.item))
+        elif suspect is not None:
+            self._outbox.send(sender.address, suspect.claim)
+
+
+def _is_current(entry: views.Entry, suspect: suspicions.Suspicion) -> bool:
+    return (
+        entry.order == suspect.order and entry.member.status is Status.SUSPECT
+    )

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Anti-entropy: what one peer knows, all know in the end.
+
+Demers et al. 1987, Epidemic algorithms, 1.3: resolving a difference by
+comparing digests, here in three steps, and only where there is one.
+
+1. Every ping and ack carries a summary of 32 bits. If it differs from ours
+   and our own knowledge has been still for ``sync_settle_s`` (a rumour may
+   be on its way), we send our digests by bucket: Buckets. At most one such
+   exchange is begun in ``sync_interval_s``.
+2. The other answers, for buckets that differ, with all its versions there:
+   Have. As many as fit; the rest is for the next exchange.
+3. We send what is newer with us or missing there, and ask for what is newer
+   there or missing with us: Want. What is asked for is sent.
+4. An exchange that brought something is followed by another one with the
+   same peer, so who was away for days catches up in seconds.
+
+Everything sent is signed by its writer: a liar can withhold, not invent.
+What came by an exchange is not spread as news: others have it already, or
+will get it the same way. Each step is bounded to ``sync_datagrams``.
+"""
+
+import random
+from collections.abc import Iterable, Iterator
+
+from gossip import codec, descriptor, messages, protocol, seal
+from gossip import config as configs
+from gossip import digest as digests
+from gossip import store as stores
+from gossip import view as views
+
+_WANTS = 40
+_HAVE_BYTES = 1000
+_STILL_S = 1.0
+
+
+class Dissemination:
+    """Compares digests and exchanges what differs."""
+
+    handles = (
+        messages.Ping,
+        messages.Ack,
+        messages.Buckets,
+        messages.Have,
+        messages.Want,
+    )
+
+    def __init__(
+        self,
+        config: configs.NodeConfig,
+        rng: random.Random,
+        view: views.View,
+        store: stores.Store,
+    ) -> None:
+        self._config = config
+        self._rng = rng
+        self._view = view
+        self._store = store
+        self._outbox = protocol.Outbox()
+        self._next_at = 0.0
+        self._seen = 0
+        self._changed_at = 0.0
+        self._differs_since: float | None = None
+        self._again: tuple[float, protocol.Origin] | None = None
+
+    def receive(
+        self,
+        message: messages.Message,
+        sender: protocol.Origin,
+        now: float,
+    ) -> None:
+        """Take a message; see :class:`gossip.protocol.Protocol`."""
+        match message:
+            case messages.Ping() | messages.Ack():
+                self._compare(message.summary, sender, now)
+            case messages.Buckets():
+                self._answer(message, sender)
+            case messages.Have():
+                self._settle(message, sender, now)
+            case messages.Want():
+                self._serve(message, sender)
+
+    def deadline(self) -> float | None:
+        """When something is due."""
+        return None if self._again is None else self._again[0]
+
+    def on_deadline(self, now: float) -> None:
+        """Do what is due."""
+        if self._again is not None and now >= self._again[0]:
+            sender, self._again = self._again[1], None
+            self._begin(sender, now)
+
+    def outgoing(self) -> Iterator[protocol.Letter]:
+        """What is to be sent."""
+        return self._outbox.outgoing()
+
+    def greet(self, sender: protocol.Origin, now: float) -> None:
+        """Begin with a peer that has just answered us, if we are free."""
+        if now >= self._next_at and self._again is None:
+            self._begin(sender, now)
+
+    # Step 1
+
+    def _compare(
+        self, summary: int, sender: protocol.Origin, now: float
+    ) -> None:
+        own = self._view.digest.summary()
+        if own != self._seen:
+            self._seen = own
+            self._changed_at = now
+        if summary == own:
+            self._differs_since = None
+            return
+        if self._differs_since is None:
+            self._differs_since = now
+        is_still = now >= self._changed_at + self._config.sync_settle_s
+        if not is_still and now < self._differs_since + _STILL_S:
+            return
+        if now >= self._next_at and self._again is None:
+            self._begin(sender, now)
+
+    def _begin(self, sender: protocol.Origin, now: float) -> None:
+        self._next_at = now + self._config.sync_interval_s
+        buckets = messages.Buckets(self._view.digest.buckets())
+        self._outbox.send(sender.address, buckets)
+
+    # Step 2
+
+    def _answer(
+        self, message: messages.Buckets, sender: protocol.Origin
+    ) -> None:
+        own = self._view.digest.buckets()
+        differing = [
+            number
+            for number in range(messages.BUCKETS)
+            if own[number] != message.digests[number]
+        ]
+        self._rng.shuffle(differing)
+        left = self._config.sync_datagrams // 4 or 1
+        for number in differing:
+            for have in self._describe(number):
+                if not left:
+                    return
+                left -= 1
+                self._outbox.send(sender.address, have, ride=False)
+
+    def _describe(self, bucket: int) -> Iterator[messages.Have]:
+        """All that we hold in a bucket, in datagrams that cover it."""
+        low, high = digests.bucket_range(bucket)
+        entries = sorted(
+            (
+                entry
+                for entry in self._view.entries()
+                if low <= entry.member.peer <= high
+            ),
+            key=lambda entry: entry.member.peer,
+        )
+        members: list[messages.HaveMember] = []
+        size = 0
+        for entry in entries:
+            member = self._describe_peer(entry)
+            length = len(codec.encode_body(member))
+            if members and size + length > _HAVE_BYTES:
+                yield messages.Have(low, members[-1].peer, tuple(members))
+                low, members, size = _after(members[-1].peer), [], 0
+            members.append(member)
+            size += length
+        yield messages.Have(low, high, tuple(members))
+
+    def _describe_peer(self, entry: views.Entry) -> messages.HaveMember:
+        peer = entry.member.peer
+        parts = tuple(
+            messages.HavePart(held.record.part, *held.record.version)
+            for held in self._store.held(peer)
+        )
+        return messages.HaveMember(peer, *entry.order, entry.settled, parts)
+
+    # Step 3
+
+    def _settle(
+        self, message: messages.Have, sender: protocol.Origin, now: float
+    ) -> None:
+        theirs = {member.peer: member for member in message.members}
+        wants: list[messages.WantItem] = []
+        gives: list[messages.WantItem] = []
+        ours = [
+            entry.member.peer
+            for entry in self._view.entries()
+            if message.low <= entry.member.peer <= message.high
+        ]
+        for peer in dict.fromkeys([*theirs, *sorted(ours)]):
+            self._settle_peer(peer, theirs.get(peer), wants, gives)
+        for first in range(0, len(wants), _WANTS):
+            self._outbox.send(
+                sender.address,
+                messages.Want(tuple(wants[first : first + _WANTS])),
+                ride=False,
+            )
+        self._give(gives, sender.address)
+        if wants or gives:
+            again = now + self._config.sync_interval_s
+            self._again = again, sender
+
+    def _settle_peer(
+        self,
+        peer: descriptor.PeerId,
+        theirs: messages.HaveMember | None,
+        wants: list[messages.WantItem],
+        gives: list[messages.WantItem],
+    ) -> None:
+        entry = self._view.get(peer)
+        own = (-1, -1, 0) if entry is None else (*entry.order, entry.settled)
+        other = (
+            (-1, -1, 0)
+            if theirs is None
+            else (theirs.boot, theirs.incarnation, theirs.status)
+        )
+        if other > own and not self._view.trust.is_revoked(peer):
+            wants.append(messages.WantItem(peer, ''))
+        elif own > other:
+            gives.append(messages.WantItem(peer, ''))
+        mine = {
+            held.record.part: tuple(held.record.version)
+            for held in self._store.held(peer)
+        }
+        them = (
+            {}
+            if theirs is None
+            else {part.part: (part.boot, part.n) for part in theirs.parts}
+        )
+        for part in dict.fromkeys([*mine, *them]):
+            here, there = mine.get(part, (-1, -1)), them.get(part, (-1, -1))
+            item = messages.WantItem(peer, part)
+            if there > here and own[2] != descriptor.Status.LEFT:
+                wants.append(item)
+            elif here > there and other[2] != descriptor.Status.LEFT:
+                gives.append(item)
+
+    def _serve(self, message: messages.Want, sender: protocol.Origin) -> None:
+        self._give(message.items, sender.address)
+
+    def _give(
+        self,
+        wanted: Iterable[messages.WantItem],
+        to: descriptor.Address,
+    ) -> None:
+        """Send items, as many to a datagram as fit."""
+        letter: list[messages.Message] = []
+        size = seal.MAX_PLAIN
+        sent = 0
+        for want in wanted:
+            items = self._items(want, letter)
+            length = _size(items)
+            if size + length > seal.MAX_PLAIN:
+                if len(letter) > 1:
+                    self._outbox.send(to, *letter, ride=False)
+                    sent += 1
+                if sent >= self._config.sync_datagrams:
+                    return
+                letter = [messages.Bulk()]
+                items = self._items(want, letter)
+                length = _size(items)
+                size = _size(letter)
+            letter += items
+            size += length
+        if len(letter) > 1:
+            self._outbox.send(to, *letter, ride=False)
+
+    def _items(
+        self,
+        want: messages.WantItem,
+        letter: list[messages.Message],
+    ) -> list[messages.Message]:
+        """What was asked for, with the issuer if the letter lacks it."""
+        if want.part:
+            held = self._store.get(want.peer, want.part)
+            return [] if held is None else [held.item]
+        entry = self._view.get(want.peer)
+        if entry is None:
+            return []
+        issuer = self._view.trust.issuer(entry.credential.issuer)
+        if issuer is None:
+            return [entry.item]
+        item = messages.IssuerItem(issuer)
+        return [entry.item] if item in letter else [item, entry.item]
+
+
+def _size(items: Iterable[messages.Message]) -> int:
+    return len(codec.encode_all(items))
+
+
+def _after(peer: descriptor.PeerId) -> bytes:
+    number = int.from_bytes(peer, 'big') + 1
+    return min(number, 2**128 - 1).to_bytes(16, 'big')

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node tells the program around it."""
+
+import dataclasses
+import typing
+
+from gossip import descriptor
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerJoined:
+    """A peer is new to us, or is back after it had left."""
+
+    member: descriptor.Member
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerSuspected:
+    """A peer did not answer; it has some seconds to refute."""
+
+    member: descriptor.Member
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerRecovered:
+    """A peer that was suspected or had failed is alive."""
+
+    member: descriptor.Member
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerChanged:
+    """A live peer has restarted, moved or renewed its credential."""
+
+    member: descriptor.Member
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerFailed:
+    """A peer is held for dead; its records stay readable.
+
+    May be the first word of a peer: we joined after it had died.
+    """
+
+    member: descriptor.Member
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerLeft:
+    """A peer left in order or may not be here; its records are gone."""
+
+    peer: descriptor.PeerId
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordChanged:
+    """A peer says something new of itself; an empty payload deletes."""
+
+    peer: descriptor.PeerId
+    part: str
+    payload: bytes
+    version: descriptor.Version
+
+
+@dataclasses.dataclass(frozen=True)
+class BootRaised:
+    """Others remember a later boot of ours: store this one durably."""
+
+    boot: int
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentityContested:
+    """Two live processes use one peer id: a disk has been cloned."""
+
+    peer: descriptor.PeerId
+
+
+Event: typing.TypeAlias = (
+    PeerJoined
+    | PeerSuspected
+    | PeerRecovered
+    | PeerChanged
+    | PeerFailed
+    | PeerLeft
+    | RecordChanged
+    | BootRaised
+    | IdentityContested
+)

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How peers come to know each other: at the start, and after a partition.
+
+Rules:
+
+1. Hello carries our issuer's credential, our own and our descriptor; who
+   gets a Hello that asks for a reply answers with its own.
+2. A seed that is not the address of a live peer is said Hello to, for ever:
+   first after ``seed_retry_s``, then twice as long, up to ``reconnect_s``.
+   No seed in particular must be alive.
+3. The dead are said Hello to, about twice a second in the whole overlay,
+   and told what they are held for: so two halves of a partition find each
+   other as soon as one datagram gets across.
+4. A sender that we do not know is asked to introduce itself, and whoever
+   asks us is answered: at most once a second for an address, for 1,024
+   addresses at a time.
+5. A sender whose boot is not later than one that we remember (it was
+   restored from a backup, or made anew with its old key) is shown what we
+   hold of it, so that it can overtake it.
+"""
+
+import collections
+import dataclasses
+import random
+from collections.abc import Iterator, Sequence
+
+from gossip import config as configs
+from gossip import descriptor, messages, protocol
+from gossip import view as views
+
+_STRANGERS_MAX = 1024
+_STRANGER_S = 1.0
+_REVIVALS_PER_S = 2.0
+
+
+@dataclasses.dataclass
+class _Seed:
+    address: descriptor.Address
+    next_at: float
+    wait: float
+
+
+class Introduction:
+    """Says Hello."""
+
+    handles = (messages.Hello, messages.Introduce)
+
+    def __init__(
+        self,
+        config: configs.NodeConfig,
+        rng: random.Random,
+        view: views.View,
+    ) -> None:
+        self._config = config
+        self._rng = rng
+        self._view = view
+        self._outbox = protocol.Outbox()
+        self._seeds: list[_Seed] = []
+        self._revive_at: float | None = None
+        self._strangers: collections.OrderedDict[descriptor.Address, float] = (
+            collections.OrderedDict()
+        )
+
+    def join(self, seeds: Sequence[descriptor.Address], now: float) -> None:
+        """Say Hello to these from now on, in place of any before."""
+        own = self._view.own.member.address
+        self._seeds = [
+            _Seed(seed, now, self._config.seed_retry_s)
+            for seed in dict.fromkeys(seeds)
+            if seed != own
+        ]
+        if self._revive_at is None:
+            self._revive_at = now + self._draw(self._config.reconnect_s)
+
+    def on_stranger(self, address: descriptor.Address, now: float) -> None:
+        """Ask a sender that we do not know who it is."""
+        if self._may_answer(address, now):
+            self._outbox.send(address, messages.Introduce(), ride=False)
+
+    def remind(self, entry: views.Entry, sender: protocol.Origin) -> None:
+        """Show a sender what we hold of it."""
+        self._hello(sender.address, entry.item, reply=False)
+
+    def receive(
+        self,
+        message: messages.Message,
+        sender: protocol.Origin,
+        now: float,
+    ) -> None:
+        """Take a message; see :class:`gossip.protocol.Protocol`."""
+        match message:
+            case messages.Hello(reply=True):
+                self._hello(sender.address, reply=False)
+            case messages.Introduce():
+                if self._may_answer(sender.address, now):
+                    self._hello(sender.address, reply=True)
+
+    def deadline(self) -> float | None:
+        """When something is due."""
+        due = self._revive_at
+        for seed in self._seeds:
+            due = seed.next_at if due is None else min(due, seed.next_at)
+        return due
+
+    def on_deadline(self, now: float) -> None:
+        """Do what is due."""
+        if self._revive_at is not None and now >= self._revive_at:
+            self._revive_at = now + self._draw(self._config.reconnect_s)
+            self._revive()
+        if not any(now >= seed.next_at for seed in self._seeds):
+            return
+        alive = {entry.member.address for entry in self._view.others()}
+        for seed in self._seeds:
+            if now < seed.next_at:
+                continue
+            if seed.address in alive:
+                seed.wait = self._config.seed_retry_s
+                seed.next_at = now + self._config.reconnect_s
+                continue
+            self._hello(seed.address, reply=True)
+            seed.next_at = now + self._draw(seed.wait)
+            seed.wait = min(2 * seed.wait, self._config.reconnect_s)
+
+    def outgoing(self) -> Iterator[protocol.Letter]:
+        """What is to be sent."""
+        return self._outbox.outgoing()
+
+    def _revive(self) -> None:
+        dead = [
+            entry
+            for entry in self._view.entries()
+            if entry.member.status is descriptor.Status.DEAD
+        ]
+        if not dead:
+            return
+        rate = (len(self._view.others()) + 1) / self._config.reconnect_s
+        if self._rng.random() * rate >= _REVIVALS_PER_S:
+            return
+        entry = self._rng.choice(dead)
+        self._hello(
+            entry.member.address, views.split_claim(entry.item), reply=True
+        )
+
+    def _hello(
+        self,
+        to: descriptor.Address,
+        *more: messages.Message,
+        reply: bool,
+    ) -> None:
+        own = self._view.own
+        issuer = self._view.identity.issuer_credential
+        letter: list[messages.Message] = []
+        if issuer is not None:
+            letter.append(messages.IssuerItem(issuer))
+        letter += (own.item, messages.Hello(reply), *more)
+        self._outbox.send(to, *letter)
+
+    def _may_answer(self, address: descriptor.Address, now: float) -> bool:
+        before = self._strangers.get(address)
+        if before is not None and now < before + _STRANGER_S:
+            return False
+        self._strangers[address] = now
+        self._strangers.move_to_end(address)
+        if len(self._strangers) > _STRANGERS_MAX:
+            self._strangers.popitem(last=False)
+        return True
+
+    def _draw(self, mean: float) -> float:
+        return mean * (0.75 + 0.5 * self._rng.random())

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What peers say to each other.
+
+A message is a MessagePack array. Fields are only ever appended, each with a
+default; a reader ignores those it does not know. What is signed travels as
+the bytes that were signed, so that unknown fields pass through us unharmed.
+"""
+
+import typing
+
+import msgspec
+
+_U16 = typing.Annotated[int, msgspec.Meta(ge=0, lt=2**16)]
+_U32 = typing.Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
+_U48 = typing.Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
+_U64 = typing.Annotated[int, msgspec.Meta(ge=0)]
+_Peer = typing.Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+_Boot = typing.Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
+_Host = typing.Annotated[bytes, msgspec.Meta(min_length=4, max_length=16)]
+_Body = typing.Annotated[bytes, msgspec.Meta(max_length=1100)]
+_Sign = typing.Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
+_Claim = typing.Annotated[bytes, msgspec.Meta(max_length=64 + 100)]
+_Part = typing.Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
+_AnyPart = typing.Annotated[str, msgspec.Meta(max_length=32)]
+_Payload = typing.Annotated[bytes, msgspec.Meta(max_length=900)]
+
+BUCKETS = 16
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True):
+    """Base of all that is encoded as a MessagePack array."""
+
+
+class Ping(Message, frozen=True):
+    """Are you there? Answered by :class:`Ack` with the same number."""
+
+    seq: _U16
+    summary: _U32
+
+
+class Ack(Message, frozen=True):
+    """I am, or the peer is that you asked me to probe."""
+
+    seq: _U16
+    summary: _U32
+
+
+class PingRequest(Message, frozen=True):
+    """Probe this peer in my place."""
+
+    seq: _U16
+    target: _Peer
+
+
+class Nack(Message, frozen=True):
+    """I am here, but the peer you asked me to probe is silent."""
+
+    seq: _U16
+
+
+class Hello(Message, frozen=True):
+    """This is me: my MemberItem is in the same datagram."""
+
+    reply: bool
+
+
+class Introduce(Message, frozen=True):
+    """I do not know you: say Hello."""
+
+
+class IssuerItem(Message, frozen=True):
+    """The credential of an issuer, signed by the root."""
+
+    credential: _Body
+
+
+class MemberItem(Message, frozen=True):
+    """A peer's signed descriptor, its credential, and how it ended.
+
+    ``claim`` is empty, or ``signature + body`` of a claim that it is dead
+    or has left.
+    """
+
+    body: _Body
+    signature: _Sign
+    credential: _Body
+    claim: _Claim = b''
+
+
+class ClaimItem(Message, frozen=True):
+    """A signed claim: a suspicion, a confirmation or a leave."""
+
+    body: _Body
+    signature: _Sign
+
+
+class RecordItem(Message, frozen=True):
+    """A signed part of a peer's record."""
+
+    body: _Body
+    signature: _Sign
+
+
+class Buckets(Message, frozen=True):
+    """Digests of all that I hold, by the first bits of the peer id."""
+
+    digests: typing.Annotated[
+        tuple[_U64, ...],
+        msgspec.Meta(min_length=BUCKETS, max_length=BUCKETS),
+    ]
+
+
+class HavePart(Message, frozen=True):
+    """The version of a part that I hold."""
+
+    part: _Part
+    boot: _U48
+    n: _U48
+
+
+class HaveMember(Message, frozen=True):
+    """What I hold of one peer."""
+
+    peer: _Peer
+    boot: _U48
+    incarnation: _U48
+    status: typing.Annotated[int, msgspec.Meta(ge=0, le=3)]
+    parts: tuple[HavePart, ...]
+
+
+class Have(Message, frozen=True):
+    """All that I hold of the peers from ``low`` to ``high``, inclusive."""
+
+    low: _Peer
+    high: _Peer
+    members: tuple[HaveMember, ...]
+
+
+class WantItem(Message, frozen=True):
+    """A descriptor (the empty part) or a part of a record."""
+
+    peer: _Peer
+    part: _AnyPart
+
+
+class Want(Message, frozen=True):
+    """Send me these."""
+
+    items: tuple[WantItem, ...]
+
+
+class Bulk(Message, frozen=True):
+    """The items of this datagram answer an exchange: do not spread them."""
+
+
+class Descriptor(Message, frozen=True):
+    """Where a peer is. Signed by the peer itself."""
+
+    peer: _Peer
+    boot: _U48
+    boot_id: _Boot
+    incarnation: _U48
+    host: _Host
+    port: _U16
+    request_port: _U16
+
+
+class Claim(Message, frozen=True):
+    """A word about (subject, boot, incarnation), signed by its author.
+
+    ``kind`` is a status: 1 suspect, 2 dead, 3 left (by the subject only).
+    """
+
+    kind: typing.Annotated[int, msgspec.Meta(ge=1, le=3)]
+    author: _Peer
+    subject: _Peer
+    boot: _U48
+    incarnation: _U48
+
+
+class Part(Message, frozen=True):
+    """One part of what a peer says of itself. Signed by the peer."""
+
+    peer: _Peer
+    part: _Part
+    boot: _U48
+    n: _U48
+    payload: _Payload

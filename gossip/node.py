@@ -1,0 +1,491 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One peer of the overlay: its protocols behind one interface over bytes.
+
+Whoever drives a node calls :meth:`Node.receive` for each datagram and
+:meth:`Node.on_deadline` at :meth:`Node.deadline`, and after any call sends
+what :meth:`Node.outgoing` gives and looks at :meth:`Node.events`. ``now`` is
+in seconds of a clock that goes on while the machine sleeps.
+
+Rules for what comes in:
+
+1. A datagram that does not open, or was seen, is counted and dropped.
+2. From a sender whose descriptor and credential we do not hold, or whose
+   boot id is another, only introductions are read, and each proves itself
+   by its signatures; the sender is asked to introduce itself.
+3. A message that does not hold is counted and dropped, alone.
+"""
+
+import collections
+import dataclasses
+import random
+from collections.abc import Iterable, Iterator, Sequence
+
+from gossip import (
+    codec,
+    descriptor,
+    detection,
+    dissemination,
+    errors,
+    events,
+    introduction,
+    messages,
+    protocol,
+    rumours,
+    seal,
+    statistics,
+    store,
+    view,
+)
+from gossip import config as configs
+from gossip import credential as credentials
+from gossip import identity as identities
+
+_EXPIRE_S = 60.0
+_LEAVE_TO = 16
+_MESSAGES_MAX = 128
+_FROM_STRANGERS = (
+    messages.IssuerItem,
+    messages.MemberItem,
+    messages.Hello,
+    messages.Introduce,
+)
+
+
+class Node:
+    """One peer of the overlay.
+
+    :param address: where others reach us
+    :param boot: durable, at least 1, one more at each start
+    :param boot_id: 8 random bytes, new at each start
+    :param now_wall: seconds since 1970, for the lifetime of credentials
+    :raises CredentialRefused: our own credential does not hold
+    :raises Misuse: a parameter out of its bounds
+    """
+
+    def __init__(
+        self,
+        config: configs.NodeConfig,
+        identity: identities.Identity,
+        trust: credentials.Trust,
+        ring: seal.RingKeys,
+        *,
+        address: descriptor.Address,
+        boot: int,
+        boot_id: bytes,
+        rng: random.Random,
+        now: float,
+        now_wall: float,
+    ) -> None:
+        if not 1 <= boot < 2**47 or not 0 <= identity.request_port < 65536:
+            raise errors.Misuse('boot or request port out of bounds')
+        host, port = descriptor.check_address(address)
+        self._identity = identity
+        self._trust = trust
+        self._rng = rng
+        self._config = config
+        self._sealer = seal.Sealer(ring, identity.peer, boot_id)
+        self._opener = seal.Opener(ring)
+        self._wall_offset = now_wall - now
+        self._rumours = rumours.Rumours(config)
+        self._view = view.View(
+            config,
+            identity,
+            trust,
+            self._rumours,
+            messages.Descriptor(
+                identity.peer,
+                boot,
+                boot_id,
+                0,
+                descriptor.host_to_bytes(host),
+                port,
+                identity.request_port,
+            ),
+            now_wall,
+        )
+        self._store = store.Store(config, self._view, self._rumours)
+        self._detection = detection.Detection(
+            config, rng, self._view, self._rumours
+        )
+        self._dissemination = dissemination.Dissemination(
+            config, rng, self._view, self._store
+        )
+        self._introduction = introduction.Introduction(config, rng, self._view)
+        self._protocols: tuple[protocol.Protocol, ...] = (
+            self._introduction,
+            self._detection,
+            self._dissemination,
+        )
+        self._routes: dict[type, list[protocol.Protocol]] = {}
+        for part in (
+            self._introduction,
+            self._detection,
+            self._dissemination,
+        ):
+            for kind in part.handles:
+                self._routes.setdefault(kind, []).append(part)
+        self._pushes: collections.deque[tuple[descriptor.Address, bytes]] = (
+            collections.deque()
+        )
+        self._events: collections.deque[events.Event] = collections.deque()
+        self._counters = statistics.Counters()
+        self._expire_at = now + _EXPIRE_S
+        self._left = False
+        self._detection.start(now)
+        self._introduction.join((), now)
+
+    # What the program around us wants
+
+    @property
+    def peer(self) -> descriptor.PeerId:
+        """Our own peer id."""
+        return self._identity.peer
+
+    def join(self, seeds: Sequence[descriptor.Address], now: float) -> None:
+        """Look for the overlay at these addresses, for ever.
+
+        Replaces the seeds of an earlier call. After :meth:`leave` it comes
+        back.
+
+        :raises Misuse: a seed is not an address; nothing changed
+        """
+        checked = [descriptor.check_address(seed) for seed in seeds]
+        if self._left:
+            self._left = False
+            self._view.advertise()
+        self._introduction.join(checked, now)
+        self._settle(now)
+
+    def leave(self, now: float) -> None:
+        """Tell the others that we go, and be silent from now on."""
+        if self._left:
+            return
+        self._left = True
+        claim = self._detection.leave()
+        plain = codec.encode(claim)
+        others = self._view.others()
+        for entry in self._rng.sample(others, min(len(others), _LEAVE_TO)):
+            self._pushes.append((entry.member.address, plain))
+        self._settle(now)
+
+    def publish(
+        self, part: str, payload: bytes, now: float
+    ) -> descriptor.Version:
+        """Say something of ourselves; an empty payload deletes the part.
+
+        :returns: its version; the present one if nothing changes
+        :raises Misuse: too long, or too many parts; nothing changed
+        """
+        version = self._store.publish(part, payload)
+        self._settle(now)
+        return version
+
+    def set_address(self, address: descriptor.Address, now: float) -> None:
+        """Tell the others that we are reached elsewhere now.
+
+        :raises Misuse: not an address; nothing changed
+        """
+        checked = descriptor.check_address(address)
+        if checked != self._view.own.member.address:
+            self._view.advertise(address=checked)
+        self._settle(now)
+
+    def set_credential(
+        self,
+        credential: bytes,
+        issuer_credential: bytes | None,
+        now: float,
+    ) -> None:
+        """Go on with a renewed credential.
+
+        :raises CredentialRefused: it does not hold; nothing changed
+        :raises Misuse: it is for another key; nothing changed
+        """
+        identity = dataclasses.replace(
+            self._identity,
+            credential=credential,
+            issuer_credential=issuer_credential,
+        )
+        self._view.set_identity(identity)
+        self._identity = identity
+        self._settle(now)
+
+    def set_ring_keys(self, ring: seal.RingKeys) -> None:
+        """Seal with the newest of these, open with any, from now on."""
+        self._sealer.set_ring_keys(ring)
+        self._opener.set_ring_keys(ring)
+
+    def set_wall_clock(self, now_wall: float, now: float) -> None:
+        """The wall clock was set; credentials are judged by it."""
+        self._wall_offset = now_wall - now
+        self._expire(now)
+        self._settle(now)
+
+    def revoke(self, peer: descriptor.PeerId, now: float) -> None:
+        """Believe a peer, or an issuer, never again; forget who falls."""
+        self._trust.revoke(peer)
+        for entry in list(self._view.entries()):
+            if entry is self._view.own:
+                continue
+            try:
+                self._trust.check(entry.item.credential, self._view.now_wall)
+            except errors.CredentialRefused:
+                self._view.forget(entry.member.peer)
+        self._settle(now)
+
+    # What we know
+
+    def members(self) -> tuple[descriptor.Member, ...]:
+        """All we know, ourselves and the dead too, but not who left."""
+        return tuple(
+            entry.member
+            for entry in self._view.entries()
+            if entry.member.status is not descriptor.Status.LEFT
+        )
+
+    def member(self, peer: descriptor.PeerId) -> descriptor.Member | None:
+        """One peer, unless unknown or gone."""
+        entry = self._view.get(peer)
+        if entry is None or entry.settled is descriptor.Status.LEFT:
+            return None
+        return entry.member
+
+    def record(
+        self, peer: descriptor.PeerId, part: str
+    ) -> descriptor.Record | None:
+        """What a peer says of itself, unless it never did or deleted it."""
+        held = self._store.get(peer, part)
+        if held is None or not held.record.payload:
+            return None
+        return held.record
+
+    def records(
+        self, peer: descriptor.PeerId
+    ) -> tuple[descriptor.Record, ...]:
+        """All that a peer says of itself."""
+        return tuple(
+            held.record
+            for held in self._store.held(peer)
+            if held.record.payload
+        )
+
+    def statistics(self) -> statistics.Statistics:
+        """What was counted so far."""
+        status = collections.Counter(
+            entry.member.status for entry in self._view.entries()
+        )
+        counters = self._counters
+        return statistics.Statistics(
+            received=counters.received,
+            sent=counters.sent,
+            bytes_received=counters.bytes_received,
+            bytes_sent=counters.bytes_sent,
+            dropped=tuple(sorted(counters.dropped.items())),
+            alive=status[descriptor.Status.ALIVE],
+            suspect=status[descriptor.Status.SUSPECT],
+            dead=status[descriptor.Status.DEAD],
+            local_health=self._detection.health,
+            rumours=len(self._rumours),
+            pauses=counters.pauses,
+        )
+
+    # What the runtime or the simulator calls
+
+    def receive(
+        self, datagram: bytes, sender: descriptor.Address, now: float
+    ) -> None:
+        """Take a datagram; never raises for what is in it."""
+        self._counters.received += 1
+        self._counters.bytes_received += len(datagram)
+        if self._left:
+            self._drop('left')
+            return
+        self._notice_pause(now)
+        try:
+            opened = self._opener.open(datagram)
+            decoded = codec.decode(opened.plain)
+        except errors.MalformedMessage:
+            self._drop('malformed')
+            return
+        except errors.Refused as error:
+            self._drop(error.reason)
+            return
+        if opened.peer == self.peer:
+            self._drop('own_id')
+        elif self._trust.is_revoked(opened.peer):
+            self._drop('credential_revoked')
+        else:
+            if decoded.unknown:
+                self._counters.dropped['unknown_kind'] += decoded.unknown
+            self._read(opened, decoded.messages, sender, now)
+        self._settle(now)
+
+    def deadline(self) -> float | None:
+        """When :meth:`on_deadline` is to be called; None after a leave."""
+        if self._left:
+            return None
+        due = self._rumours.deadline()
+        for part in self._protocols:
+            other = part.deadline()
+            if due is None or (other is not None and other < due):
+                due = other
+        return due
+
+    def on_deadline(self, now: float) -> None:
+        """Do what is due."""
+        if self._left:
+            return
+        self._notice_pause(now)
+        if now >= self._expire_at:
+            self._expire(now)
+        for part in self._protocols:
+            part.on_deadline(now)
+        self._push(now)
+        self._settle(now)
+
+    def outgoing(self) -> Iterator[tuple[descriptor.Address, bytes]]:
+        """Datagrams to send, and where; each is given once."""
+        peers = len(self._view.others()) + 1
+        while self._pushes:
+            to, plain = self._pushes.popleft()
+            yield to, self._seal(plain)
+        for part in self._protocols:
+            for letter in part.outgoing():
+                if self._left:
+                    continue
+                plain = codec.encode_all(letter.messages)
+                if letter.ride:
+                    room = seal.MAX_PLAIN - len(plain)
+                    plain += self._rumours.take(room, peers)
+                yield letter.to, self._seal(plain)
+
+    def events(self) -> Iterator[events.Event]:
+        """What happened, in order; each is given once."""
+        while self._events:
+            yield self._events.popleft()
+
+    # Inside
+
+    def _drop(self, reason: str) -> None:
+        self._counters.dropped[reason] += 1
+
+    def _seal(self, plain: bytes) -> bytes:
+        datagram = self._sealer.seal(plain)
+        self._counters.sent += 1
+        self._counters.bytes_sent += len(datagram)
+        return datagram
+
+    def _read(
+        self,
+        opened: seal.Opened,
+        many: Iterable[messages.Message],
+        sender: descriptor.Address,
+        now: float,
+    ) -> None:
+        origin = protocol.Origin(opened.peer, sender)
+        is_bulk = False
+        for number, message in enumerate(many):
+            if number >= _MESSAGES_MAX:
+                self._drop('too_many_messages')
+                return
+            is_known = self._knows(opened)
+            if not is_known and not isinstance(message, _FROM_STRANGERS):
+                self._drop('stranger')
+                self._introduction.on_stranger(sender, now)
+                return
+            if isinstance(message, messages.Bulk):
+                is_bulk = True
+                continue
+            try:
+                if not is_known:
+                    self._check_stranger(message, origin)
+                self._dispatch(message, origin, is_bulk, now)
+            except errors.MalformedMessage:
+                self._drop('malformed')
+            except errors.Refused as error:
+                self._drop(error.reason)
+
+    def _knows(self, opened: seal.Opened) -> bool:
+        entry = self._view.get(opened.peer)
+        return (
+            entry is not None
+            and entry.member.boot_id == opened.boot_id
+            and entry.settled is not descriptor.Status.LEFT
+        )
+
+    def _check_stranger(
+        self, message: messages.Message, origin: protocol.Origin
+    ) -> None:
+        """Let a stranger speak of itself only; remind it of its past."""
+        if isinstance(message, messages.MemberItem):
+            said = codec.decode_body(messages.Descriptor, message.body)
+            if said.peer != origin.peer:
+                raise errors.Refused('stranger')
+        elif isinstance(message, messages.Hello):
+            entry = self._view.get(origin.peer)
+            if entry is not None:
+                self._introduction.remind(entry, origin)
+
+    def _dispatch(
+        self,
+        message: messages.Message,
+        origin: protocol.Origin,
+        is_bulk: bool,
+        now: float,
+    ) -> None:
+        match message:
+            case messages.IssuerItem():
+                self._trust.learn_issuer(
+                    message.credential, self._view.now_wall
+                )
+            case messages.MemberItem():
+                self._view.admit(message, spread=not is_bulk)
+                if message.claim:
+                    self._detection.receive(
+                        view.split_claim(message), origin, now
+                    )
+            case messages.RecordItem():
+                self._store.accept(message, spread=not is_bulk)
+            case messages.Hello(reply=False):
+                self._dissemination.greet(origin, now)
+                self._told_if_dead(origin, now)
+            case _:
+                for part in self._routes.get(type(message), ()):
+                    part.receive(message, origin, now)
+
+    def _told_if_dead(self, origin: protocol.Origin, now: float) -> None:
+        entry = self._view.get(origin.peer)
+        if entry is not None:
+            self._detection.tell(entry, now)
+
+    def _notice_pause(self, now: float) -> None:
+        due = self.deadline()
+        if due is None or now <= due + self._config.pause_s:
+            return
+        self._counters.pauses += 1
+        self._detection.on_pause(now - due, now)
+        for part in self._protocols:
+            part.on_deadline(now)
+        self._push(now)
+
+    def _expire(self, now: float) -> None:
+        self._expire_at = now + _EXPIRE_S
+        self._view.set_now_wall(now + self._wall_offset)
+
+    def _push(self, now: float) -> None:
+        pieces = list(self._rumours.pushes(seal.MAX_PLAIN, now))
+        if not pieces:
+            return
+        others = self._view.others()
+        count = min(len(others), self._config.fanout)
+        for entry in self._rng.sample(others, count):
+            for piece in pieces:
+                self._pushes.append((entry.member.address, piece))
+
+    def _settle(self, now: float) -> None:
+        self._store.settle()
+        for event in self._view.take_events():
+            if isinstance(event, events.PeerLeft):
+                self._store.drop(event.peer)
+            self._events.append(event)
+        self._rumours.settle(now)

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Probes: asking a peer whether it is there, directly and through others.
+
+Das, Gupta, Motivala 2002, SWIM, 3.1 and 4.3: the peers are probed in an
+order drawn by chance, each once before any is probed twice; a silent one is
+probed through ``indirect_probes`` others before it counts as failed.
+
+Departures: the direct probe is repeated along with the indirect ones, for
+one lost datagram is the likeliest cause; who was asked and hears nothing
+says so (Lifeguard's nack), so that we can tell our own silence from theirs.
+"""
+
+import dataclasses
+import math
+import random
+import typing
+from collections.abc import Callable
+
+from gossip import awareness as awarenesses
+from gossip import config as configs
+from gossip import descriptor, messages, protocol
+from gossip import view as views
+
+_RELAYS_MAX = 256
+
+
+@dataclasses.dataclass
+class _Probe:
+    entry: views.Entry
+    seq: int
+    escalate_at: float
+    asked: int = 0
+    heard: int = 0
+
+
+class _Relay(typing.NamedTuple):
+    target: descriptor.PeerId
+    origin: descriptor.Address
+    seq: int
+    nack_at: float
+    forget_at: float
+
+
+class Prober:
+    """Our own probes, one at a time, and those we make for others."""
+
+    def __init__(
+        self,
+        config: configs.NodeConfig,
+        rng: random.Random,
+        view: views.View,
+        awareness: awarenesses.Awareness,
+        outbox: protocol.Outbox,
+        failed: Callable[[views.Entry, float], None],
+    ) -> None:
+        self._config = config
+        self._rng = rng
+        self._view = view
+        self._awareness = awareness
+        self._outbox = outbox
+        self._failed = failed
+        self._seq = rng.randrange(2**16)
+        self._order: list[descriptor.PeerId] = []
+        self._urgent: dict[descriptor.PeerId, None] = {}
+        self._probe: _Probe | None = None
+        self._relays: dict[int, _Relay] = {}
+        self._tick_at: float | None = None
+
+    def start(self, now: float) -> None:
+        """Begin to probe, at a moment drawn by chance within a period."""
+        if self._tick_at is None:
+            period = self._config.probe_period_s
+            self._tick_at = now + self._rng.random() * period
+
+    def hurry(self, peer: descriptor.PeerId) -> None:
+        """Probe this peer next."""
+        self._urgent[peer] = None
+
+    def is_probing(self, peer: descriptor.PeerId) -> bool:
+        """Whether an answer of this peer is awaited."""
+        probe = self._probe
+        return probe is not None and probe.entry.member.peer == peer
+
+    def forgive(self, now: float) -> None:
+        """Drop what was under way while we were stopped."""
+        self._probe = None
+        self._relays.clear()
+        if self._tick_at is not None:
+            self._tick_at = now + self._rng.random() * 0.1
+
+    def deadline(self) -> float | None:
+        """When something is due."""
+        due = self._tick_at
+        if due is None:
+            return None
+        if self._probe is not None:
+            due = min(due, self._probe.escalate_at)
+        for relay in self._relays.values():
+            due = min(due, relay.nack_at)
+        return due
+
+    def on_deadline(self, now: float) -> None:
+        """Do what is due."""
+        for seq, relay in list(self._relays.items()):
+            if now >= relay.forget_at:
+                del self._relays[seq]
+            elif now >= relay.nack_at:
+                self._outbox.send(relay.origin, messages.Nack(relay.seq))
+                self._relays[seq] = relay._replace(nack_at=relay.forget_at)
+        probe = self._probe
+        if probe is not None and now >= probe.escalate_at:
+            probe.escalate_at = math.inf
+            self._escalate(probe)
+        if self._tick_at is not None and now >= self._tick_at:
+            self._finish(now)
+            self._next(now)
+
+    def on_request(
+        self,
+        message: messages.PingRequest,
+        sender: protocol.Origin,
+        now: float,
+    ) -> None:
+        """Probe a peer in another's place."""
+        entry = self._view.get(message.target)
+        if entry is None or len(self._relays) >= _RELAYS_MAX:
+            self._outbox.send(sender.address, messages.Nack(message.seq))
+            return
+        seq = self._next_seq()
+        self._relays[seq] = _Relay(
+            message.target,
+            sender.address,
+            message.seq,
+            now + self._config.ack_timeout_s,
+            now + self._config.probe_period_s,
+        )
+        self._outbox.send(entry.member.address, self._ping(seq))
+
+    def on_ack(
+        self, message: messages.Ack, sender: protocol.Origin
+    ) -> descriptor.PeerId | None:
+        """Take an answer.
+
+        :returns: the peer that our own probe has found alive
+        """
+        relay = self._relays.get(message.seq)
+        if relay is not None and relay.target == sender.peer:
+            del self._relays[message.seq]
+            self._outbox.send(
+                relay.origin, messages.Ack(relay.seq, self._summary())
+            )
+            return None
+        probe = self._probe
+        if probe is None or probe.seq != message.seq:
+            return None
+        if sender.peer != probe.entry.member.peer and not probe.asked:
+            return None
+        self._probe = None
+        self._awareness.add(-1)
+        return probe.entry.member.peer
+
+    def on_nack(self, message: messages.Nack) -> None:
+        """Count a helper that is there."""
+        probe = self._probe
+        if probe is not None and probe.seq == message.seq:
+            probe.heard = min(probe.heard + 1, probe.asked)
+
+    def _ping(self, seq: int) -> messages.Ping:
+        return messages.Ping(seq, self._summary())
+
+    def _summary(self) -> int:
+        return self._view.digest.summary()
+
+    def _next_seq(self) -> int:
+        self._seq = (self._seq + 1) % 2**16
+        return self._seq
+
+    def _finish(self, now: float) -> None:
+        probe, self._probe = self._probe, None
+        if probe is None:
+            return
+        if probe.asked:
+            self._awareness.add(probe.asked - probe.heard)
+        else:
+            self._awareness.add(1)
+        self._failed(probe.entry, now)
+
+    def _next(self, now: float) -> None:
+        scale = self._awareness.scale
+        self._tick_at = now + scale(self._config.probe_period_s)
+        entry = self._draw()
+        if entry is None:
+            return
+        seq = self._next_seq()
+        escalate_at = now + scale(self._config.ack_timeout_s)
+        self._probe = _Probe(entry, seq, escalate_at)
+        self._outbox.send(entry.member.address, self._ping(seq))
+
+    def _draw(self) -> views.Entry | None:
+        alive = descriptor.Status.ALIVE
+        while self._urgent:
+            peer = next(iter(self._urgent))
+            del self._urgent[peer]
+            entry = self._view.get(peer)
+            if entry is not None and entry.settled is alive:
+                return entry
+        for _ in range(2):
+            while self._order:
+                entry = self._view.get(self._order.pop())
+                if entry is not None and entry.settled is alive:
+                    return entry
+            self._order = [entry.member.peer for entry in self._view.others()]
+            self._rng.shuffle(self._order)
+        return None
+
+    def _escalate(self, probe: _Probe) -> None:
+        target = probe.entry.member
+        helpers = [
+            entry
+            for entry in self._view.others()
+            if entry.member.status is descriptor.Status.ALIVE
+            and entry.member.peer != target.peer
+        ]
+        count = min(self._config.indirect_probes, len(helpers))
+        probe.asked = count
+        self._outbox.send(target.address, self._ping(probe.seq))
+        for helper in self._rng.sample(helpers, count):
+            self._outbox.send(
+                helper.member.address,
+                messages.PingRequest(probe.seq, target.peer),
+            )

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One node on a real UDP socket and the real clock, under trio.
+
+One task waits for the socket or the node's deadline, whichever is first,
+and drains the socket when it wakes: a wake-up costs more than the work it
+brings. Time is CLOCK_BOOTTIME, which goes on while the machine sleeps, so
+that a node sees that it slept.
+"""
+
+import ipaddress
+import math
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+import trio
+
+from gossip import descriptor, errors, events, seal
+from gossip import node as nodes
+
+_DRAIN_MAX = 256
+_BUFFER_BYTES = 1 << 20
+_CLOCK_CHECK_S = 30.0
+_CLOCK_JUMP_S = 1.0
+
+
+def boottime() -> float:
+    """Seconds since the machine started, its sleep included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def wall_time() -> float:
+    """Seconds since 1970, by which credentials begin and end."""
+    return time.clock_gettime(time.CLOCK_REALTIME)
+
+
+def open_socket(address: descriptor.Address) -> socket.socket:
+    """A bound, non-blocking UDP socket; port 0 takes any.
+
+    :raises OSError: the address cannot be bound
+    """
+    is_v6 = ipaddress.ip_address(address[0]).version == 6
+    family = socket.AF_INET6 if is_v6 else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+        sock.bind((address[0], address[1]))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+class Runtime:
+    """Drives one node. All methods are for the trio thread.
+
+    :param sock: from :func:`open_socket`; stays the caller's to close
+    :param deliver: is called with each event, from within :meth:`run` or
+        the method that caused it; must neither block nor raise
+    """
+
+    def __init__(
+        self,
+        node: nodes.Node,
+        sock: socket.socket,
+        *,
+        deliver: Callable[[events.Event], None],
+        clock: Callable[[], float] = boottime,
+        wall: Callable[[], float] = wall_time,
+    ) -> None:
+        self.node = node
+        self._socket = sock
+        self._deliver = deliver
+        self._clock = clock
+        self._wall = wall
+        self._wall_offset = wall() - clock()
+        self._wall_check_at = clock() + _CLOCK_CHECK_S
+        self._scope: trio.CancelScope | None = None
+        self._send_errors = 0
+
+    @property
+    def send_errors(self) -> int:
+        """Datagrams that the machine refused to send."""
+        return self._send_errors
+
+    async def run(self) -> None:
+        """Drive the node until cancelled.
+
+        :raises Misuse: it is driven already
+        """
+        if self._scope is not None:
+            raise errors.Misuse('the node is driven already')
+        try:
+            while True:
+                self._flush()
+                with trio.CancelScope(deadline=self._due()) as self._scope:
+                    await trio.lowlevel.wait_readable(self._socket)
+                await trio.lowlevel.checkpoint_if_cancelled()
+                self._check_clock()
+                self._drain()
+                self._run_due()
+        finally:
+            self._scope = None
+
+    def join(self, seeds: Sequence[descriptor.Address]) -> None:
+        """See :meth:`gossip.node.Node.join`."""
+        self.node.join(seeds, self._clock())
+        self._after()
+
+    def leave(self) -> None:
+        """See :meth:`gossip.node.Node.leave`; told when this returns."""
+        self.node.leave(self._clock())
+        self._after()
+
+    def publish(self, part: str, payload: bytes) -> descriptor.Version:
+        """See :meth:`gossip.node.Node.publish`."""
+        version = self.node.publish(part, payload, self._clock())
+        self._after()
+        return version
+
+    def set_address(self, address: descriptor.Address) -> None:
+        """See :meth:`gossip.node.Node.set_address`."""
+        self.node.set_address(address, self._clock())
+        self._after()
+
+    def set_credential(
+        self, credential: bytes, issuer_credential: bytes | None
+    ) -> None:
+        """See :meth:`gossip.node.Node.set_credential`."""
+        self.node.set_credential(credential, issuer_credential, self._clock())
+        self._after()
+
+    def set_ring_keys(self, ring: seal.RingKeys) -> None:
+        """See :meth:`gossip.node.Node.set_ring_keys`."""
+        self.node.set_ring_keys(ring)
+
+    def revoke(self, peer: descriptor.PeerId) -> None:
+        """See :meth:`gossip.node.Node.revoke`."""
+        self.node.revoke(peer, self._clock())
+        self._after()
+
+    def _after(self) -> None:
+        self._flush()
+        if self._scope is not None:
+            self._scope.deadline = self._due()
+
+    def _due(self) -> float:
+        """The node's deadline, on trio's clock."""
+        due = self.node.deadline()
+        if due is None:
+            return math.inf
+        return trio.current_time() + max(due - self._clock(), 0.0)
+
+    def _run_due(self) -> None:
+        due = self.node.deadline()
+        now = self._clock()
+        if due is not None and now >= due:
+            self.node.on_deadline(now)
+
+    def _drain(self) -> None:
+        for _ in range(_DRAIN_MAX):
+            try:
+                datagram, sender = self._socket.recvfrom(seal.MAX_DATAGRAM + 1)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                continue
+            self.node.receive(
+                datagram,
+                descriptor.Address(sender[0], sender[1]),
+                self._clock(),
+            )
+
+    def _flush(self) -> None:
+        for to, datagram in self.node.outgoing():
+            try:
+                self._socket.sendto(datagram, to)
+            except OSError:
+                self._send_errors += 1
+        for event in self.node.events():
+            self._deliver(event)
+
+    def _check_clock(self) -> None:
+        """Tell the node when the wall clock was set."""
+        now = self._clock()
+        if now < self._wall_check_at:
+            return
+        self._wall_check_at = now + _CLOCK_CHECK_S
+        wall = self._wall()
+        if abs(wall - now - self._wall_offset) > _CLOCK_JUMP_S:
+            self._wall_offset = wall - now
+            self.node.set_wall_clock(wall, now)

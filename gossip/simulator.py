@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many nodes on one seeded network and one virtual clock.
+
+The nodes are those that run on real machines, sealing and signatures
+included. The same seed gives the same datagrams, bit for bit.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Iterable, Sequence
+
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from gossip import config as configs
+from gossip import credential, descriptor, events, identity, seal
+from gossip import node as nodes
+
+_WALL = 1_800_000_000
+_YEAR_S = 365 * 86400
+_PORT = 7400
+_INBOX_MAX = 4096
+
+
+def _seeded(seed: float) -> random.Random:
+    return random.Random(seed)  # noqa: S311 (a simulation is repeatable)
+
+
+class Overlay:
+    """The keys of a throw-away overlay: a root, an issuer, a ring."""
+
+    def __init__(self, rng: random.Random, name: str = 'simulated') -> None:
+        self._rng = rng
+        self.root = self._make_key()
+        self.issuer = self._make_key()
+        root = credential.raw_public_key(self.root)
+        self.overlay = credential.overlay_id(name, root)
+        self.root_key = root
+        self.issuer_credential = self.sign(
+            self.root, self.issuer, descriptor.Role.ISSUER
+        )
+        self.ring = seal.RingKeys(((0, rng.randbytes(32)),))
+
+    def sign(
+        self,
+        signer: ed25519.Ed25519PrivateKey,
+        holder: ed25519.Ed25519PrivateKey,
+        role: descriptor.Role,
+        lifetime_s: int = _YEAR_S,
+    ) -> bytes:
+        """A credential for the holder, valid since a day ago."""
+        return credential.make_credential(
+            signer,
+            overlay=self.overlay,
+            public_key=credential.raw_public_key(holder),
+            role=role,
+            not_before=_WALL - 86400,
+            not_after=_WALL + lifetime_s,
+        )
+
+    def make_identity(
+        self,
+        role: descriptor.Role = descriptor.Role.PEER,
+        lifetime_s: int = _YEAR_S,
+    ) -> identity.Identity:
+        """A new member: a peer by the issuer, others by the root."""
+        key = self._make_key()
+        if role is descriptor.Role.PEER:
+            signed = self.sign(self.issuer, key, role, lifetime_s)
+            return identity.Identity(
+                key, signed, self.issuer_credential, _PORT
+            )
+        signed = self.sign(self.root, key, role, lifetime_s)
+        return identity.Identity(key, signed, None, _PORT)
+
+    def make_trust(self) -> credential.Trust:
+        """What a member believes."""
+        return credential.Trust(self.overlay, self.root_key)
+
+    def _make_key(self) -> ed25519.Ed25519PrivateKey:
+        return ed25519.Ed25519PrivateKey.from_private_bytes(
+            self._rng.randbytes(32)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkConfig:
+    """How the simulated network behaves.
+
+    :param loss: share of datagrams lost, 0 to 1
+    :param duplicate: share of datagrams that come twice
+    :param delay_s: least and greatest delay; so datagrams overtake others
+    """
+
+    loss: float = 0.0
+    duplicate: float = 0.0
+    delay_s: tuple[float, float] = (0.0005, 0.003)
+
+
+@dataclasses.dataclass
+class Peer:
+    """One simulated machine."""
+
+    number: int
+    address: descriptor.Address
+    identity: identity.Identity
+    node: nodes.Node
+    boot: int = 1
+    is_up: bool = True
+    is_paused: bool = False
+    wake_at: float | None = None
+    inbox: collections.deque[tuple[bytes, descriptor.Address]] = (
+        dataclasses.field(default_factory=collections.deque)
+    )
+
+    @property
+    def id(self) -> descriptor.PeerId:
+        """The peer id."""
+        return self.identity.peer
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """An event at one peer."""
+
+    at: float
+    number: int
+    event: events.Event
+
+
+class Simulation:
+    """Peers, numbered from 0, on one network.
+
+    :param seed: of everything that chance decides
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        network: NetworkConfig | None = None,
+        config: configs.NodeConfig | None = None,
+    ) -> None:
+        self.seed = seed
+        self.now = 0.0
+        self.network = network or NetworkConfig()
+        self.peers: list[Peer] = []
+        self.trace: list[Seen] = []
+        self.datagrams = 0
+        self.bytes = 0
+        self._config = config or configs.NodeConfig()
+        self._rng = _seeded(seed)
+        self.overlay = Overlay(_seeded(self._rng.random()))
+        self._trust = self.overlay.make_trust()
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._places: dict[descriptor.Address, Peer] = {}
+        self._groups: dict[int, int] = {}
+        self._blocked: dict[tuple[int, int], None] = {}
+        self._lossy: dict[int, float] = {}
+        self._digest = hashlib.blake2b(digest_size=16)
+
+    # Machines
+
+    def add(
+        self,
+        seeds: Iterable[int] = (),
+        *,
+        role: descriptor.Role = descriptor.Role.PEER,
+    ) -> Peer:
+        """Switch on a new machine that joins through these peers."""
+        number = len(self.peers)
+        address = descriptor.Address(
+            f'10.0.{number // 250}.{number % 250 + 1}', _PORT
+        )
+        who = self.overlay.make_identity(role)
+        peer = Peer(number, address, who, self._make_node(who, address, 1))
+        self.peers.append(peer)
+        self._places[address] = peer
+        self._join(peer, seeds)
+        return peer
+
+    def add_many(self, count: int) -> None:
+        """Switch on so many machines; all join through the first."""
+        for _ in range(count):
+            self.add([0] if self.peers else [])
+
+    def kill(self, number: int) -> None:
+        """Cut the power; nobody is told."""
+        peer = self.peers[number]
+        peer.is_up = False
+        peer.inbox.clear()
+
+    def restart(
+        self,
+        number: int,
+        seeds: Iterable[int] = (),
+        *,
+        boot: int | None = None,
+        address: descriptor.Address | None = None,
+    ) -> None:
+        """Switch on again; with the next boot, unless another is given."""
+        peer = self.peers[number]
+        peer.boot = peer.boot + 1 if boot is None else boot
+        if address is not None:
+            del self._places[peer.address]
+            peer.address = address
+            self._places[address] = peer
+        peer.node = self._make_node(peer.identity, peer.address, peer.boot)
+        peer.is_up, peer.is_paused, peer.wake_at = True, False, None
+        self._join(peer, seeds)
+
+    def pause(self, number: int, seconds: float) -> None:
+        """Stop the process for a while; datagrams wait in its socket."""
+        peer = self.peers[number]
+        peer.is_paused = True
+        self._at(self.now + seconds, lambda: self._resume(peer))
+
+    def leave(self, number: int) -> None:
+        """Leave in order, then switch off."""
+        peer = self.peers[number]
+        peer.node.leave(self.now)
+        self._after(peer)
+        self.kill(number)
+
+    def publish(self, number: int, part: str, payload: bytes) -> None:
+        """Publish a part at one peer."""
+        peer = self.peers[number]
+        peer.node.publish(part, payload, self.now)
+        self._after(peer)
+
+    def inject(
+        self, number: int, datagram: bytes, sender: descriptor.Address
+    ) -> None:
+        """Let a datagram arrive at one peer now."""
+        self._arrive(self.peers[number], datagram, sender)
+
+    # Network
+
+    def partition(self, *groups: Sequence[int]) -> None:
+        """Let datagrams pass inside these groups only; none: everywhere."""
+        self._groups = {
+            number: name
+            for name, group in enumerate(groups)
+            for number in group
+        }
+
+    def block(self, source: int, target: int) -> None:
+        """Let nothing pass from one peer to another, one way."""
+        self._blocked[source, target] = None
+
+    def unblock(self, source: int, target: int) -> None:
+        """Undo :meth:`block`."""
+        del self._blocked[source, target]
+
+    def set_ingress_loss(self, number: int, loss: float) -> None:
+        """Lose this share of what one peer is sent."""
+        self._lossy[number] = loss
+
+    # Time
+
+    def run(self, seconds: float) -> None:
+        """Let so much time pass."""
+        end = self.now + seconds
+        while self._heap and self._heap[0][0] <= end:
+            self._step()
+        self.now = end
+
+    def run_until(self, is_so: Callable[[], bool], limit: float) -> float:
+        """Let time pass until something is so, looked at every 50 ms.
+
+        :returns: the seconds it took
+        :raises AssertionError: it is not so after ``limit`` seconds
+        """
+        start = self.now
+        while not is_so():
+            if self.now - start > limit:
+                raise AssertionError(
+                    f'not so after {limit} s; seed {self.seed}'
+                )
+            self.run(0.05)
+        return self.now - start
+
+    # What is seen from outside
+
+    def fingerprint(self) -> str:
+        """Digest of all datagrams sent so far, and when."""
+        return self._digest.hexdigest()
+
+    def is_whole(self) -> bool:
+        """Whether all that are up hold exactly those for alive."""
+        up = {peer.id for peer in self.peers if peer.is_up}
+        return all(
+            {
+                member.peer
+                for member in peer.node.members()
+                if member.status is descriptor.Status.ALIVE
+            }
+            == up
+            for peer in self.peers
+            if peer.is_up
+        )
+
+    def all_have(self, number: int, part: str, payload: bytes) -> bool:
+        """Whether all that are up have this of a peer."""
+        who = self.peers[number].id
+        for peer in self.peers:
+            if peer.is_up:
+                record = peer.node.record(who, part)
+                if (record.payload if record else b'') != payload:
+                    return False
+        return True
+
+    def seen(self, kind: type[events.Event], since: float = 0.0) -> list[Seen]:
+        """The events of one kind, at all peers, in order."""
+        return [
+            seen
+            for seen in self.trace
+            if seen.at >= since and isinstance(seen.event, kind)
+        ]
+
+    # Inside
+
+    def _make_node(
+        self,
+        who: identity.Identity,
+        address: descriptor.Address,
+        boot: int,
+    ) -> nodes.Node:
+        return nodes.Node(
+            self._config,
+            who,
+            self._trust,
+            self.overlay.ring,
+            address=address,
+            boot=boot,
+            boot_id=self._rng.randbytes(8),
+            rng=_seeded(self._rng.random()),
+            now=self.now,
+            now_wall=_WALL + self.now,
+        )
+
+    def _join(self, peer: Peer, seeds: Iterable[int]) -> None:
+        addresses = [self.peers[number].address for number in seeds]
+        peer.node.join(addresses, self.now)
+        self._after(peer)
+
+    def _at(self, when: float, do: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (when, next(self._order), do))
+
+    def _step(self) -> None:
+        self.now, _, do = heapq.heappop(self._heap)
+        do()
+
+    def _resume(self, peer: Peer) -> None:
+        peer.is_paused = False
+        if not peer.is_up:
+            return
+        while peer.inbox:
+            datagram, sender = peer.inbox.popleft()
+            peer.node.receive(datagram, sender, self.now)
+        peer.wake_at = None
+        self._after(peer)
+
+    def _wake(self, peer: Peer, when: float) -> None:
+        if peer.wake_at != when or not peer.is_up or peer.is_paused:
+            return
+        peer.wake_at = None
+        due = peer.node.deadline()
+        if due is not None and due <= self.now:
+            peer.node.on_deadline(self.now)
+        self._after(peer)
+
+    def _after(self, peer: Peer) -> None:
+        """Send, note events and set the next wake-up of a peer."""
+        for to, datagram in peer.node.outgoing():
+            self._send(peer, to, datagram)
+        for event in peer.node.events():
+            self.trace.append(Seen(self.now, peer.number, event))
+        due = peer.node.deadline()
+        if due is None:
+            return
+        due = max(due, self.now)
+        if peer.wake_at is None or due < peer.wake_at:
+            peer.wake_at = due
+            self._at(due, lambda: self._wake(peer, due))
+
+    def _send(
+        self, peer: Peer, to: descriptor.Address, datagram: bytes
+    ) -> None:
+        self.datagrams += 1
+        self.bytes += len(datagram)
+        self._digest.update(f'{self.now!r} {peer.number} {to}'.encode())
+        self._digest.update(datagram)
+        target = self._places.get(to)
+        if target is None or not self._passes(peer.number, target.number):
+            return
+        copies = 1 + (self._rng.random() < self.network.duplicate)
+        loss = self._lossy.get(target.number, self.network.loss)
+        for _ in range(copies):
+            if self._rng.random() >= loss:
+                delay = self._rng.uniform(*self.network.delay_s)
+                self._deliver(peer.address, target, datagram, delay)
+
+    def _deliver(
+        self,
+        sender: descriptor.Address,
+        target: Peer,
+        datagram: bytes,
+        delay: float,
+    ) -> None:
+        self._at(
+            self.now + delay, lambda: self._arrive(target, datagram, sender)
+        )
+
+    def _passes(self, source: int, target: int) -> bool:
+        if (source, target) in self._blocked:
+            return False
+        if not self._groups:
+            return True
+        return self._groups.get(source) == self._groups.get(target)
+
+    def _arrive(
+        self, peer: Peer, datagram: bytes, sender: descriptor.Address
+    ) -> None:
+        if not peer.is_up:
+            return
+        if peer.is_paused:
+            if len(peer.inbox) < _INBOX_MAX:
+                peer.inbox.append((datagram, sender))
+            return
+        peer.node.receive(datagram, sender, self.now)
+        self._after(peer)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each peer says of itself: signed parts, kept by everyone.
+
+Rules:
+
+1. A part has one writer, the peer itself. Its version (boot, n) only grows;
+   an equal or older one is ignored, whoever brings it.
+2. An empty payload deletes; its version stays, so that nothing older comes
+   back.
+3. The parts of the dead stay, of those who left they go.
+4. Our own parts of earlier boots come back to us from others and stand
+   until the program writes them anew. A part of ours with a boot that is
+   ours or later, and that we did not write, raises our boot.
+"""
+
+import typing
+from collections.abc import Iterable
+
+from gossip import codec, descriptor, errors, events, messages, signing
+from gossip import config as configs
+from gossip import rumours as rumour
+from gossip import view as views
+
+
+class Held(typing.NamedTuple):
+    """A part, and the signed bytes that say so."""
+
+    record: descriptor.Record
+    item: messages.RecordItem
+
+
+class Store:
+    """The records that one node knows, its own among them."""
+
+    def __init__(
+        self,
+        config: configs.NodeConfig,
+        view: views.View,
+        rumours: rumour.Rumours,
+    ) -> None:
+        self._config = config
+        self._view = view
+        self._rumours = rumours
+        self._parts: dict[descriptor.PeerId, dict[str, Held]] = {}
+        self._boot = view.own.member.boot
+        self._n = 0
+
+    def held(self, peer: descriptor.PeerId) -> Iterable[Held]:
+        """All parts of a peer, the deleted ones too."""
+        return self._parts.get(peer, {}).values()
+
+    def get(self, peer: descriptor.PeerId, part: str) -> Held | None:
+        """One part of a peer, deleted or not."""
+        return self._parts.get(peer, {}).get(part)
+
+    def publish(self, part: str, payload: bytes) -> descriptor.Version:
+        """Say something of ourselves.
+
+        :returns: its version; the present one if nothing changes
+        :raises Misuse: too long, or too many parts; nothing changed
+        """
+        if not 0 < len(part.encode()) <= descriptor.PART_MAX:
+            raise errors.Misuse('the name of a part has 1..32 bytes')
+        if len(payload) > descriptor.PAYLOAD_MAX:
+            raise errors.Misuse('a part has at most 900 bytes')
+        held = self.get(self._view.identity.peer, part)
+        if held is not None and held.record.payload == payload:
+            if held.record.version.boot == self._boot:
+                return held.record.version
+        elif held is None and self._is_full(self._view.identity.peer):
+            raise errors.Misuse('too many parts')
+        return self._write(part, payload)
+
+    def accept(self, item: messages.RecordItem, *, spread: bool) -> bool:
+        """Take a part, if it is newer than what we hold.
+
+        :returns: whether anything changed
+        :raises MalformedMessage: not a part; nothing changed
+        :raises Refused: not to be believed, or no room; nothing changed
+        """
+        said = codec.decode_body(messages.Part, item.body)
+        version = descriptor.Version(said.boot, said.n)
+        held = self.get(said.peer, said.part)
+        if held is not None and version <= held.record.version:
+            return False
+        entry = self._view.get(said.peer)
+        if entry is None or entry.settled is descriptor.Status.LEFT:
+            raise errors.Refused('record_peer')
+        if not signing.holds(
+            self._view.trust,
+            entry.member.public_key,
+            messages.Part,
+            signing.Signed(item.body, item.signature),
+        ):
+            raise errors.Refused('record_signature')
+        if held is None and self._is_full(said.peer):
+            raise errors.Refused('parts_full')
+        own = entry is self._view.own
+        if own and said.boot >= self._boot:
+            self._view.raise_boot(said.boot)
+            return False
+        record = descriptor.Record(said.peer, said.part, said.payload, version)
+        self._put(Held(record, item))
+        if spread:
+            self._spread(record, item)
+        if not own:
+            self._view.emit(
+                events.RecordChanged(
+                    said.peer, said.part, said.payload, version
+                )
+            )
+        return True
+
+    def drop(self, peer: descriptor.PeerId) -> None:
+        """Hold nothing of a peer that left."""
+        for held in self._parts.pop(peer, {}).values():
+            self._toggle(held.record)
+            self._rumours.drop(('record', peer, held.record.part))
+
+    def settle(self) -> None:
+        """Write our parts anew if our boot was raised meanwhile."""
+        if self._boot == self._view.own.member.boot:
+            return
+        before, self._boot = self._boot, self._view.own.member.boot
+        for held in list(self.held(self._view.identity.peer)):
+            if held.record.version.boot == before:
+                self._write(held.record.part, held.record.payload)
+
+    def _write(self, part: str, payload: bytes) -> descriptor.Version:
+        self._n += 1
+        peer = self._view.identity.peer
+        signed = self._view.sign(
+            messages.Part(peer, part, self._boot, self._n, payload)
+        )
+        item = messages.RecordItem(signed.body, signed.signature)
+        version = descriptor.Version(self._boot, self._n)
+        record = descriptor.Record(peer, part, payload, version)
+        self._put(Held(record, item))
+        self._spread(record, item)
+        return version
+
+    def _is_full(self, peer: descriptor.PeerId) -> bool:
+        return len(self._parts.get(peer, {})) >= self._config.parts_max
+
+    def _put(self, held: Held) -> None:
+        parts = self._parts.setdefault(held.record.peer, {})
+        before = parts.get(held.record.part)
+        if before is not None:
+            self._toggle(before.record)
+        parts[held.record.part] = held
+        self._toggle(held.record)
+
+    def _toggle(self, record: descriptor.Record) -> None:
+        self._view.digest.toggle(record.peer, record.part, *record.version)
+
+    def _spread(
+        self, record: descriptor.Record, item: messages.RecordItem
+    ) -> None:
+        key = 'record', record.peer, record.part
+        self._rumours.add(key, item, urgent=False)

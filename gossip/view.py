@@ -1,0 +1,465 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is here, as far as this node knows.
+
+Rules, for one peer:
+
+1. What is known is (boot, incarnation, status), and a greater one replaces
+   a lesser: alive < suspect < dead < left. Only the peer itself can make a
+   descriptor with a greater boot or incarnation: so it refutes, and so it
+   returns; nobody else can bring it back (SWIM, 4.2, with boots).
+2. A descriptor counts only with a credential that holds and the signature
+   of the credential's key. A claim counts only with its author's.
+3. The dead are remembered with their records until their credential
+   expires; of those who left, the claim remains until then, so that no
+   ghost comes back. The revoked are forgotten: their credential bars them.
+4. What others hold of ourselves: an equal or greater claim is refuted; a
+   later boot of ours that we do not remember (restored from a backup) is
+   overtaken; if that happens again and again, the identity is contested.
+"""
+
+import collections
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from gossip import codec, descriptor, errors, events, messages, signing
+from gossip import config as configs
+from gossip import credential as credentials
+from gossip import digest as digests
+from gossip import identity as identities
+from gossip import rumours as rumour
+
+_RAISES_MAX = 3
+Status = descriptor.Status
+
+
+@dataclasses.dataclass
+class Entry:
+    """What a node holds of one peer."""
+
+    member: descriptor.Member
+    item: messages.MemberItem
+    credential: credentials.Credential
+    contested: bool = False
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """What a newer descriptor exceeds."""
+        return self.member.boot, self.member.incarnation
+
+    @property
+    def settled(self) -> Status:
+        """The status without suspicions, which are passing."""
+        if self.member.status is Status.SUSPECT:
+            return Status.ALIVE
+        return self.member.status
+
+
+def join_claim(signed: signing.Signed) -> bytes:
+    """A signed claim as a MemberItem carries it."""
+    return signed.signature + signed.body
+
+
+def split_claim(item: messages.MemberItem) -> messages.ClaimItem:
+    """The claim that a MemberItem carries.
+
+    :raises MalformedMessage: shorter than a signature
+    """
+    if len(item.claim) <= 64:
+        raise errors.MalformedMessage('claim')
+    return messages.ClaimItem(item.claim[64:], item.claim[:64])
+
+
+class View:
+    """The members that one node knows, itself among them."""
+
+    def __init__(
+        self,
+        config: configs.NodeConfig,
+        identity: identities.Identity,
+        trust: credentials.Trust,
+        rumours: rumour.Rumours,
+        own: messages.Descriptor,
+        now_wall: float,
+    ) -> None:
+        self.identity = identity
+        self.trust = trust
+        self.digest = digests.Digest()
+        self.rumours = rumours
+        self._config = config
+        self._entries: dict[descriptor.PeerId, Entry] = {}
+        self._events: collections.deque[events.Event] = collections.deque()
+        self._others: list[Entry] | None = None
+        self._raises = 0
+        self._now_wall = now_wall
+        self._put(self._make_own(own, self._check_own(identity)))
+
+    @property
+    def own(self) -> Entry:
+        """What others should hold of ourselves."""
+        return self._entries[self.identity.peer]
+
+    @property
+    def now_wall(self) -> float:
+        """Wall clock, as of the last call from outside."""
+        return self._now_wall
+
+    def get(self, peer: descriptor.PeerId) -> Entry | None:
+        """What we hold of a peer, if anything."""
+        return self._entries.get(peer)
+
+    def entries(self) -> Iterable[Entry]:
+        """All that we hold, those who left too."""
+        return self._entries.values()
+
+    def others(self) -> list[Entry]:
+        """The others who are alive or suspect; do not change the list."""
+        if self._others is None:
+            self._others = [
+                entry
+                for entry in self._entries.values()
+                if entry.settled is Status.ALIVE and entry is not self.own
+            ]
+        return self._others
+
+    def take_events(self) -> Iterator[events.Event]:
+        """What changed; each is given once."""
+        while self._events:
+            yield self._events.popleft()
+
+    def emit(self, event: events.Event) -> None:
+        """Tell the program around us."""
+        self._events.append(event)
+
+    def sign(self, what: messages.Message) -> signing.Signed:
+        """Sign in our own name."""
+        return signing.sign(self.identity, self.trust.overlay, what)
+
+    # Ourselves
+
+    def advertise(
+        self,
+        *,
+        address: descriptor.Address | None = None,
+        boot: int | None = None,
+    ) -> None:
+        """Give out a newer descriptor of ourselves."""
+        member = self.own.member
+        host, port = address or member.address
+        newer = messages.Descriptor(
+            member.peer,
+            member.boot if boot is None else boot,
+            member.boot_id,
+            member.incarnation + 1 if boot is None else 0,
+            descriptor.host_to_bytes(host),
+            port,
+            self.identity.request_port,
+        )
+        self._put(self._make_own(newer, self.own.credential))
+        self._spread(self.own, urgent=True)
+
+    def set_identity(self, identity: identities.Identity) -> None:
+        """Go on with a renewed credential of the same key.
+
+        :raises CredentialRefused: it does not hold; nothing changed
+        :raises Misuse: it is for another key; nothing changed
+        """
+        self.own.credential = self._check_own(identity)
+        self.identity = identity
+        self.advertise()
+
+    def refute(self, claim: messages.Claim) -> bool:
+        """Contradict a claim about ourselves, if it is not outdated."""
+        own = self.own
+        if (claim.boot, claim.incarnation) < own.order:
+            return False
+        if claim.boot > own.member.boot:
+            self.raise_boot(claim.boot)
+            return True
+        own.member = dataclasses.replace(
+            own.member, incarnation=claim.incarnation
+        )
+        self.advertise()
+        return True
+
+    def raise_boot(self, heard: int) -> None:
+        """Overtake a boot of ours that others remember and we do not."""
+        if self._raises >= _RAISES_MAX:
+            self._contest(self.own)
+            return
+        self._raises += 1
+        self.advertise(boot=heard + 1)
+        self.emit(events.BootRaised(heard + 1))
+
+    # Others
+
+    def admit(self, item: messages.MemberItem, *, spread: bool) -> bool:
+        """Take a descriptor, if it is newer than what we hold.
+
+        :param spread: pass it on as news
+        :returns: whether anything changed
+        :raises MalformedMessage: not what it should be; nothing changed
+        :raises Refused: not to be believed, or no room; nothing changed
+        """
+        said = codec.decode_body(messages.Descriptor, item.body)
+        held = self._entries.get(said.peer)
+        if held is not None and not self._is_newer(said, held):
+            return False
+        entry = self._verify(said, item)
+        if said.peer == self.identity.peer:
+            self._hear_of_own(entry)
+            return False
+        if held is None and len(self._entries) >= self._config.members_max:
+            raise errors.Refused('members_full')
+        if item.claim and (held is None or held.settled is not Status.ALIVE):
+            self._apply_claim(entry, split_claim(item))
+        else:
+            entry.item = messages.MemberItem(
+                item.body, item.signature, item.credential
+            )
+        self._put(entry)
+        self._tell(held, entry)
+        if spread:
+            is_back = held is not None and held.member.status != Status.ALIVE
+            self._spread(entry, urgent=is_back)
+        return True
+
+    def check_claim(self, item: messages.ClaimItem) -> messages.Claim:
+        """What a claim says, if its author is a member and signed it.
+
+        :raises MalformedMessage: not a claim
+        :raises Refused: ``claim_author`` or ``claim_signature``
+        """
+        claim = codec.decode_body(messages.Claim, item.body)
+        if claim.kind == Status.LEFT and claim.author != claim.subject:
+            raise errors.Refused('claim_author')
+        author = self._entries.get(claim.author)
+        if author is None:
+            raise errors.Refused('claim_author')
+        if not signing.holds(
+            self.trust,
+            author.member.public_key,
+            messages.Claim,
+            signing.Signed(item.body, item.signature),
+        ):
+            raise errors.Refused('claim_signature')
+        return claim
+
+    def set_status(
+        self, entry: Entry, status: Status, item: messages.ClaimItem
+    ) -> None:
+        """Hold a peer for suspect, dead or gone, by a checked claim."""
+        before = entry.member.status
+        if status <= before:
+            return
+        self._toggle(entry)
+        entry.member = dataclasses.replace(entry.member, status=status)
+        if status is not Status.SUSPECT:
+            entry.item = messages.MemberItem(
+                entry.item.body,
+                entry.item.signature,
+                entry.item.credential,
+                join_claim(signing.Signed(item.body, item.signature)),
+            )
+        self._toggle(entry)
+        self._others = None
+        if status is Status.SUSPECT:
+            self.emit(events.PeerSuspected(entry.member))
+        elif status is Status.DEAD:
+            self.emit(events.PeerFailed(entry.member))
+        else:
+            self.emit(events.PeerLeft(entry.member.peer))
+
+    def forget(self, peer: descriptor.PeerId) -> None:
+        """Hold nothing of a peer: revoked, or its credential expired."""
+        entry = self._entries.pop(peer, None)
+        if entry is None:
+            return
+        self._toggle(entry)
+        self._others = None
+        self.rumours.drop(('member', peer))
+        if entry.member.status is not Status.LEFT:
+            self.emit(events.PeerLeft(peer))
+        self._adopt_claims(peer)
+
+    def set_now_wall(self, now_wall: float) -> list[descriptor.PeerId]:
+        """Set the wall clock and forget those whose time is over.
+
+        :returns: whom we forgot
+        """
+        self._now_wall = now_wall
+        over = [
+            entry.member.peer
+            for entry in self._entries.values()
+            if entry is not self.own and entry.credential.not_after <= now_wall
+        ]
+        for peer in over:
+            self.forget(peer)
+        return over
+
+    # Inside
+
+    def _spread(self, entry: Entry, *, urgent: bool) -> None:
+        key = 'member', entry.member.peer
+        self.rumours.add(key, entry.item, urgent=urgent)
+
+    def _check_own(
+        self, identity: identities.Identity
+    ) -> credentials.Credential:
+        said = self.trust.check(
+            identity.credential, self._now_wall, identity.issuer_credential
+        )
+        if said.public_key != identity.public_key:
+            raise errors.Misuse('the credential is for another key')
+        return said
+
+    def _is_newer(self, said: messages.Descriptor, held: Entry) -> bool:
+        order = said.boot, said.incarnation
+        if held is self.own and said.boot_id != held.member.boot_id:
+            return said.boot >= held.member.boot
+        return order > held.order
+
+    def _verify(
+        self, said: messages.Descriptor, item: messages.MemberItem
+    ) -> Entry:
+        credential = self.trust.check(item.credential, self._now_wall)
+        if credential.peer != said.peer:
+            raise errors.Refused('descriptor_peer')
+        if not signing.holds(
+            self.trust,
+            credential.public_key,
+            messages.Descriptor,
+            signing.Signed(item.body, item.signature),
+        ):
+            raise errors.Refused('descriptor_signature')
+        return self._make_entry(said, item, credential)
+
+    def _make_own(
+        self, own: messages.Descriptor, said: credentials.Credential
+    ) -> Entry:
+        signed = self.sign(own)
+        item = messages.MemberItem(
+            signed.body, signed.signature, self.identity.credential
+        )
+        return self._make_entry(own, item, said)
+
+    def _make_entry(
+        self,
+        said: messages.Descriptor,
+        item: messages.MemberItem,
+        credential: credentials.Credential,
+    ) -> Entry:
+        address = descriptor.Address(
+            descriptor.bytes_to_host(said.host), said.port
+        )
+        member = descriptor.Member(
+            said.peer,
+            credential.role,
+            credential.public_key,
+            address,
+            said.request_port,
+            said.boot,
+            said.boot_id,
+            said.incarnation,
+            Status.ALIVE,
+        )
+        return Entry(member, item, credential)
+
+    def _apply_claim(self, entry: Entry, item: messages.ClaimItem) -> None:
+        claim = codec.decode_body(messages.Claim, item.body)
+        if (
+            claim.subject != entry.member.peer
+            or (claim.boot, claim.incarnation) != entry.order
+            or claim.kind == Status.SUSPECT
+        ):
+            raise errors.Refused('claim_subject')
+        if claim.kind == Status.LEFT and claim.author == claim.subject:
+            if not signing.holds(
+                self.trust,
+                entry.member.public_key,
+                messages.Claim,
+                signing.Signed(item.body, item.signature),
+            ):
+                raise errors.Refused('claim_signature')
+        else:
+            self.check_claim(item)
+        entry.member = dataclasses.replace(
+            entry.member, status=Status(claim.kind)
+        )
+
+    def _hear_of_own(self, heard: Entry) -> None:
+        own = self.own
+        if heard.member.boot_id == own.member.boot_id:
+            own.member = dataclasses.replace(
+                own.member, incarnation=heard.member.incarnation
+            )
+            self.advertise()
+        elif heard.member.boot >= own.member.boot:
+            self.raise_boot(heard.member.boot)
+
+    def _put(self, entry: Entry) -> None:
+        held = self._entries.get(entry.member.peer)
+        if held is not None:
+            self._toggle(held)
+        self._entries[entry.member.peer] = entry
+        self._toggle(entry)
+        self._others = None
+
+    def _toggle(self, entry: Entry) -> None:
+        self.digest.toggle(entry.member.peer, '', *entry.order, entry.settled)
+
+    def _tell(self, held: Entry | None, entry: Entry) -> None:
+        member = entry.member
+        before = Status.LEFT if held is None else held.member.status
+        if member.status is Status.LEFT:
+            if before is not Status.LEFT:
+                self.emit(events.PeerLeft(member.peer))
+        elif member.status is Status.DEAD:
+            if before is not Status.DEAD:
+                self.emit(events.PeerFailed(member))
+        elif before is Status.LEFT:
+            self.emit(events.PeerJoined(member))
+        elif before is not Status.ALIVE:
+            self.emit(events.PeerRecovered(member))
+        elif held is not None and _differs(held.member, member):
+            self.emit(events.PeerChanged(member))
+        if (
+            held is not None
+            and held.member.boot == member.boot
+            and held.member.boot_id != member.boot_id
+        ):
+            self._contest(entry)
+
+    def _contest(self, entry: Entry) -> None:
+        if not entry.contested:
+            entry.contested = True
+            self.emit(events.IdentityContested(entry.member.peer))
+
+    def _adopt_claims(self, author: descriptor.PeerId) -> None:
+        """Say in our own name what a forgotten author has claimed."""
+        for entry in self._entries.values():
+            if entry.member.status is not Status.DEAD:
+                continue
+            claim = codec.decode_body(
+                messages.Claim, split_claim(entry.item).body
+            )
+            if claim.author == author:
+                signed = self.sign(
+                    messages.Claim(
+                        Status.DEAD,
+                        self.identity.peer,
+                        entry.member.peer,
+                        *entry.order,
+                    )
+                )
+                entry.item = messages.MemberItem(
+                    entry.item.body,
+                    entry.item.signature,
+                    entry.item.credential,
+                    join_claim(signed),
+                )
+
+
+def _differs(before: descriptor.Member, after: descriptor.Member) -> bool:
+    return dataclasses.replace(
+        before, incarnation=0, status=Status.ALIVE
+    ) != dataclasses.replace(after, incarnation=0, status=Status.ALIVE)
