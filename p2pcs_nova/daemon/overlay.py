@@ -28,8 +28,8 @@ GATEWAY_PART = 'gateway'
 INSTANCES_PART = 'instances/'
 PAYLOAD_LIMIT = 900
 """Bytes of one record part: it travels in one datagram."""
-ROWS_PER_PART = 14
-"""A row is at most 61 bytes: 14 of them fit with what is around them."""
+ROWS_PER_PART = 13
+"""A row is at most 67 bytes: 13 of them fit with what is around them."""
 
 T = TypeVar('T', bound=msgspec.Struct)
 

@@ -54,7 +54,8 @@ def _offer(status: wire.DaemonStatus, offer: wire.Offer) -> Iterator[str]:
     yield f'In use: {_capacity(status.used)}.'
     if status.attributes:
         words = ', '.join(
-            f'{key}={value}' for key, value in sorted(status.attributes.items())
+            f'{key}={value}'
+            for key, value in sorted(status.attributes.items())
         )
         yield f'Its owner says: {words}.'
     if status.slice:
