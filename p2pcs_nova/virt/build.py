@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of ``spawn``: what is asked for, then build and plug."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nova import exception
+from nova.api.metadata import base as metadata
+from nova.virt import configdrive
+
+from p2pcs_nova import wire
+from p2pcs_nova.client import local
+from p2pcs_nova.virt import images, properties, translate, view, vifs
+
+_RUNS = frozenset({wire.InstanceState.RUNNING})
+_STANDS = frozenset({wire.InstanceState.STOPPED, wire.InstanceState.CRASHED})
+
+DONE: Mapping[wire.Action, frozenset[wire.InstanceState]] = {
+    wire.Action.START: _RUNS,
+    wire.Action.STOP: _STANDS,
+    wire.Action.REBOOT_SOFT: frozenset(),
+    wire.Action.REBOOT_HARD: frozenset(),
+    wire.Action.PAUSE: frozenset({wire.InstanceState.PAUSED}),
+    wire.Action.UNPAUSE: _RUNS,
+}
+"""States in which an action has nothing left to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Extras:
+    """What ``spawn`` is given besides instance and image."""
+
+    injected_files: Any
+    admin_password: str | None
+    network_info: Iterable[Any]
+    block_device_info: Mapping[str, Any] | None
+    accel_info: Any
+
+
+def make_spec(
+    known_images: images.Images,
+    context: Any,
+    instance: Any,
+    image_meta: Any,
+    extras: Extras,
+) -> wire.InstanceSpec:
+    """Everything that a PC needs to know; the image is on its way.
+
+    Wishes that we cannot honour are refused before anything moves.
+
+    :raises InvalidInput: Nova's; names the wish
+    :raises ImageUnacceptable: Nova's; see :meth:`images.Images.ensure`
+    :raises P2PcsError: the gateway refused the image or does not answer
+    """
+    try:
+        properties.check_disks(extras.block_device_info)
+        properties.check_shape(
+            instance.flavor, instance, image_meta.disk_format
+        )
+        machine = properties.machine(
+            instance.flavor.extra_specs or {},
+            image_meta.properties.to_dict(),
+        )
+        if extras.accel_info:
+            raise properties.Refused('accelerators are not supported')
+        ports = tuple(
+            translate.vif_to_wire(vif) for vif in extras.network_info
+        )
+    except (properties.Refused, translate.NotPluggable) as refusal:
+        raise exception.InvalidInput(reason=str(refusal)) from None
+    return translate.instance_to_spec(
+        instance,
+        known_images.ensure(context, image_meta.id, instance.trusted_certs),
+        machine,
+        ports,
+        _config_drive(instance, extras),
+    )
+
+
+def plug(
+    client: local.LocalClient,
+    heard: view.View,
+    slice_name: str,
+    virtapi: Any,
+    context: Any,
+    instance: Any,
+    spec: wire.InstanceSpec,
+    network_info: Iterable[Any],
+    timeout_s: float,
+) -> None:
+    """Have a PC build it, paused and plugged; wait for Neutron's word.
+
+    :raises P2PcsError: no PC built it
+    :raises VirtualInterfaceCreateException: Nova's; it is built, and must
+        be destroyed
+    """
+    request_id = context.global_id or ''
+    with vifs.plugging(virtapi, instance, network_info):
+        placed = client.spawn(
+            slice_name,
+            wire.SpawnRequest(
+                claim=translate.spec_to_claim(spec),
+                spec=spec,
+                request_id=request_id,
+            ),
+            timeout_s,
+            request_id=request_id,
+        )
+        heard.put(placed)
+        vifs.report_plugged(
+            context, [vif.port for vif in spec.vifs], instance.host
+        )
+
+
+def _config_drive(
+    instance: Any, extras: Extras
+) -> tuple[wire.ConfigFile, ...]:
+    if not configdrive.required_by(instance):
+        if extras.injected_files:
+            raise exception.InvalidInput(
+                reason='personality without config_drive is not supported'
+            )
+        return ()
+    extra = {}
+    if extras.admin_password:
+        extra['admin_pass'] = extras.admin_password
+    found = metadata.InstanceMetadata(
+        instance,
+        content=extras.injected_files,
+        extra_md=extra,
+        network_info=extras.network_info,
+    )
+    return translate.files_to_config_drive(found.metadata_for_config_drive())

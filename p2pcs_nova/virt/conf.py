@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The driver's options: group ``p2pcs`` of a slice's ``nova.conf``."""
+
+from __future__ import annotations
+
+from oslo_config import cfg
+
+GROUP = 'p2pcs'
+
+OPTS = [
+    cfg.StrOpt(
+        'socket',
+        default='/run/p2pcs/p2pcs.sock',
+        help='UNIX socket of the gateway daemon on this machine. The user '
+        "that nova-compute runs as is listed in that daemon's "
+        '"socket_users".',
+    ),
+    cfg.StrOpt(
+        'slice',
+        help='Slice that this nova-compute serves. Default: the value of '
+        '[DEFAULT] host.',
+        sample_default='<host>',
+    ),
+    cfg.FloatOpt(
+        'timeout',
+        default=10.0,
+        min=0.1,
+        help='Seconds that the daemon may be silent on an ordinary request.',
+    ),
+    cfg.FloatOpt(
+        'build_timeout',
+        default=600.0,
+        min=1.0,
+        help="Seconds for one build: claims, the image's way to a PC, the "
+        'disk. Bound by the slowest link between gateway and PC.',
+    ),
+    cfg.FloatOpt(
+        'image_timeout',
+        default=600.0,
+        min=1.0,
+        help='Seconds of silence while an image goes from Glance to the '
+        'gateway, the check of its digest included.',
+    ),
+    cfg.FloatOpt(
+        'soft_reboot_timeout',
+        default=120.0,
+        min=0.0,
+        max=3600.0,
+        help='Seconds that a guest may take to shut down at a soft reboot '
+        'before it is reset.',
+    ),
+    cfg.FloatOpt(
+        'start_timeout',
+        default=60.0,
+        min=0.0,
+        help='Seconds that a starting nova-compute waits for the daemon. '
+        'After them it starts all the same, and its node counts as not '
+        'ready until the daemon answers.',
+    ),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Make ``conf.p2pcs`` known; calling it again does nothing."""
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """What oslo-config-generator shows of Nova's side."""
+    return [(GROUP, OPTS)]

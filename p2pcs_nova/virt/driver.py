@@ -1,0 +1,425 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova's compute driver for a slice of PCs.
+
+A slice is one Nova host with one node.  Every call becomes a request to
+the gateway daemon of this machine, which speaks to the PCs; nothing here
+knows one.  What the base class leaves out (snapshot, suspend, resize,
+migration, volumes…) stays out: its NotImplementedError is the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import nova.conf
+from nova import context as nova_context
+from nova import exception, monkey_patch, objects
+from nova.virt import driver, event, hardware
+from nova.virt import node as local_node
+from oslo_context import context as oslo_context
+from oslo_log import log
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.client import local
+from p2pcs_nova.virt import (
+    build,
+    conf,
+    diagnostics,
+    events,
+    faults,
+    images,
+    inventory,
+    start,
+    translate,
+    view,
+)
+
+LOG = log.getLogger(__name__)
+
+CONF = nova.conf.CONF
+conf.register(CONF)
+
+QUICK_S = 2.0
+"""Silence after which a question that must not block is given up."""
+CONSOLE_BYTES = 100 * 1024
+"""As much console output as Nova's own drivers return."""
+MAX_STOP_S = 3600.0
+"""The longest that a guest may take to shut down."""
+
+
+class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
+    """``compute_driver = p2pcs.P2PDriver``."""
+
+    capabilities = driver.ComputeDriver.capabilities | {
+        'supports_image_type_qcow2': True,
+        'supports_image_type_raw': True,
+    }
+
+    def __init__(self, virtapi: Any) -> None:
+        super().__init__(virtapi)
+        if monkey_patch.is_patched():
+            raise exception.InvalidConfiguration(
+                'P2PDriver needs native threads: set [DEFAULT] '
+                'concurrency_backend = threading'
+            )
+        socket = CONF.p2pcs.socket
+        self._client = local.LocalClient(socket, CONF.p2pcs.timeout)
+        self._quick = local.LocalClient(socket, QUICK_S)
+        self._images = images.Images(self._client, CONF.p2pcs.image_timeout)
+        self._view = view.View()
+        self._slice = CONF.p2pcs.slice or CONF.host
+        self._watcher: events.Watcher | None = None
+
+    # -- the node -----------------------------------------------------------
+
+    def init_host(self, host: str) -> None:
+        """Learn the slice, then watch it.
+
+        :raises InvalidConfiguration: Nova's; the policy has no such slice
+        """
+        self._slice = CONF.p2pcs.slice or host
+        start.write_node_id(self._slice)
+        watcher = events.Watcher(
+            self._client, self._slice, self._view, self._emit
+        )
+        start.wait_for_daemon(watcher.look, self._slice)
+        watcher.start()
+        self._watcher = watcher
+
+    def cleanup_host(self, host: str) -> None:
+        """Stop watching: the process is about to end."""
+        if self._watcher is not None:
+            self._watcher.stop()
+
+    def get_available_nodes(self, refresh: bool = False) -> list[str]:
+        """The slice.
+
+        :raises VirtDriverNotReady: Nova's; the daemon never answered
+        """
+        self._summary()
+        return [self._slice]
+
+    def get_nodenames_by_uuid(self, refresh: bool = False) -> dict[str, str]:
+        """The slice, by the id in ``compute_id``; needs no daemon."""
+        return {local_node.get_local_node_uuid(): self._slice}
+
+    def node_is_available(self, nodename: str) -> bool:
+        """Whether this is our slice."""
+        return bool(nodename == self._slice)
+
+    def get_available_resource(self, nodename: str) -> dict[str, Any]:
+        """The slice's capacity, as of the last poll."""
+        return inventory.summary_to_resources(self._summary(), nodename)
+
+    def update_provider_tree(
+        self, provider_tree: Any, nodename: str, allocations: Any = None
+    ) -> None:
+        """Placement's inventory; no I/O: Nova holds its one big lock."""
+        provider_tree.update_inventory(
+            nodename, inventory.summary_to_inventory(self._summary())
+        )
+
+    def get_host_ip_addr(self) -> str:
+        """The gateway's address."""
+        return str(CONF.my_ip)
+
+    # -- what runs ----------------------------------------------------------
+
+    def list_instance_uuids(self) -> list[str]:
+        """Every instance of the slice, as the gateway knows them."""
+        try:
+            found = self._quick.placements(self._slice)
+        except errors.P2PcsError as error:
+            raise faults.not_ready(error) from error
+        return [placed.status.instance for placed in found.instances]
+
+    def list_instances(self) -> list[str]:
+        """The same by Nova's names, which only Nova knows."""
+        context = nova_context.get_admin_context()
+        return [_name(context, found) for found in self.list_instance_uuids()]
+
+    def get_num_instances(self) -> int:
+        """How many the slice has."""
+        return len(self.list_instance_uuids())
+
+    def get_info(self, instance: Any, use_cache: bool = True) -> Any:
+        """An instance's power state, without waiting for any PC.
+
+        :param use_cache: take the last poll's word, if it is fresh; else
+            the gateway's, which hears of changes first
+        :raises InstanceNotFound: Nova's; the gateway does not know it.
+            Nothing else is raised: it would end a starting nova-compute
+        """
+        placed = self._view.get(instance.uuid)
+        fresh = self._view.is_fresh(time.monotonic(), events.FRESH_S)
+        if not (use_cache and placed and fresh):
+            try:
+                placed = self._quick.instance(self._slice, instance.uuid)
+            except errors.NotFound:
+                raise exception.InstanceNotFound(
+                    instance_id=instance.uuid
+                ) from None
+            except errors.P2PcsError as error:
+                LOG.info(
+                    'State of the server is the last one heard: %s', error
+                )
+        if placed is None:
+            state = translate.state_to_power_state(wire.InstanceState.UNKNOWN)
+        else:
+            state = translate.placed_to_power_state(placed)
+        return hardware.InstanceInfo(state=state)
+
+    # -- from birth to death ------------------------------------------------
+
+    def spawn(
+        self,
+        context: Any,
+        instance: Any,
+        image_meta: Any,
+        injected_files: Any,
+        admin_password: str | None,
+        allocations: Any,
+        network_info: Any = None,
+        block_device_info: Any = None,
+        power_on: bool = True,
+        accel_info: Any = None,
+    ) -> None:
+        """Build on a PC of the slice, plug, start.
+
+        On failure nothing is left on any PC.
+        """
+        with contextlib.ExitStack() as undo:
+            try:
+                spec = build.make_spec(
+                    self._images,
+                    context,
+                    instance,
+                    image_meta,
+                    build.Extras(
+                        injected_files,
+                        admin_password,
+                        network_info or [],
+                        block_device_info,
+                        accel_info,
+                    ),
+                )
+                undo.callback(self._undo_spawn, instance)
+                build.plug(
+                    self._client,
+                    self._view,
+                    self._slice,
+                    self.virtapi,
+                    context,
+                    instance,
+                    spec,
+                    network_info or [],
+                    CONF.p2pcs.build_timeout,
+                )
+                if power_on:
+                    self._act(instance, wire.Action.START)
+            except errors.P2PcsError as error:
+                raise faults.build_fault(error, image_meta.id) from error
+            undo.pop_all()
+
+    def destroy(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        destroy_disks: bool = True,
+        destroy_secrets: bool = True,
+    ) -> None:
+        """Destroy; with the PC out of reach it is told when it returns."""
+        with _told_as(exception.InstanceTerminationFailure):
+            gone = self._client.destroy(
+                self._slice, instance.uuid, request_id=_request_id()
+            )
+        self._view.forget(instance.uuid)
+        if not gone.done:
+            LOG.warning(
+                'PC %s is out of reach: it destroys the server when it '
+                'returns',
+                gone.peer_name,
+                instance=instance,
+            )
+
+    def cleanup(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        destroy_disks: bool = True,
+        migrate_data: Any = None,
+        destroy_vifs: bool = True,
+        destroy_secrets: bool = True,
+    ) -> None:
+        """Nothing may be left: the same as destroy, which may be repeated."""
+        self.destroy(context, instance, network_info)
+
+    def plug_vifs(self, instance: Any, network_info: Any) -> None:
+        """Nothing: a PC keeps the taps of what it runs."""
+
+    # -- power --------------------------------------------------------------
+
+    def power_off(
+        self, instance: Any, timeout: float = 0, retry_interval: float = 0
+    ) -> None:
+        """Stop; the guest has ``timeout`` seconds to do it by itself."""
+        with _told_as(exception.InstancePowerOffFailure):
+            self._act(
+                instance, wire.Action.STOP, min(float(timeout), MAX_STOP_S)
+            )
+
+    def power_on(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        accel_info: Any = None,
+        share_info: Any = None,
+    ) -> None:
+        """Start a stopped server on the PC that holds its disk."""
+        with _told_as(exception.InstancePowerOnFailure):
+            self._act(instance, wire.Action.START)
+
+    def reboot(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        reboot_type: str,
+        block_device_info: Any = None,
+        bad_volumes_callback: Any = None,
+        accel_info: Any = None,
+        share_info: Any = None,
+    ) -> None:
+        """Soft: the guest shuts down by itself, in time; hard: a reset."""
+        with _told_as(exception.InstanceRebootFailure):
+            if reboot_type == 'SOFT':
+                self._act(
+                    instance,
+                    wire.Action.REBOOT_SOFT,
+                    CONF.p2pcs.soft_reboot_timeout,
+                )
+            else:
+                self._act(instance, wire.Action.REBOOT_HARD)
+
+    def pause(self, instance: Any) -> None:
+        """Freeze the guest; its memory stays on the PC."""
+        with _told_as(exception.NovaException):
+            self._act(instance, wire.Action.PAUSE)
+
+    def unpause(self, instance: Any) -> None:
+        """Let it run on."""
+        with _told_as(exception.NovaException):
+            self._act(instance, wire.Action.UNPAUSE)
+
+    # -- what it says -------------------------------------------------------
+
+    def get_console_output(self, context: Any, instance: Any) -> str:
+        """The tail of the serial console."""
+        with _told_as(exception.ConsoleNotAvailable):
+            console = self._client.console(
+                self._slice,
+                instance.uuid,
+                CONSOLE_BYTES,
+                request_id=_request_id(),
+            )
+        return console.output.decode('utf-8', 'replace')
+
+    def get_diagnostics(self, instance: Any) -> dict[str, int]:
+        """Counters for API versions before 2.48."""
+        return translate.diagnostics_to_legacy(self._diagnose(instance))
+
+    def get_instance_diagnostics(self, instance: Any) -> Any:
+        """Counters as Nova's versioned object."""
+        return diagnostics.to_object(
+            self._diagnose(instance), bool(instance.config_drive)
+        )
+
+    # -- how ----------------------------------------------------------------
+
+    def _act(
+        self, instance: Any, action: wire.Action, timeout_s: float = 0.0
+    ) -> None:
+        """Ask for an action; what is so already is done."""
+        request = wire.ActionRequest(action=action, timeout_s=timeout_s)
+        try:
+            placed = self._client.action(
+                self._slice,
+                instance.uuid,
+                request,
+                request_id=_request_id(),
+            )
+        except errors.NotFound:
+            raise exception.InstanceNotFound(
+                instance_id=instance.uuid
+            ) from None
+        except errors.WrongState:
+            placed = self._client.instance(
+                self._slice, instance.uuid, fresh=True
+            )
+            if placed.status.state not in build.DONE[action]:
+                raise
+        self._view.put(placed)
+
+    def _diagnose(self, instance: Any) -> wire.Diagnostics:
+        with _told_as(exception.NovaException):
+            return self._client.diagnostics(
+                self._slice, instance.uuid, request_id=_request_id()
+            )
+
+    def _undo_spawn(self, instance: Any) -> None:
+        """Leave nothing of a failed build; Nova calls destroy besides."""
+        try:
+            self._client.destroy(
+                self._slice, instance.uuid, request_id=_request_id()
+            )
+        except errors.P2PcsError as error:
+            LOG.warning(
+                'The build is not undone yet: %s', error, instance=instance
+            )
+        self._view.forget(instance.uuid)
+
+    def _summary(self) -> wire.SliceSummary:
+        summary = self._view.summary()
+        if summary is None:
+            raise exception.VirtDriverNotReady(
+                f'The daemon on {CONF.p2pcs.socket} has not yet answered '
+                f'for slice {self._slice}'
+            )
+        return summary
+
+    def _emit(self, instance_uuid: str, transition: int) -> None:
+        self.emit_event(event.LifecycleEvent(instance_uuid, transition))
+
+
+@contextlib.contextmanager
+def _told_as(kind: type[Exception]) -> Iterator[None]:
+    """Tell an error of the gateway or a PC as this one of Nova's."""
+    try:
+        yield
+    except errors.P2PcsError as error:
+        if '%(reason)s' in getattr(kind, 'msg_fmt', ''):
+            raise kind(reason=error.message) from error  # type: ignore[call-arg]
+        raise kind(error.message) from error
+
+
+def _name(context: Any, instance_uuid: str) -> str:
+    try:
+        found = objects.Instance.get_by_uuid(context, instance_uuid)
+    except exception.InstanceNotFound:
+        return instance_uuid
+    return str(found.name)
+
+
+def _request_id() -> str:
+    """Of the request that this thread works for; '' for none."""
+    current = oslo_context.get_current()
+    return (current.global_id or '') if current else ''

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Our errors as Nova's, mapped once.
+
+While a server is built, Nova's manager distinguishes two kinds:
+
+=============================  ==========================================
+``ComputeResourcesUnavailable``  another slice is tried
+``InvalidInput``, ``ImageUnacceptable``  the build is given up at once
+=============================  ==========================================
+
+Every other exception means "try another slice" too.
+"""
+
+from __future__ import annotations
+
+from nova import exception
+
+from p2pcs_nova import errors
+
+_NO_ROOM = (
+    errors.NoPeerFits,
+    errors.Full,
+    errors.Held,
+    errors.NotOffered,
+    errors.Draining,
+    errors.OtherSlice,
+    errors.NoSpace,
+)
+_ASKED_WRONGLY = (errors.Unsupported, errors.Malformed, errors.TooLarge)
+
+
+def build_fault(error: errors.P2PcsError, image_id: str) -> Exception:
+    """What ``spawn`` raises for an error of the gateway or a PC."""
+    if isinstance(error, _NO_ROOM):
+        return _nova(exception.ComputeResourcesUnavailable, error.message)
+    if isinstance(error, _ASKED_WRONGLY):
+        return _nova(exception.InvalidInput, error.message)
+    if isinstance(error, errors.ImageRefused):
+        fault: Exception = exception.ImageUnacceptable(
+            image_id=image_id, reason=error.message
+        )
+        return fault
+    return _nova(exception.InstanceDeployFailure, error.message)
+
+
+def not_ready(error: errors.P2PcsError) -> Exception:
+    """What Nova's periodic tasks forgive: the daemon does not answer."""
+    fault: Exception = exception.VirtDriverNotReady(error.message)
+    return fault
+
+
+def _nova(kind: type[Exception], reason: str) -> Exception:
+    return kind(reason=reason)  # type: ignore[call-arg]

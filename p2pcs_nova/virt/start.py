@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a starting nova-compute needs before it serves a slice."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable
+
+import nova.conf
+from nova import exception
+from nova.virt import node
+from oslo_log import log
+
+from p2pcs_nova import errors
+
+LOG = log.getLogger(__name__)
+
+CONF = nova.conf.CONF
+RETRY_S = 1.0
+"""Between two attempts to reach the daemon."""
+NODE_NAMESPACE = uuid.UUID('7d9cf1f5-2bd5-5a1c-93a4-2f5b3a4b7f10')
+"""Of the node ids that are made from the names of slices."""
+
+
+def write_node_id(slice_name: str) -> None:
+    """Give the node an id that another gateway would give it too.
+
+    One that is there already is kept: Nova refuses a change.
+    """
+    if node.read_local_node_uuid() is None:
+        node.write_local_node_uuid(str(uuid.uuid5(NODE_NAMESPACE, slice_name)))
+
+
+def wait_for_daemon(look: Callable[[], None], slice_name: str) -> None:
+    """Look until the daemon answers, at most ``start_timeout`` seconds.
+
+    After them the driver is not ready, which Nova's periodic tasks
+    forgive: better than a nova-compute that dies because another service
+    starts more slowly.
+
+    :raises InvalidConfiguration: Nova's; the policy has no such slice
+    """
+    deadline = time.monotonic() + CONF.p2pcs.start_timeout
+    pause = threading.Event()
+    while True:
+        try:
+            look()
+        except errors.NotFound as error:
+            raise exception.InvalidConfiguration(
+                f'slice {slice_name}: {error.message}'
+            ) from error
+        except errors.P2PcsError as error:
+            if time.monotonic() >= deadline:
+                LOG.error('Starting without the daemon: %s', error)
+                return
+            LOG.warning('Waiting for the daemon: %s', error)
+            pause.wait(RETRY_S)
+        else:
+            return
