@@ -493,12 +493,17 @@ class DaemonStatus(msgspec.Struct, frozen=True):
 class JoinRequest(msgspec.Struct, frozen=True):
     """A PC that knows only its token asks its issuer for a certificate."""
 
-    token_id: str
-    proof: bytes
+    issuer: PeerId
+    """Who made the token: any other daemon relays the request to it."""
+    token_id: Annotated[str, msgspec.Meta(max_length=64)]
+    proof: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
     """HMAC-SHA256 by the token's secret over the request's other parts."""
-    csr: bytes
+    csr: Annotated[bytes, msgspec.Meta(max_length=4096)]
     """PKCS#10 in DER, signed by the PC's own new key."""
-    name: str
+    name: Annotated[
+        str, msgspec.Meta(pattern='^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$')
+    ]
+    """Host name of the PC: for people."""
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     """UDP and TCP port that the PC will listen on: dialled back."""
     wall_clock_s: float
@@ -517,6 +522,14 @@ class JoinAnswer(msgspec.Struct, frozen=True):
     ring_keys: dict[str, bytes]
     seeds: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+
+
+class JoinOffer(msgspec.Struct, frozen=True):
+    """What the join listener says before anybody is trusted."""
+
+    ca: bytes
+    """PEM of the root: believed only if its digest is the token's pin."""
+    wall_clock_s: float
 
 
 class TokenRequest(msgspec.Struct, frozen=True):

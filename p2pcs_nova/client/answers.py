@@ -35,3 +35,14 @@ def failure_to_error(status: int, body: bytes) -> errors.P2PcsError:
             return errors.NotFound('nothing there')
         return errors.P2PcsError(f'HTTP status {status} without a reason')
     return errors.from_code(problem.code, problem.message)
+
+
+def failure_to_reason(error: BaseException) -> str:
+    """What is at the bottom of a failed connection, in words."""
+    while True:
+        inner = error.__cause__ or error.__context__
+        if isinstance(error, BaseExceptionGroup):
+            inner = error.exceptions[0]
+        if inner is None:
+            return str(error) or type(error).__name__
+        error = inner
