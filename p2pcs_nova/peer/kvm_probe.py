@@ -36,7 +36,8 @@ async def kvm_works(
     """Find out whether a guest really runs under KVM on this machine.
 
     :param qemu: path of QEMU's system emulator for x86-64
-    :param timeout_s: what the guest may take; with KVM it needs less than one second
+    :param timeout_s: what the guest may take; with a KVM that works it
+        needs less than one second
     :returns: within ``timeout_s`` and one second, whatever happens
     """
     try:

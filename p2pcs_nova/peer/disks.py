@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An instance's disk: a qcow2 overlay on its image."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+
+import trio
+
+from p2pcs_nova import errors, wire
+
+TIMEOUT_S = 60.0
+LIMITS = ('prlimit', '--cpu=30', f'--as={2**30}')
+"""What a tool may use that reads an image's header: seconds, bytes."""
+
+
+def check_size(image: wire.Image, virtual_bytes: int, root_mb: int) -> None:
+    """Whether the image fits into the disk that the flavor gives.
+
+    :raises ImageRefused: it does not
+    """
+    if virtual_bytes > root_mb * 2**20:
+        raise errors.ImageRefused(
+            f'image {image.name or image.digest[:19]} has a disk of '
+            f'{-(-virtual_bytes // 2**20)} MiB, the instance one of '
+            f'{root_mb} MiB'
+        )
+
+
+async def make_overlay(
+    disk: pathlib.Path, base: pathlib.Path, base_format: str, root_mb: int
+) -> None:
+    """Make an empty disk on top of ``base``.
+
+    :raises NoSpace: the file system is full
+    :raises HypervisorFailed: qemu-img is missing, slow or refused
+    """
+    command = [
+        *LIMITS,
+        'qemu-img',
+        'create',
+        '-q',
+        '-f',
+        'qcow2',
+        '-F',
+        base_format,
+        '-b',
+        str(base),
+        str(disk),
+        f'{root_mb}M',
+    ]
+    try:
+        with trio.fail_after(TIMEOUT_S):
+            done = await trio.run_process(
+                command,
+                capture_stdout=True,
+                stderr=subprocess.STDOUT,
+                check=False,
+            )
+    except OSError as error:
+        raise errors.HypervisorFailed(f'qemu-img: {error}') from None
+    except trio.TooSlowError:
+        raise errors.HypervisorFailed('qemu-img did not end') from None
+    if done.returncode:
+        said = done.stdout.decode(errors='replace').strip()
+        if 'No space left' in said:
+            raise errors.NoSpace(f'the disk of this PC is full: {said}')
+        raise errors.HypervisorFailed(f'qemu-img: {said}')

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this PC can offer now, measured; and why not more."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pathlib
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.layout import Layout
+from p2pcs_nova.peer import capacity, images, networks
+from p2pcs_nova.peer.capacity import Finding, OwnerRules
+from p2pcs_nova.peer.hypervisor import Hypervisor
+from p2pcs_nova.peer.kvm_probe import KvmVerdict
+
+LOG = logging.getLogger(__name__)
+
+DISK_GRAIN_MB = 1024
+"""Disk is measured so coarsely that the record changes seldom."""
+
+Probe = Callable[[], Awaitable[KvmVerdict]]
+
+
+class Health:
+    """The offer of this PC, and the reasons for it."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        rules: OwnerRules,
+        hypervisor: Hypervisor,
+        sysfs: pathlib.Path,
+    ) -> None:
+        self._layout = layout
+        self._rules = rules
+        self._hypervisor = hypervisor
+        self._sysfs = sysfs
+        self._verdict: KvmVerdict | None = None
+        self.finding = Finding(
+            capacity.nothing('the daemon is starting'),
+            ('the daemon is starting',),
+        )
+
+    @property
+    def accelerator(self) -> wire.Accelerator:
+        """How guests are run here."""
+        if self._verdict is not None and self._verdict.works:
+            return wire.Accelerator.KVM
+        return wire.Accelerator.TCG
+
+    async def probe(self, probe: Probe | None) -> None:
+        """Find out once whether KVM works; until then nothing is offered.
+
+        :param probe: None if the owner has switched it off
+        """
+        if probe is None:
+            self._verdict = KvmVerdict(False, 'KVM is switched off')
+        else:
+            self._verdict = await probe()
+        LOG.info('KVM: %s', self._verdict.reason)
+
+    async def measure(self) -> None:
+        """Look at the machine.
+
+        :raises P2PcsError: the hypervisor does not answer
+        """
+        if self._verdict is None:
+            self.fail('KVM is being tested')
+            return
+        host = await self._hypervisor.host()
+        disk = await trio.to_thread.run_sync(measure_disk, self._layout)
+        offered, reasons = networks.find_networks(
+            self._rules.bridge_mappings, self._sysfs
+        )
+        if self.accelerator is wire.Accelerator.TCG:
+            reasons = (
+                f'guests run without KVM, slowly: {self._verdict.reason}',
+                *reasons,
+            )
+        self.finding = capacity.find_offer(
+            self._rules,
+            capacity.Hardware(
+                cpus=host.cpus,
+                memory_mb=host.memory_mb,
+                disk_mb=disk,
+                arch=host.arch,
+                cpu_model=host.cpu_model,
+                hypervisor_version=host.version,
+            ),
+            self.accelerator,
+            offered,
+            reasons,
+        )
+
+    def fail(self, reason: str) -> None:
+        """Offer nothing, for this reason."""
+        self.finding = Finding(capacity.nothing(reason), (reason,))
+
+
+def measure_disk(layout: Layout) -> int:
+    """MiB that are free, plus what instances and images take. Blocks."""
+    try:
+        taken = sum(
+            path.stat().st_blocks * 512
+            for folder in (layout.instances, layout.images)
+            for path in folder.rglob('*')
+            if path.is_file()
+        )
+        whole = images.free_bytes(layout.root) + taken
+    except OSError as error:
+        raise errors.NoSpace(
+            f'{os.fspath(layout.root)}: {error.strerror}'
+        ) from None
+    return (whole >> 20) // DISK_GRAIN_MB * DISK_GRAIN_MB

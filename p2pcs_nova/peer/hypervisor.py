@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a PC needs of a hypervisor: our domains, and nothing else.
+
+Every method has a deadline inside: it returns, or raises
+:class:`~p2pcs_nova.errors.HypervisorBusy` (no answer in time; the outcome
+is not known) or :class:`~p2pcs_nova.errors.HypervisorFailed` (it said
+no).  Domains without our mark are never listed or touched.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import enum
+
+from p2pcs_nova import wire
+from p2pcs_nova.peer import domain
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+    """The machine, as the hypervisor sees it."""
+
+    cpus: int
+    memory_mb: int
+    arch: str
+    cpu_model: str
+    version: int
+
+
+class Power(enum.Enum):
+    """The state of a domain."""
+
+    RUNNING = 'running'
+    PAUSED = 'paused'
+    OFF = 'off'
+    CRASHED = 'crashed'
+    """Off, and not of its own will."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Domain:
+    """One of our domains."""
+
+    mark: domain.Mark
+    power: Power
+    detail: str = ''
+    """Why it is in this state, if that is worth saying."""
+
+
+class Happening(enum.Enum):
+    """What the hypervisor tells of itself."""
+
+    CHANGED = 'changed'
+    REBOOTED = 'rebooted'
+
+
+@dataclasses.dataclass(frozen=True)
+class Event:
+    """Something happened to the domain of this instance."""
+
+    instance: str
+    what: Happening
+
+
+class Hypervisor(abc.ABC):
+    """One PC's hypervisor; all instances by their uuid."""
+
+    @abc.abstractmethod
+    async def host(self) -> Host:
+        """The machine; also the proof that the hypervisor answers."""
+
+    @abc.abstractmethod
+    async def domains(self) -> tuple[Domain, ...]:
+        """All of ours, in no order."""
+
+    @abc.abstractmethod
+    async def domain(self, instance: str) -> Domain | None:
+        """One of ours; None if there is none."""
+
+    @abc.abstractmethod
+    async def define(self, instance: str, xml: str) -> None:
+        """Make a domain known; replaces our own older definition.
+
+        :raises HypervisorFailed: also if a domain of this uuid is not ours
+        """
+
+    @abc.abstractmethod
+    async def start_paused(self, instance: str) -> None:
+        """From OFF to PAUSED: processes and taps are there, no guest."""
+
+    @abc.abstractmethod
+    async def resume(self, instance: str) -> None:
+        """From PAUSED to RUNNING."""
+
+    @abc.abstractmethod
+    async def suspend(self, instance: str) -> None:
+        """From RUNNING to PAUSED."""
+
+    @abc.abstractmethod
+    async def press_power_button(self, instance: str) -> None:
+        """Ask the guest by ACPI to shut down; it may ignore that."""
+
+    @abc.abstractmethod
+    async def ask_reboot(self, instance: str) -> None:
+        """Ask the guest by ACPI to reboot: REBOOTED follows if it does."""
+
+    @abc.abstractmethod
+    async def cut_power(self, instance: str) -> None:
+        """To OFF, at once; nothing if it is off or absent."""
+
+    @abc.abstractmethod
+    async def undefine(self, instance: str) -> None:
+        """Forget a domain that is off; nothing if it is absent."""
+
+    @abc.abstractmethod
+    async def diagnostics(self, instance: str) -> wire.Diagnostics:
+        """Counters of a domain.
+
+        :raises NotFound: it is absent
+        """
+
+    @abc.abstractmethod
+    async def wait_events(self) -> frozenset[Event]:
+        """What happened since the last call; waits until something does.
+
+        Events of one kind and domain are merged; they may be lost when
+        the connection is, so look at :meth:`domains` now and then.
+        """
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Let go of the hypervisor; guests run on."""

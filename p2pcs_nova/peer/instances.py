@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The instances of a PC: built, commanded, buried, and put right.
+
+The rules of the state machine:
+
+1. A run right is stored before anything of it is made, and forgotten
+   after everything of it is gone.
+2. A tombstone is stored at once; whatever is under way for its instance
+   is cancelled.  A stored right that a tombstone covers is taken away,
+   however often the daemon ends meanwhile.
+3. One operation at a time for each instance; they wait in order.
+4. A build that was interrupted is finished if its domain exists, else
+   undone and FAILED.  A running guest is never touched by a restart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+
+import msgspec
+import trio
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.peer import states, terms
+from p2pcs_nova.peer.builder import Builder
+from p2pcs_nova.peer.hypervisor import Domain, Power
+from p2pcs_nova.peer.power import PowerSwitch
+from p2pcs_nova.peer.reservations import Reservations
+from p2pcs_nova.peer.steps import Passed, Step
+from p2pcs_nova.peer.store import Entry, Loaded, Stage, Store
+from p2pcs_nova.peer.watch import Watch
+
+LOG = logging.getLogger(__name__)
+
+FetchImage = Callable[
+    [str, wire.Signed], AbstractAsyncContextManager[AsyncIterator[bytes]]
+]
+"""From the gateway that signed the run right, the image of this digest."""
+
+
+class Instances:
+    """All instances of one PC."""
+
+    def __init__(
+        self,
+        store: Store,
+        reservations: Reservations,
+        watch: Watch,
+        builder: Builder,
+        switch: PowerSwitch,
+        fetch_image: FetchImage,
+        on_change: Callable[[], None],
+        passed: Passed,
+    ) -> None:
+        self._store = store
+        self._reservations = reservations
+        self._watch = watch
+        self._builder = builder
+        self._switch = switch
+        self._fetch_image = fetch_image
+        self._on_change = on_change
+        self._passed = passed
+        self._entries: dict[str, Entry] = {}
+        self._tombstones: dict[str, wire.Counter] = {}
+        self._locks: dict[str, trio.Lock] = {}
+        self._scopes: dict[str, trio.CancelScope] = {}
+
+    # -- what is there ------------------------------------------------------
+
+    def load(self, loaded: Loaded) -> None:
+        """Begin with what was stored."""
+        self._entries = dict(loaded.entries)
+        self._tombstones = dict(loaded.tombstones)
+        for entry in self._entries.values():
+            if entry.stage is not Stage.FAILED:
+                self._reservations.hold(entry.right, entry.spec.need)
+
+    def entry(self, instance: str) -> Entry:
+        """The stored right of an instance.
+
+        :raises NotFound: there is none
+        """
+        found = self._entries.get(instance)
+        if found is None:
+            raise errors.NotFound(f'no instance {instance} on this PC')
+        return found
+
+    def ports(self) -> dict[str, tuple[wire.Vif, ...]]:
+        """The ports of all that is not FAILED."""
+        return {
+            name: entry.spec.vifs
+            for name, entry in self._entries.items()
+            if entry.stage is not Stage.FAILED
+        }
+
+    def images_in_use(self) -> frozenset[str]:
+        """The digests that run rights name."""
+        return frozenset(
+            e.spec.image.digest
+            for e in self._entries.values()
+            if e.stage is not Stage.FAILED
+        )
+
+    def status(self, entry: Entry) -> wire.InstanceStatus:
+        """What we say of an instance, from memory."""
+        instance = entry.right.instance
+        state, detail = states.find_state(
+            entry, self._watch.domain(instance), self._watch.reached
+        )
+        return wire.InstanceStatus(
+            instance=instance,
+            epoch=entry.right.epoch,
+            slice=entry.right.slice,
+            state=state,
+            need=entry.spec.need,
+            detail=detail,
+        )
+
+    def statuses(self) -> tuple[wire.InstanceStatus, ...]:
+        """All of them, by uuid."""
+        return tuple(
+            self.status(self._entries[name]) for name in sorted(self._entries)
+        )
+
+    def strangers(self) -> tuple[Domain, ...]:
+        """Domains that carry our mark, but no right of ours is known."""
+        return tuple(
+            d
+            for d in self._watch.domains()
+            if d.mark.instance not in self._entries
+        )
+
+    # -- operations ---------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _operation(self, instance: str) -> AsyncIterator[None]:
+        """Alone with this instance, until a tombstone comes.
+
+        :raises StaleEpoch: a tombstone has ended it
+        """
+        lock = self._locks.setdefault(instance, trio.Lock())
+        async with lock:
+            with trio.CancelScope() as scope:
+                self._scopes[instance] = scope
+                try:
+                    yield
+                finally:
+                    del self._scopes[instance]
+            if scope.cancelled_caught:
+                raise errors.StaleEpoch(
+                    f'instance {instance} has been destroyed meanwhile'
+                )
+
+    def _check_epoch(self, right: wire.RunRight) -> None:
+        """Whether this right may be built here.
+
+        :raises StaleEpoch: a tombstone or a higher epoch is known
+        """
+        buried = self._tombstones.get(right.instance)
+        if buried is not None and right.epoch <= buried:
+            raise errors.StaleEpoch(
+                f'epoch {terms.text(right.epoch)} of {right.instance} has '
+                'been destroyed'
+            )
+        known = self._entries.get(right.instance)
+        if known is not None and right.epoch < known.right.epoch:
+            raise errors.StaleEpoch(
+                f'epoch {terms.text(known.right.epoch)} of {right.instance} '
+                'is here already'
+            )
+
+    async def build(
+        self,
+        right: wire.RunRight,
+        request: wire.BuildRequest,
+        accelerator: wire.Accelerator,
+        now: Callable[[], float],
+    ) -> wire.InstanceStatus:
+        """Confirm the reservation and build, up to PLUGGED.
+
+        The same right again gives the same answer, or the same error.
+        """
+        async with self._operation(right.instance):
+            self._check_epoch(right)
+            known = self._entries.get(right.instance)
+            if known is not None and known.right.epoch == right.epoch:
+                return self._answer_again(known, request)
+            if known is not None:
+                await self._bury(
+                    wire.Tombstone(right.instance, known.right.epoch)
+                )
+                await self._take_away(known)
+            entry = Entry(right, request.run_right, request.spec)
+            self._reservations.confirm(
+                request.reservation, right, entry.spec.need, now()
+            )
+            try:
+                await self._put(entry, Step.RIGHT_STORED)
+            except errors.P2PcsError:
+                self._reservations.drop(right.instance, right.epoch)
+                raise
+            return await self._make(entry, accelerator)
+
+    def _answer_again(
+        self, known: Entry, request: wire.BuildRequest
+    ) -> wire.InstanceStatus:
+        if known.signed.payload != request.run_right.payload:
+            raise errors.BadRunRight('this epoch was given out differently')
+        if known.stage is Stage.FAILED:
+            raise errors.from_code(known.code, known.detail)
+        if known.stage is Stage.BUILDING:
+            raise errors.HypervisorBusy(
+                'its build was interrupted and is being undone'
+            )
+        return self.status(known)
+
+    async def _make(
+        self, entry: Entry, accelerator: wire.Accelerator
+    ) -> wire.InstanceStatus:
+        def fetch() -> AbstractAsyncContextManager[AsyncIterator[bytes]]:
+            return self._fetch_image(entry.spec.image.digest, entry.signed)
+
+        try:
+            await self._builder.build(entry, accelerator, fetch)
+        except errors.P2PcsError as error:
+            LOG.warning(
+                '[instance %s] not built: %s', entry.right.instance, error
+            )
+            try:
+                await self._fail(entry, error)
+            except errors.P2PcsError as undoing:
+                LOG.warning(
+                    '[instance %s] not yet undone: %s',
+                    entry.right.instance,
+                    undoing,
+                )
+            raise
+        built = msgspec.structs.replace(entry, stage=Stage.BUILT)
+        await self._put(built, Step.BUILT_STORED)
+        await self._watch.refresh(entry.right.instance)
+        self._on_change()
+        return self.status(built)
+
+    async def _fail(self, entry: Entry, error: errors.P2PcsError) -> None:
+        """A build has failed: if all of it is gone, say so for good."""
+        instance, epoch = entry.right.instance, entry.right.epoch
+        await self._builder.take_away(instance, epoch)
+        self._reservations.drop(instance, epoch)
+        failed = msgspec.structs.replace(
+            entry, stage=Stage.FAILED, code=error.code, detail=error.message
+        )
+        await self._put(failed, Step.FAILURE_STORED)
+
+    async def act(
+        self,
+        instance: str,
+        request: wire.ActionRequest,
+        accelerator: wire.Accelerator,
+    ) -> wire.InstanceStatus:
+        """Start, stop, reboot, pause.
+
+        :raises StaleEpoch: another epoch is here
+        :raises WrongState: not in this state
+        """
+        async with self._operation(instance):
+            entry = self.entry(instance)
+            if request.epoch != entry.right.epoch:
+                raise errors.StaleEpoch(
+                    f'epoch {terms.text(entry.right.epoch)} is here'
+                )
+            await self._watch.refresh(instance)
+            status = self.status(entry)
+            states.check_action(entry, status.state, request.action)
+            wish = states.WISHES[request.action]
+            if wish is not entry.wish:
+                entry = msgspec.structs.replace(entry, wish=wish)
+                await self._put(entry, Step.WISH_STORED)
+            await self._switch.act(
+                entry, request.action, request.timeout_s, accelerator
+            )
+            self._on_change()
+            return self.status(entry)
+
+    async def bury(self, tombstone: wire.Tombstone) -> None:
+        """This epoch, and every lower one, must not run.
+
+        :raises P2PcsError: it is recorded, but not yet carried out
+        """
+        instance = tombstone.instance
+        await self._bury(tombstone)
+        known = self._entries.get(instance)
+        if known is not None and known.right.epoch <= tombstone.epoch:
+            scope = self._scopes.get(instance)
+            if scope is not None:
+                scope.cancel()
+        lock = self._locks.setdefault(instance, trio.Lock())
+        async with lock:
+            known = self._entries.get(instance)
+            if known is not None and self._is_buried(known):
+                await self._take_away(known)
+
+    def _is_buried(self, entry: Entry) -> bool:
+        buried = self._tombstones.get(entry.right.instance)
+        return buried is not None and entry.right.epoch <= buried
+
+    async def _bury(self, tombstone: wire.Tombstone) -> None:
+        buried = self._tombstones.get(tombstone.instance)
+        if buried is not None and tombstone.epoch <= buried:
+            return
+        await trio.to_thread.run_sync(self._store.put_tombstone, tombstone)
+        self._tombstones[tombstone.instance] = max(
+            tombstone.epoch,
+            self._tombstones.get(tombstone.instance, tombstone.epoch),
+        )
+        self._passed(Step.TOMBSTONE_STORED, tombstone.instance)
+
+    async def _take_away(self, entry: Entry) -> None:
+        instance, epoch = entry.right.instance, entry.right.epoch
+        await self._builder.take_away(instance, epoch)
+        await trio.to_thread.run_sync(self._store.forget, instance)
+        self._passed(Step.RIGHT_FORGOTTEN, instance)
+        self._reservations.drop(instance, epoch)
+        self._entries.pop(instance, None)
+        await self._watch.refresh(instance)
+        self._on_change()
+
+    async def _put(self, entry: Entry, step: Step) -> None:
+        await trio.to_thread.run_sync(self._store.put_entry, entry)
+        self._entries[entry.right.instance] = entry
+        self._passed(step, entry.right.instance)
+        self._on_change()
+
+    # -- putting right ------------------------------------------------------
+
+    async def reconcile(self) -> None:
+        """Finish or undo what was begun; call it when domains were seen.
+
+        :raises P2PcsError: the hypervisor failed; call it again
+        """
+        for instance in list(self._entries):
+            lock = self._locks.setdefault(instance, trio.Lock())
+            try:
+                lock.acquire_nowait()
+            except trio.WouldBlock:
+                # An operation is under way: nothing of it is left over.
+                continue
+            try:
+                await self._put_right(instance)
+            finally:
+                lock.release()
+        for stranger in self.strangers():
+            mark = stranger.mark
+            buried = self._tombstones.get(mark.instance)
+            if buried is not None and mark.epoch <= buried:
+                await self._builder.take_away(mark.instance, mark.epoch)
+
+    async def _put_right(self, instance: str) -> None:
+        entry = self._entries.get(instance)
+        if entry is None:
+            return
+        if self._is_buried(entry):
+            await self._take_away(entry)
+        elif entry.stage is Stage.BUILDING:
+            domain = await self._watch.refresh(instance)
+            if (
+                domain is not None
+                and domain.mark.epoch == entry.right.epoch
+                and domain.power is Power.PAUSED
+            ):
+                built = msgspec.structs.replace(entry, stage=Stage.BUILT)
+                await self._put(built, Step.BUILT_STORED)
+            else:
+                await self._fail(
+                    entry,
+                    errors.HypervisorFailed(
+                        'the build was interrupted, and has been undone'
+                    ),
+                )

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libvirt's blocking calls, each in a thread under a deadline.
+
+A hung libvirtd blocks a call for ever.  One that misses its deadline is
+abandoned with its connection; the next call opens a new one.  At most
+``THREADS`` are under way or abandoned at once: beyond that a call waits
+for a place while its deadline runs.  Keepalives end a dead connection,
+and with it the abandoned calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
+
+import libvirt
+import trio
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.peer.hypervisor import (
+    Domain,
+    Event,
+    Happening,
+    Host,
+    Hypervisor,
+)
+from p2pcs_nova.peer.libvirt_host import acting, reading
+from p2pcs_nova.peer.libvirt_host import connection as link
+
+LOG = logging.getLogger(__name__)
+
+THREADS = 8
+
+P = ParamSpec('P')
+T = TypeVar('T')
+
+
+class _LostError(Exception):
+    """The connection, not the request, is what failed."""
+
+
+def _guarded(
+    function: Callable[Concatenate[libvirt.virConnect, P], T],
+    connection: libvirt.virConnect,
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    """The call, telling a lost connection from a refused request."""
+    try:
+        return function(connection, *args, **kwargs)
+    except libvirt.libvirtError as error:
+        # Looks at the local end only: no question to libvirtd.
+        if connection.isAlive() != 1:
+            raise _LostError(str(error)) from None
+        raise
+
+
+class LibvirtHost(Hypervisor):
+    """libvirt on this machine.
+
+    :param call_timeout_s: longest time that a call may take
+    """
+
+    def __init__(self, uri: str, *, call_timeout_s: float = 20.0) -> None:
+        self._uri = uri
+        self._timeout_s = call_timeout_s
+        self._limiter = trio.CapacityLimiter(THREADS)
+        self._opening = trio.Lock()
+        self._connection: libvirt.virConnect | None = None
+        self._cpu_model: str | None = None
+        self._events: set[Event] = set()
+        self._happened = trio.Event()
+
+    # -- calls --------------------------------------------------------------
+
+    async def _call(
+        self,
+        function: Callable[Concatenate[libvirt.virConnect, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run ``function(connection, …)`` in a thread, in time."""
+        connection = None
+        try:
+            with trio.fail_after(self._timeout_s):
+                connection = await self._open()
+                return await trio.to_thread.run_sync(
+                    functools.partial(
+                        _guarded, function, connection, *args, **kwargs
+                    ),
+                    abandon_on_cancel=True,
+                    limiter=self._limiter,
+                )
+        except trio.TooSlowError:
+            self._discard(connection)
+            raise errors.HypervisorBusy(
+                f'libvirt at {self._uri} did not answer in '
+                f'{self._timeout_s:g} s ({function.__name__})'
+            ) from None
+        except _LostError as error:
+            self._discard(connection)
+            raise errors.HypervisorBusy(
+                f'the connection to libvirt was lost: {error}'
+            ) from None
+        except libvirt.libvirtError as error:
+            raise _translate(error) from None
+
+    async def _open(self) -> libvirt.virConnect:
+        async with self._opening:
+            if self._connection is None:
+                self._connection = await self._connect()
+            return self._connection
+
+    async def _connect(self) -> libvirt.virConnect:
+        given_up = threading.Event()
+        notify = functools.partial(
+            self._notify, trio.lowlevel.current_trio_token()
+        )
+        try:
+            return await trio.to_thread.run_sync(
+                link.connect,
+                self._uri,
+                notify,
+                given_up,
+                abandon_on_cancel=True,
+                limiter=self._limiter,
+            )
+        except trio.Cancelled:
+            given_up.set()
+            raise
+
+    def _discard(self, connection: libvirt.virConnect | None) -> None:
+        """Never use this connection again.
+
+        Closing it may block too: a thread of its own does it.
+        """
+        if connection is None or connection is not self._connection:
+            return
+        self._connection = None
+        threading.Thread(
+            target=link.close,
+            args=(connection,),
+            name='libvirt-close',
+            daemon=True,
+        ).start()
+
+    # -- events -------------------------------------------------------------
+
+    def _notify(
+        self,
+        token: trio.lowlevel.TrioToken,
+        instance: str,
+        what: Happening | None,
+    ) -> None:
+        """Called in libvirt's thread."""
+        try:
+            token.run_sync_soon(self._take_event, instance, what)
+        except trio.RunFinishedError:
+            LOG.debug('an event of %s came after the end', instance)
+
+    def _take_event(self, instance: str, what: Happening | None) -> None:
+        if what is None:
+            self._discard(self._connection)
+        else:
+            self._events.add(Event(instance, what))
+        self._happened.set()
+
+    async def wait_events(self) -> frozenset[Event]:
+        await self._happened.wait()
+        self._happened = trio.Event()
+        found = frozenset(self._events)
+        self._events.clear()
+        return found
+
+    async def close(self) -> None:
+        self._discard(self._connection)
+        await trio.lowlevel.checkpoint()
+
+    # -- what a Hypervisor does ---------------------------------------------
+
+    async def host(self) -> Host:
+        if self._cpu_model is None:
+            # Expensive, and it does not change.
+            self._cpu_model = await self._call(reading.read_cpu_model)
+        return await self._call(reading.read_host, self._cpu_model)
+
+    async def domains(self) -> tuple[Domain, ...]:
+        return await self._call(reading.read_domains)
+
+    async def domain(self, instance: str) -> Domain | None:
+        return await self._call(reading.read_domain, instance)
+
+    async def define(self, instance: str, xml: str) -> None:
+        await self._call(acting.define, instance, xml)
+
+    async def start_paused(self, instance: str) -> None:
+        await self._call(acting.start_paused, instance)
+
+    async def resume(self, instance: str) -> None:
+        await self._call(acting.resume, instance)
+
+    async def suspend(self, instance: str) -> None:
+        await self._call(acting.suspend, instance)
+
+    async def press_power_button(self, instance: str) -> None:
+        await self._call(acting.press_power_button, instance)
+
+    async def ask_reboot(self, instance: str) -> None:
+        await self._call(acting.ask_reboot, instance)
+
+    async def cut_power(self, instance: str) -> None:
+        await self._call(acting.cut_power, instance)
+
+    async def undefine(self, instance: str) -> None:
+        await self._call(acting.undefine, instance)
+
+    async def diagnostics(self, instance: str) -> wire.Diagnostics:
+        found = await self._call(reading.read_diagnostics, instance)
+        if found is None:
+            raise errors.NotFound(f'no domain of instance {instance}')
+        return found
+
+
+FULL_SIGNS = ('No space left on device', 'Cannot allocate memory')
+"""What libvirt and QEMU quote of errno when the PC is full."""
+
+
+def _translate(error: libvirt.libvirtError) -> errors.P2PcsError:
+    text = str(error)
+    if any(sign in text for sign in FULL_SIGNS):
+        return errors.NoSpace(f'libvirt: {text}')
+    return errors.HypervisorFailed(f'libvirt: {text}')

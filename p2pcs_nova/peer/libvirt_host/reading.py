@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What libvirt says of the machine and of our domains.
+
+Every function blocks.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import time
+from typing import Any
+
+import libvirt
+from lxml import etree
+
+from p2pcs_nova import wire
+from p2pcs_nova.peer import domain as domain_xml
+from p2pcs_nova.peer.hypervisor import Domain, Host, Power
+
+_ABSENT = (
+    libvirt.VIR_ERR_NO_DOMAIN,
+    libvirt.VIR_ERR_NO_DOMAIN_METADATA,
+)
+
+
+def read_cpu_model(connection: libvirt.virConnect) -> str:
+    """The processor's model in libvirt's words."""
+    capabilities = etree.fromstring(connection.getCapabilities().encode())
+    return str(capabilities.findtext('host/cpu/model', default=''))
+
+
+def read_host(connection: libvirt.virConnect, cpu_model: str) -> Host:
+    """What the machine has."""
+    arch, memory_mb, cpus, *_ = connection.getInfo()
+    return Host(
+        cpus=cpus,
+        memory_mb=memory_mb,
+        arch=arch,
+        cpu_model=cpu_model,
+        version=connection.getVersion(),
+    )
+
+
+def _mark(dom: libvirt.virDomain) -> domain_xml.Mark | None:
+    """Our mark on a domain; None if it has none, or is gone."""
+    try:
+        return domain_xml.parse_mark(
+            dom.metadata(
+                libvirt.VIR_DOMAIN_METADATA_ELEMENT, domain_xml.NAMESPACE
+            )
+        )
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in _ABSENT:
+            return None
+        raise
+    except ValueError:
+        return None
+
+
+def find(
+    connection: libvirt.virConnect, instance: str
+) -> libvirt.virDomain | None:
+    """The domain of this instance, if there is one with our mark."""
+    try:
+        dom = connection.lookupByUUIDString(instance)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+    return None if _mark(dom) is None else dom
+
+
+def _describe(dom: libvirt.virDomain) -> Domain | None:
+    mark = _mark(dom)
+    if mark is None:
+        return None
+    try:
+        power, detail = _power(*dom.state())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+    return Domain(mark, power, detail)
+
+
+def read_domain(
+    connection: libvirt.virConnect, instance: str
+) -> Domain | None:
+    """One of ours."""
+    dom = find(connection, instance)
+    return None if dom is None else _describe(dom)
+
+
+def read_domains(connection: libvirt.virConnect) -> tuple[Domain, ...]:
+    """All of ours."""
+    found = [_describe(dom) for dom in connection.listAllDomains()]
+    return tuple(dom for dom in found if dom is not None)
+
+
+_PAUSED_WHY = {
+    libvirt.VIR_DOMAIN_PAUSED_IOERROR: 'paused: its disk could not be '
+    'written, perhaps the disk of this PC is full',
+    libvirt.VIR_DOMAIN_PAUSED_WATCHDOG: 'paused by its watchdog',
+    libvirt.VIR_DOMAIN_PAUSED_CRASHED: 'paused: the guest crashed',
+}
+_OFF_CRASHED = {
+    libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: 'QEMU or the guest crashed',
+    libvirt.VIR_DOMAIN_SHUTOFF_FAILED: 'QEMU could not be started',
+}
+
+
+def _power(state: int, why: int) -> tuple[Power, str]:
+    if state in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED):
+        return Power.RUNNING, ''
+    if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED):
+        return Power.PAUSED, _PAUSED_WHY.get(why, '')
+    if state == libvirt.VIR_DOMAIN_SHUTDOWN:
+        # Shutting down: the process is still there.
+        return Power.RUNNING, ''
+    if state == libvirt.VIR_DOMAIN_CRASHED:
+        return Power.CRASHED, 'the guest crashed'
+    if why in _OFF_CRASHED:
+        return Power.CRASHED, _OFF_CRASHED[why]
+    return Power.OFF, ''
+
+
+# -- diagnostics -------------------------------------------------------------
+
+_STATES = {
+    Power.RUNNING: wire.InstanceState.RUNNING,
+    Power.PAUSED: wire.InstanceState.PAUSED,
+    Power.OFF: wire.InstanceState.STOPPED,
+    Power.CRASHED: wire.InstanceState.CRASHED,
+}
+
+
+def read_diagnostics(
+    connection: libvirt.virConnect, instance: str
+) -> wire.Diagnostics | None:
+    """Counters of a domain; None if there is no such domain."""
+    dom = find(connection, instance)
+    if dom is None:
+        return None
+    power, _ = _power(*dom.state())
+    [(_, stats)] = connection.domainListGetStats(
+        [dom],
+        libvirt.VIR_DOMAIN_STATS_VCPU
+        | libvirt.VIR_DOMAIN_STATS_BALLOON
+        | libvirt.VIR_DOMAIN_STATS_INTERFACE
+        | libvirt.VIR_DOMAIN_STATS_BLOCK,
+    )
+    macs = _macs(dom)
+    current = int(stats.get('balloon.current', 0))
+    unused = int(stats.get('balloon.unused', 0))
+    return wire.Diagnostics(
+        state=_STATES[power],
+        uptime_s=_uptime(dom) if dom.isActive() else 0,
+        cpu_time_ns=tuple(
+            int(stats.get(f'vcpu.{i}.time', 0))
+            for i in range(int(stats.get('vcpu.current', 0)))
+        ),
+        memory_mb=dom.maxMemory() // 1024,
+        memory_used_mb=max(current - unused, 0) // 1024,
+        nics=tuple(
+            _nic(stats, i, macs.get(str(stats.get(f'net.{i}.name')), ''))
+            for i in range(int(stats.get('net.count', 0)))
+        ),
+        disks=tuple(
+            _disk(stats, i) for i in range(int(stats.get('block.count', 0)))
+        ),
+    )
+
+
+def _macs(dom: libvirt.virDomain) -> dict[str, str]:
+    """MAC address by tap."""
+    root = etree.fromstring(dom.XMLDesc().encode())
+    found = {}
+    for interface in root.iterfind('devices/interface'):
+        target, mac = interface.find('target'), interface.find('mac')
+        if target is not None and mac is not None:
+            found[target.get('dev', '')] = mac.get('address', '')
+    return found
+
+
+RUN_FOLDER = pathlib.Path('/run/libvirt/qemu')
+"""Where libvirt keeps the process id of each domain."""
+
+
+def _uptime(dom: libvirt.virDomain) -> int:
+    """Seconds since its process started; 0 if that cannot be told.
+
+    Field 22 of a process's stat is its start in ticks since the machine's
+    boot (proc(5)); the command's name before it may contain anything.
+    """
+    try:
+        pid = int((RUN_FOLDER / f'{dom.name()}.pid').read_text())
+        stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
+    except (OSError, ValueError):
+        return 0
+    ticks = int(stat.rpartition(')')[2].split()[19])
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return max(int(now - ticks / os.sysconf('SC_CLK_TCK')), 0)
+
+
+def _nic(stats: dict[str, Any], i: int, mac: str) -> wire.NicDiagnostics:
+    def count(name: str) -> int:
+        return int(stats.get(f'net.{i}.{name}', 0))
+
+    return wire.NicDiagnostics(
+        mac=mac,
+        rx_octets=count('rx.bytes'),
+        rx_errors=count('rx.errs'),
+        rx_drop=count('rx.drop'),
+        rx_packets=count('rx.pkts'),
+        tx_octets=count('tx.bytes'),
+        tx_errors=count('tx.errs'),
+        tx_drop=count('tx.drop'),
+        tx_packets=count('tx.pkts'),
+    )
+
+
+def _disk(stats: dict[str, Any], i: int) -> wire.DiskDiagnostics:
+    def count(name: str) -> int:
+        return int(stats.get(f'block.{i}.{name}', 0))
+
+    return wire.DiskDiagnostics(
+        read_bytes=count('rd.bytes'),
+        read_requests=count('rd.reqs'),
+        write_bytes=count('wr.bytes'),
+        write_requests=count('wr.reqs'),
+        errors_count=count('errors'),
+    )

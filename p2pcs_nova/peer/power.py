@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting, stopping, rebooting and pausing a built instance."""
+
+from __future__ import annotations
+
+from p2pcs_nova import wire
+from p2pcs_nova.peer.builder import Builder
+from p2pcs_nova.peer.hypervisor import Domain, Hypervisor, Power
+from p2pcs_nova.peer.steps import Passed, Step
+from p2pcs_nova.peer.store import Entry
+from p2pcs_nova.peer.watch import Watch
+
+SOFT_REBOOT_S = 60.0
+"""A guest that has not rebooted by then is switched off and on."""
+
+Action = wire.Action
+
+
+def _is_off(domain: Domain | None) -> bool:
+    return domain is None or domain.power in (Power.OFF, Power.CRASHED)
+
+
+class PowerSwitch:
+    """What the actions of a request do to a domain."""
+
+    def __init__(
+        self,
+        hypervisor: Hypervisor,
+        watch: Watch,
+        builder: Builder,
+        passed: Passed,
+    ) -> None:
+        self._hypervisor = hypervisor
+        self._watch = watch
+        self._builder = builder
+        self._passed = passed
+
+    async def act(
+        self,
+        entry: Entry,
+        action: Action,
+        timeout_s: float,
+        accelerator: wire.Accelerator,
+    ) -> None:
+        """Do it, whatever of it has been done already.
+
+        :param timeout_s: how long a guest has to obey; 0: as for
+            ``SOFT_REBOOT_S``, and no time for a stop
+        """
+        instance = entry.right.instance
+        domain = await self._watch.refresh(instance)
+        if action in (Action.START, Action.UNPAUSE):
+            await self._start(entry, domain, accelerator)
+        elif action is Action.PAUSE:
+            await self._pause(instance, domain)
+        elif action is Action.STOP:
+            await self._stop(instance, domain, timeout_s)
+        elif action is Action.REBOOT_SOFT and await self._reboots(
+            instance, timeout_s or SOFT_REBOOT_S
+        ):
+            return
+        else:
+            await self._cut(instance)
+            domain = await self._watch.refresh(instance)
+            await self._start(entry, domain, accelerator)
+        await self._watch.refresh(instance)
+
+    async def _start(
+        self,
+        entry: Entry,
+        domain: Domain | None,
+        accelerator: wire.Accelerator,
+    ) -> None:
+        instance = entry.right.instance
+        if domain is None:
+            await self._builder.define(entry, accelerator)
+        if domain is None or _is_off(domain):
+            await self._builder.start_paused(entry)
+        elif domain.power is Power.RUNNING:
+            return
+        await self._hypervisor.resume(instance)
+        self._passed(Step.DOMAIN_RESUMED, instance)
+
+    async def _pause(self, instance: str, domain: Domain | None) -> None:
+        if domain is not None and domain.power is Power.RUNNING:
+            await self._hypervisor.suspend(instance)
+            self._passed(Step.DOMAIN_SUSPENDED, instance)
+
+    async def _stop(
+        self, instance: str, domain: Domain | None, timeout_s: float
+    ) -> None:
+        if _is_off(domain):
+            return
+        running = domain is not None and domain.power is Power.RUNNING
+        if running and timeout_s:
+            await self._hypervisor.press_power_button(instance)
+            if await self._watch.wait(instance, _is_off, timeout_s):
+                return
+        await self._cut(instance)
+
+    async def _reboots(self, instance: str, timeout_s: float) -> bool:
+        """Whether the guest obeys the request to reboot in time."""
+        before = self._watch.reboots(instance)
+        await self._hypervisor.ask_reboot(instance)
+        await self._watch.wait(
+            instance,
+            lambda domain: (
+                self._watch.reboots(instance) > before or _is_off(domain)
+            ),
+            timeout_s,
+        )
+        return self._watch.reboots(instance) > before
+
+    async def _cut(self, instance: str) -> None:
+        await self._hypervisor.cut_power(instance)
+        self._passed(Step.POWER_CUT, instance)

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Capacity that a PC has promised, and what is left of its offer.
+
+Two kinds of promise draw on one offer.  A *grant* answers a claim and
+ends at its deadline unless it is confirmed.  A *hold* belongs to a run
+right and ends with it.  The rules:
+
+1. grants and holds together never exceed the offer at the moment when a
+   grant is given;
+2. one grant for one instance: a repeated claim renews it;
+3. while anything is promised, every promise is for one slice.
+
+Sans-IO: ``now`` is in seconds of CLOCK_BOOTTIME (a sleeping PC's
+promises run out too), ids come from the caller.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from p2pcs_nova import errors, wire
+
+
+@dataclasses.dataclass(frozen=True)
+class Grant:
+    """An unconfirmed promise."""
+
+    id: str
+    slice: str
+    claim: wire.Claim
+    deadline: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Hold:
+    """What one epoch of an instance takes."""
+
+    slice: str
+    need: wire.Capacity
+
+
+HoldKey = tuple[str, wire.Counter]
+"""Instance and epoch."""
+
+
+class Reservations:
+    """All promises of one PC.
+
+    :param hold_s: seconds that a grant lasts
+    """
+
+    def __init__(self, offer: wire.Offer, hold_s: float) -> None:
+        self._offer = offer
+        self._hold_s = hold_s
+        self._grants: dict[str, Grant] = {}
+        self._holds: dict[HoldKey, Hold] = {}
+
+    @property
+    def offer(self) -> wire.Offer:
+        """What claims are measured against."""
+        return self._offer
+
+    def set_offer(self, offer: wire.Offer) -> None:
+        """A changed offer; what was promised stays promised."""
+        self._offer = offer
+
+    # -- what is promised ---------------------------------------------------
+
+    def held(self) -> wire.Capacity:
+        """The sum of the run rights' needs."""
+        return sum((h.need for h in self._holds.values()), wire.Capacity())
+
+    def promised(self) -> wire.Capacity:
+        """Everything: run rights and unconfirmed grants."""
+        return sum((g.claim.need for g in self._grants.values()), self.held())
+
+    def free(self) -> wire.Capacity:
+        """What a further claim may ask for; never below zero."""
+        return subtract(self._offer.total, self.promised())
+
+    def slice(self) -> str:
+        """The slice that this PC is bound to; '' if nothing is promised."""
+        for hold in self._holds.values():
+            return hold.slice
+        for grant in self._grants.values():
+            return grant.slice
+        return ''
+
+    # -- grants -------------------------------------------------------------
+
+    def claim(
+        self, slice_: str, claim: wire.Claim, new_id: str, now: float
+    ) -> Grant:
+        """Promise what the claim needs, or say why not.
+
+        :param new_id: id of the grant, unless an older one is renewed
+        :raises NotOffered: this PC could never serve it
+        :raises OtherSlice: it is bound to another slice now
+        :raises Full: run rights leave too little
+        :raises Held: grants leave too little; they may expire soon
+        """
+        self.expire(now)
+        self._check_offered(claim)
+        mine = self._grant_of(claim.instance)
+        others = [g for g in self._grants.values() if g is not mine]
+        self._check_slice(slice_, others)
+        held = self.held()
+        if not self._offer.total.fits(held + claim.need):
+            raise errors.Full(
+                self._shortage(claim.need, subtract(self._offer.total, held))
+            )
+        taken = sum((g.claim.need for g in others), held)
+        if not self._offer.total.fits(taken + claim.need):
+            raise errors.Held(
+                self._shortage(claim.need, subtract(self._offer.total, taken))
+            )
+        grant = Grant(
+            id=mine.id if mine else new_id,
+            slice=slice_,
+            claim=claim,
+            deadline=now + self._hold_s,
+        )
+        self._grants[grant.id] = grant
+        return grant
+
+    def release(self, grant_id: str) -> None:
+        """End a grant; one that is unknown has ended already."""
+        self._grants.pop(grant_id, None)
+
+    def expire(self, now: float) -> bool:
+        """End every grant whose deadline has come; whether one did."""
+        gone = [i for i, g in self._grants.items() if g.deadline <= now]
+        for grant_id in gone:
+            del self._grants[grant_id]
+        return bool(gone)
+
+    def deadline(self) -> float | None:
+        """When the next grant ends."""
+        return min((g.deadline for g in self._grants.values()), default=None)
+
+    # -- holds --------------------------------------------------------------
+
+    def confirm(
+        self,
+        grant_id: str,
+        right: wire.RunRight,
+        need: wire.Capacity,
+        now: float,
+    ) -> None:
+        """Turn a grant into the hold of a run right.
+
+        :raises ReservationGone: it has ended, or is another instance's,
+            another slice's or smaller than ``need``; nothing changed
+        """
+        self.expire(now)
+        grant = self._grants.get(grant_id)
+        if grant is None:
+            raise errors.ReservationGone(
+                'the reservation has expired or was released'
+            )
+        if (
+            grant.claim.instance != right.instance
+            or grant.slice != right.slice
+            or not grant.claim.need.fits(need)
+        ):
+            raise errors.ReservationGone(
+                'the reservation was made for something else'
+            )
+        del self._grants[grant_id]
+        self.hold(right, need)
+
+    def hold(self, right: wire.RunRight, need: wire.Capacity) -> None:
+        """Count a run right, for instance one found in the store."""
+        self._holds[right.instance, right.epoch] = Hold(right.slice, need)
+
+    def drop(self, instance: str, epoch: wire.Counter) -> None:
+        """Give back what an epoch took; nothing if it took nothing."""
+        self._holds.pop((instance, epoch), None)
+
+    # -- checks -------------------------------------------------------------
+
+    def _grant_of(self, instance: str) -> Grant | None:
+        for grant in self._grants.values():
+            if grant.claim.instance == instance:
+                return grant
+        return None
+
+    def _check_offered(self, claim: wire.Claim) -> None:
+        missing = sorted(set(claim.networks) - set(self._offer.networks))
+        if missing:
+            raise errors.NotOffered(
+                f'network {", ".join(missing)} is not offered here'
+                + (f': {self._offer.reason}' if self._offer.reason else '')
+            )
+        if not self._offer.total.fits(claim.need):
+            raise errors.NotOffered(
+                self._shortage(claim.need, self._offer.total)
+                + (f': {self._offer.reason}' if self._offer.reason else '')
+            )
+
+    def _check_slice(self, slice_: str, others: list[Grant]) -> None:
+        bound = {h.slice for h in self._holds.values()}
+        bound |= {g.slice for g in others}
+        if bound - {slice_}:
+            raise errors.OtherSlice(
+                f'this PC serves slice {", ".join(sorted(bound))} now'
+            )
+
+    @staticmethod
+    def _shortage(need: wire.Capacity, there: wire.Capacity) -> str:
+        short = [
+            f'{getattr(need, name)} {unit} asked, {getattr(there, name)} there'
+            for name, unit in (
+                ('vcpus', 'vCPUs'),
+                ('memory_mb', 'MiB memory'),
+                ('disk_mb', 'MiB disk'),
+            )
+            if getattr(need, name) > getattr(there, name)
+        ]
+        return ', '.join(short)
+
+
+def subtract(total: wire.Capacity, taken: wire.Capacity) -> wire.Capacity:
+    """What is left, part by part; zero where more is taken than there."""
+    return wire.Capacity(
+        max(total.vcpus - taken.vcpus, 0),
+        max(total.memory_mb - taken.memory_mb, 0),
+        max(total.disk_mb - taken.disk_mb, 0),
+    )

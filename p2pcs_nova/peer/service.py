@@ -1,0 +1,426 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that a PC does, behind one object that the daemon embeds.
+
+The service starts whatever the state of libvirt is: without it the PC
+offers nothing, says why, and offers again when libvirt is back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import pathlib
+import uuid as uuids
+from collections.abc import Callable
+
+import trio
+
+from p2pcs_nova import errors, run_right, wire
+from p2pcs_nova.layout import Layout
+from p2pcs_nova.peer import console, filters, images, networks, terms
+from p2pcs_nova.peer.builder import Builder
+from p2pcs_nova.peer.capacity import OwnerRules
+from p2pcs_nova.peer.errands import Errands
+from p2pcs_nova.peer.health import Health, Probe
+from p2pcs_nova.peer.hypervisor import Hypervisor
+from p2pcs_nova.peer.instances import FetchImage, Instances
+from p2pcs_nova.peer.power import PowerSwitch
+from p2pcs_nova.peer.reservations import Grant, Reservations
+from p2pcs_nova.peer.steps import Passed, Step, log_step
+from p2pcs_nova.peer.store import Store
+from p2pcs_nova.peer.watch import Watch
+
+LOG = logging.getLogger(__name__)
+
+RESYNC_S = 10.0
+"""How often everything is looked at, whatever the events say."""
+RETRY_S = 2.0
+"""The same while something is wrong."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Surroundings:
+    """What the daemon gives to the service."""
+
+    peer_id: str
+    name: str
+    boot_id: str
+    release: str
+    clock: Callable[[], float]
+    """Seconds of CLOCK_BOOTTIME."""
+    gateway_key: Callable[[str], bytes | None]
+    """Raw public key of a peer that is a gateway; None if it is not."""
+    fetch_image: FetchImage
+    on_change: Callable[[], None]
+    """The records may have changed; called in the trio thread."""
+    probe: Probe | None = None
+    """Whether KVM works here; None: it is not even tried."""
+
+
+class PeerService:
+    """One PC.  Opens its database at once.
+
+    :param reservation_s: how long a claim's grant lasts
+    :param emulator: QEMU binary; '' lets libvirt choose
+    :param apply_filters: makes nftables match a set of ports
+    :param passed: told of every durable step
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        rules: OwnerRules,
+        hypervisor: Hypervisor,
+        around: Surroundings,
+        *,
+        reservation_s: float = 30.0,
+        emulator: str = '',
+        apply_filters: filters.Apply = filters.apply,
+        sysfs: pathlib.Path = networks.SYSFS,
+        passed: Passed = log_step,
+    ) -> None:
+        self._rules = rules
+        self._hypervisor = hypervisor
+        self._around = around
+        self._passed = passed
+        self._store = Store(layout.peer_database)
+        loaded = self._store.load()
+        self._terms = terms.Terms(loaded.terms)
+        self._draining = loaded.draining
+        self._health = Health(layout, rules, hypervisor, sysfs)
+        self._problem = ''
+        self._errands = Errands()
+        self._expiries = trio.Event()
+        self._reservations = Reservations(
+            self._health.finding.offer, reservation_s
+        )
+        self._watch = Watch(hypervisor, around.on_change)
+        self._images = images.Images(
+            layout.images, lambda: self._instances.images_in_use()
+        )
+        self._filters = filters.Filters(apply_filters)
+        self._builder = Builder(
+            layout,
+            hypervisor,
+            self._images,
+            self._filters,
+            rules.bridge_mappings,
+            emulator,
+            passed,
+        )
+        self._instances = Instances(
+            self._store,
+            self._reservations,
+            self._watch,
+            self._builder,
+            PowerSwitch(hypervisor, self._watch, self._builder, passed),
+            around.fetch_image,
+            around.on_change,
+            passed,
+        )
+        self._instances.load(loaded)
+        self._images.open()
+        layout.instances.mkdir(parents=True, exist_ok=True)
+        layout.instances.chmod(0o711)
+
+    # -- running ------------------------------------------------------------
+
+    async def run(
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Serve until cancelled; guests run on after the end."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._errands.open(nursery)
+                nursery.start_soon(self._watch.run)
+                nursery.start_soon(self._expire)
+                nursery.start_soon(self._resync)
+                task_status.started()
+        finally:
+            self._errands.close()
+            with trio.CancelScope(shield=True):
+                await self._hypervisor.close()
+                await trio.to_thread.run_sync(self._store.close)
+
+    async def _resync(self) -> None:
+        """Keep our view, the filters and the offer as they should be."""
+        restored = False
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._probe)
+            while True:
+                try:
+                    if not restored:
+                        await self._filters.restore(self._instances.ports())
+                        restored = True
+                    await self._watch.refresh_all()
+                    await self._instances.reconcile()
+                    await self._health.measure()
+                    self._problem = ''
+                except errors.P2PcsError as error:
+                    self._find_problem(error)
+                self._publish_offer()
+                await trio.sleep(RETRY_S if self._problem else RESYNC_S)
+
+    async def _probe(self) -> None:
+        await self._health.probe(self._around.probe)
+        with_reason = not self._problem
+        if with_reason:
+            await self._measure_again()
+
+    async def _measure_again(self) -> None:
+        try:
+            await self._health.measure()
+        except errors.P2PcsError as error:
+            self._find_problem(error)
+        self._publish_offer()
+
+    def _find_problem(self, error: errors.P2PcsError) -> None:
+        if error.message != self._problem:
+            LOG.warning('this PC offers nothing: %s', error.message)
+        self._problem = error.message
+        self._health.fail(error.message)
+
+    def _publish_offer(self) -> None:
+        offer = self._health.finding.offer
+        if offer != self._reservations.offer:
+            self._reservations.set_offer(offer)
+            self._around.on_change()
+
+    async def _expire(self) -> None:
+        """End grants at their deadlines."""
+        while True:
+            deadline = self._reservations.deadline()
+            changed = self._expiries
+            with trio.move_on_after(
+                float('inf')
+                if deadline is None
+                else max(deadline - self._around.clock(), 0)
+            ):
+                await changed.wait()
+            if self._reservations.expire(self._around.clock()):
+                self._around.on_change()
+            await trio.lowlevel.checkpoint()
+
+    def _look_at_expiries(self) -> None:
+        self._expiries.set()
+        self._expiries = trio.Event()
+
+    # -- from memory --------------------------------------------------------
+
+    @property
+    def slice(self) -> str:
+        """The slice that this PC is bound to; '' if free."""
+        return self._reservations.slice()
+
+    @property
+    def draining(self) -> bool:
+        """Whether it is closed to new claims."""
+        return self._draining
+
+    def offer(self) -> wire.Offer:
+        """What it offers now."""
+        return self._reservations.offer
+
+    def used(self) -> wire.Capacity:
+        """What run rights hold."""
+        return self._reservations.held()
+
+    def statuses(self) -> tuple[wire.InstanceStatus, ...]:
+        """Every instance."""
+        return self._instances.statuses()
+
+    def reasons(self) -> tuple[str, ...]:
+        """Why this offer, and what is wrong, in plain sentences."""
+        found = list(self._health.finding.reasons)
+        if self._draining:
+            found.append('draining: no new instances are taken')
+        found += [
+            f'domain {d.mark.instance} carries our mark, but no run right '
+            'for it is known here; it is left alone'
+            for d in self._instances.strangers()
+        ]
+        return tuple(found)
+
+    def record(self) -> wire.PeerRecord:
+        """What is gossiped of this PC."""
+        return wire.PeerRecord(
+            name=self._around.name,
+            offer=self.offer(),
+            attributes=dict(self._rules.attributes),
+            used=self.used(),
+            slice=self.slice,
+            draining=self._draining,
+            release=self._around.release,
+        )
+
+    def instance_rows(
+        self,
+    ) -> tuple[tuple[str, wire.Counter, wire.InstanceState], ...]:
+        """What is gossiped of its instances."""
+        return tuple((s.instance, s.epoch, s.state) for s in self.statuses())
+
+    # -- the owner ----------------------------------------------------------
+
+    async def drain(self, draining: bool) -> None:
+        """Close the PC to new claims, or open it again; durable."""
+        await trio.to_thread.run_sync(self._store.put_draining, draining)
+        self._passed(Step.DRAIN_STORED, '')
+        self._draining = draining
+        self._around.on_change()
+
+    # -- gateways -----------------------------------------------------------
+
+    async def _obey(self, command: wire.Command) -> None:
+        """Whether this gateway may command its slice now.
+
+        :raises StaleTerm: a later one may
+        """
+        if self._terms.check(command):
+            await trio.to_thread.run_sync(
+                self._store.put_term, command.slice, command.term
+            )
+            self._passed(Step.TERM_STORED, '')
+            self._terms.accept(command)
+            # A higher one may have come while this one was stored.
+            self._terms.check(command)
+
+    def _mine(self, command: wire.Command, instance: str) -> None:
+        """Whether the instance is the slice's.
+
+        :raises NotFound: no such instance
+        :raises OtherSlice: it is another slice's
+        """
+        owner = self._instances.entry(instance).right.slice
+        if owner != command.slice:
+            raise errors.OtherSlice(
+                f'instance {instance} belongs to slice {owner}'
+            )
+
+    async def claim(
+        self, command: wire.Command, claim: wire.Claim
+    ) -> wire.Reservation:
+        """Promise capacity for a while."""
+        await self._obey(command)
+        if self._draining:
+            raise errors.Draining('this PC takes no new instances')
+        now = self._around.clock()
+        grant: Grant = self._reservations.claim(
+            command.slice, claim, str(uuids.uuid4()), now
+        )
+        self._look_at_expiries()
+        self._around.on_change()
+        return wire.Reservation(
+            id=grant.id,
+            expires_s=grant.deadline - now,
+            free=self._reservations.free(),
+            has_image=claim.image is not None
+            and self._images.has(claim.image),
+        )
+
+    async def release(self, command: wire.Command, reservation: str) -> None:
+        """Give a promise back; one that is gone is no error."""
+        await self._obey(command)
+        self._reservations.release(reservation)
+        self._around.on_change()
+
+    async def build(
+        self, command: wire.Command, instance: str, request: wire.BuildRequest
+    ) -> wire.InstanceStatus:
+        """Confirm a reservation and build; returns when PLUGGED."""
+        await self._obey(command)
+        right = self._check_right(command, instance, request)
+        return await self._errands.run(
+            self._instances.build,
+            right,
+            request,
+            self._health.accelerator,
+            self._around.clock,
+        )
+
+    def _check_right(
+        self, command: wire.Command, instance: str, request: wire.BuildRequest
+    ) -> wire.RunRight:
+        """The run right of a build request, if all of it agrees.
+
+        :raises BadRunRight: it does not; says where
+        """
+        signed, spec = request.run_right, request.spec
+        key = self._around.gateway_key(signed.signer)
+        if key is None:
+            raise errors.BadRunRight(f'{signed.signer} is no gateway')
+        right = run_right.open_run_right(signed, key)
+        for name, here, there in (
+            ('peer', right.peer, self._around.peer_id),
+            ('slice', right.slice, command.slice),
+            ('instance', right.instance, instance),
+            ('instance', spec.instance, instance),
+            ('image', right.image, spec.image.digest),
+        ):
+            if here != there:
+                raise errors.BadRunRight(
+                    f'the run right is for {name} {here}, not {there}'
+                )
+        return right
+
+    async def act(
+        self,
+        command: wire.Command,
+        instance: str,
+        request: wire.ActionRequest,
+    ) -> wire.InstanceStatus:
+        """Start, stop, reboot, pause."""
+        await self._obey(command)
+        self._mine(command, instance)
+        return await self._errands.run(
+            self._instances.act, instance, request, self._health.accelerator
+        )
+
+    async def bury(
+        self, command: wire.Command, instance: str, tombstone: wire.Tombstone
+    ) -> None:
+        """This epoch must not run; returns when nothing of it is left."""
+        await self._obey(command)
+        if tombstone.instance != instance:
+            raise errors.Malformed("the tombstone is another instance's")
+        try:
+            self._mine(command, instance)
+        except errors.NotFound:
+            LOG.info('[instance %s] buried before it was here', instance)
+        await self._errands.run(self._instances.bury, tombstone)
+
+    async def instances(self, command: wire.Command) -> wire.InstanceList:
+        """Everything that this PC holds."""
+        await self._obey(command)
+        return wire.InstanceList(
+            self._around.peer_id, self._around.boot_id, self.statuses()
+        )
+
+    async def instance(
+        self, command: wire.Command, instance: str
+    ) -> wire.InstanceStatus:
+        """One of them, looked at now if libvirt answers."""
+        await self._obey(command)
+        self._mine(command, instance)
+        try:
+            await self._watch.refresh(instance)
+        except errors.P2PcsError as error:
+            LOG.info('[instance %s] last known: %s', instance, error.message)
+        return self._instances.status(self._instances.entry(instance))
+
+    async def console(
+        self, command: wire.Command, instance: str, length: int
+    ) -> wire.Console:
+        """The end of its serial console."""
+        await self._obey(command)
+        self._mine(command, instance)
+        log = self._builder.console(self._instances.entry(instance))
+        output = await trio.to_thread.run_sync(console.read_tail, log, length)
+        return wire.Console(instance, output)
+
+    async def diagnostics(
+        self, command: wire.Command, instance: str
+    ) -> wire.Diagnostics:
+        """Its counters."""
+        await self._obey(command)
+        self._mine(command, instance)
+        return await self._hypervisor.diagnostics(instance)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The state of an instance, from what was stored and what is seen. Pure."""
+
+from __future__ import annotations
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.peer.hypervisor import Domain, Power
+from p2pcs_nova.peer.store import Entry, Stage
+
+State = wire.InstanceState
+
+
+def find_state(
+    entry: Entry, domain: Domain | None, reached: bool
+) -> tuple[State, str]:
+    """State and a word on it.
+
+    :param domain: what the hypervisor last said of it
+    :param reached: whether the hypervisor has said anything since the
+        daemon started
+    """
+    if entry.stage is Stage.BUILDING:
+        return State.BUILDING, ''
+    if entry.stage is Stage.FAILED:
+        return State.FAILED, entry.detail
+    if not reached:
+        return State.UNKNOWN, 'libvirt has not answered yet'
+    if domain is None or domain.mark.epoch != entry.right.epoch:
+        if entry.wish is State.STOPPED:
+            return State.STOPPED, ''
+        return State.CRASHED, 'its domain is gone'
+    if domain.power is Power.RUNNING:
+        return State.RUNNING, domain.detail
+    if domain.power is Power.PAUSED:
+        if entry.wish is State.PLUGGED:
+            return State.PLUGGED, domain.detail
+        return State.PAUSED, domain.detail
+    if domain.power is Power.CRASHED and entry.wish is not State.STOPPED:
+        return State.CRASHED, domain.detail
+    return State.STOPPED, ''
+
+
+WISHES = {
+    wire.Action.START: State.RUNNING,
+    wire.Action.STOP: State.STOPPED,
+    wire.Action.REBOOT_SOFT: State.RUNNING,
+    wire.Action.REBOOT_HARD: State.RUNNING,
+    wire.Action.PAUSE: State.PAUSED,
+    wire.Action.UNPAUSE: State.RUNNING,
+}
+"""What each action asks for."""
+
+_OFF = {State.STOPPED, State.CRASHED}
+_ALLOWED = {
+    wire.Action.START: {State.PLUGGED, State.RUNNING, *_OFF},
+    wire.Action.STOP: {State.PLUGGED, State.RUNNING, State.PAUSED, *_OFF},
+    wire.Action.REBOOT_SOFT: {State.RUNNING},
+    wire.Action.REBOOT_HARD: {State.RUNNING, State.PAUSED, *_OFF},
+    wire.Action.PAUSE: {State.RUNNING, State.PAUSED},
+    wire.Action.UNPAUSE: {State.RUNNING, State.PAUSED},
+}
+
+
+def check_action(entry: Entry, state: State, action: wire.Action) -> None:
+    """Whether the action may be done in this state.
+
+    :raises WrongState: it may not
+    """
+    if state in _ALLOWED[action]:
+        return
+    # A start that was stored but not carried out may be repeated.
+    half_started = state is State.PAUSED and entry.wish is State.RUNNING
+    if action is wire.Action.START and half_started:
+        return
+    raise errors.WrongState(f'{action} is not possible: it is {state}')

@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a PC has promised, kept over a power cut: SQLite.
+
+Methods block until the data is on the disk: call them in a thread.  Each
+is one transaction.  A run right whose epoch is not above the instance's
+tombstone is one that is still to be taken away; there is no third record
+of that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import os
+import pathlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+
+import msgspec
+
+from p2pcs_nova import errors, wire
+
+SCHEMA = 1
+TABLES = """
+CREATE TABLE term (
+    slice TEXT PRIMARY KEY, era INTEGER NOT NULL, n INTEGER NOT NULL);
+CREATE TABLE run_right (instance TEXT PRIMARY KEY, entry BLOB NOT NULL);
+CREATE TABLE tombstone (
+    instance TEXT PRIMARY KEY, era INTEGER NOT NULL, n INTEGER NOT NULL);
+CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+class Stage(enum.StrEnum):
+    """How far the instance of a run right has come."""
+
+    BUILDING = 'building'
+    BUILT = 'built'
+    FAILED = 'failed'
+    """The build failed and nothing of it is left."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A run right and what became of it."""
+
+    right: wire.RunRight
+    signed: wire.Signed
+    spec: wire.InstanceSpec
+    stage: Stage = Stage.BUILDING
+    wish: wire.InstanceState = wire.InstanceState.PLUGGED
+    """What was last asked for: PLUGGED, RUNNING, PAUSED or STOPPED."""
+    code: str = ''
+    detail: str = ''
+    """Error code and words of a failed build."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """All that was stored."""
+
+    terms: dict[str, wire.Counter]
+    entries: dict[str, Entry]
+    tombstones: dict[str, wire.Counter]
+    draining: bool
+
+
+class Store:
+    """The database of one PC; its methods may be called in any thread."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        """Open it, or make it.
+
+        :raises RuntimeError: a newer release has written it
+        """
+        self._lock = threading.Lock()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._db = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False
+        )
+        self._db.execute('PRAGMA synchronous = FULL')
+        self._db.execute('PRAGMA locking_mode = EXCLUSIVE')
+        (version,) = self._db.execute('PRAGMA user_version').fetchone()
+        if version > SCHEMA:
+            self._db.close()
+            raise RuntimeError(f'{path} was written by a newer release')
+        if version < SCHEMA:
+            self._db.executescript(
+                f'BEGIN; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;'
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            try:
+                self._db.execute('BEGIN IMMEDIATE')
+                yield self._db
+                self._db.execute('COMMIT')
+            except BaseException as error:
+                if self._db.in_transaction:
+                    self._db.execute('ROLLBACK')
+                if _is_full(error):
+                    raise errors.NoSpace(
+                        'the disk is full: the daemon cannot keep its records'
+                    ) from None
+                raise
+
+    def load(self) -> Loaded:
+        """Read everything."""
+        with self._transaction() as db:
+            terms = {
+                name: wire.Counter(era, n)
+                for name, era, n in db.execute(
+                    'SELECT slice, era, n FROM term'
+                )
+            }
+            tombstones = {
+                name: wire.Counter(era, n)
+                for name, era, n in db.execute(
+                    'SELECT instance, era, n FROM tombstone'
+                )
+            }
+            entries = {
+                name: msgspec.json.decode(entry, type=Entry)
+                for name, entry in db.execute(
+                    'SELECT instance, entry FROM run_right'
+                )
+            }
+            draining = db.execute(
+                "SELECT value FROM setting WHERE name = 'draining'"
+            ).fetchone()
+        return Loaded(terms, entries, tombstones, draining == ('yes',))
+
+    def put_term(self, slice_: str, term: wire.Counter) -> None:
+        """Remember the highest term; a lower one changes nothing."""
+        with self._transaction() as db:
+            db.execute(
+                'INSERT INTO term VALUES (?, ?, ?) ON CONFLICT (slice) '
+                'DO UPDATE SET era = excluded.era, n = excluded.n '
+                'WHERE (excluded.era, excluded.n) > (era, n)',
+                (slice_, term.era, term.n),
+            )
+
+    def put_entry(self, entry: Entry) -> None:
+        """Add a run right, or change what became of it."""
+        with self._transaction() as db:
+            db.execute(
+                'INSERT OR REPLACE INTO run_right VALUES (?, ?)',
+                (entry.right.instance, msgspec.json.encode(entry)),
+            )
+
+    def forget(self, instance: str) -> None:
+        """Its run right is done with."""
+        with self._transaction() as db:
+            db.execute('DELETE FROM run_right WHERE instance = ?', (instance,))
+
+    def put_tombstone(self, tombstone: wire.Tombstone) -> None:
+        """Remember the highest tombstone of an instance."""
+        with self._transaction() as db:
+            db.execute(
+                'INSERT INTO tombstone VALUES (?, ?, ?) '
+                'ON CONFLICT (instance) '
+                'DO UPDATE SET era = excluded.era, n = excluded.n '
+                'WHERE (excluded.era, excluded.n) > (era, n)',
+                (tombstone.instance, tombstone.epoch.era, tombstone.epoch.n),
+            )
+
+    def put_draining(self, draining: bool) -> None:
+        """Remember whether the PC is closed to new claims."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT OR REPLACE INTO setting VALUES ('draining', ?)",
+                ('yes' if draining else 'no',),
+            )
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.Error) and getattr(
+        error, 'sqlite_errorcode', None
+    ) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)

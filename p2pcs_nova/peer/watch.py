@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the hypervisor last said of our domains, and waiting for a change.
+
+Events tell when to look again; whoever waits also looks by himself now
+and then, since an event can be lost with the connection.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+import trio
+
+from p2pcs_nova import errors
+from p2pcs_nova.peer.hypervisor import Domain, Happening, Hypervisor
+
+LOOK_AGAIN_S = 2.0
+
+Condition = Callable[[Domain | None], bool]
+
+
+class Watch:
+    """The last known state of every domain of ours.
+
+    :param on_change: told when something was seen to change
+    """
+
+    def __init__(
+        self, hypervisor: Hypervisor, on_change: Callable[[], None]
+    ) -> None:
+        self._hypervisor = hypervisor
+        self._on_change = on_change
+        self._changed = trio.Event()
+        self._domains: dict[str, Domain] = {}
+        self._reboots: Counter[str] = Counter()
+        self.reached = False
+        """Whether the hypervisor has listed its domains once."""
+
+    def domain(self, instance: str) -> Domain | None:
+        """What was last seen of it."""
+        return self._domains.get(instance)
+
+    def domains(self) -> tuple[Domain, ...]:
+        """All that were last seen."""
+        return tuple(self._domains.values())
+
+    async def refresh(self, instance: str) -> Domain | None:
+        """Look at one."""
+        seen = await self._hypervisor.domain(instance)
+        before = self._domains.pop(instance, None)
+        if seen is not None:
+            self._domains[instance] = seen
+        if seen != before:
+            self._tell()
+        return seen
+
+    async def refresh_all(self) -> None:
+        """Look at all."""
+        seen = {d.mark.instance: d for d in await self._hypervisor.domains()}
+        if seen != self._domains or not self.reached:
+            self._domains = seen
+            self.reached = True
+            self._tell()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+        self._on_change()
+
+    async def run(self) -> None:
+        """Follow the hypervisor's events until cancelled."""
+        while True:
+            for event in await self._hypervisor.wait_events():
+                if event.what is Happening.REBOOTED:
+                    self._reboots[event.instance] += 1
+                try:
+                    await self.refresh(event.instance)
+                except errors.P2PcsError:
+                    # Whoever resyncs will meet the same error, and say it.
+                    break
+            self._changed.set()
+            self._changed = trio.Event()
+
+    async def wait(
+        self, instance: str, condition: Condition, timeout_s: float
+    ) -> bool:
+        """Wait until the domain meets the condition; False: too late."""
+        with trio.move_on_after(timeout_s):
+            while not condition(self.domain(instance)):
+                changed = self._changed
+                with trio.move_on_after(LOOK_AGAIN_S) as pause:
+                    await changed.wait()
+                if pause.cancelled_caught:
+                    await self.refresh(instance)
+            return True
+        return False
+
+    def reboots(self, instance: str) -> int:
+        """How often it was seen to reboot."""
+        return self._reboots[instance]
