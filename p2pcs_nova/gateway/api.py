@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway's routes: for the driver and operator, and for PCs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+import trio
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.gateway import service as services
+from p2pcs_nova.transport import handling
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+BODY_SILENCE_S = 30.0
+"""The longest pause between two pieces of an image's bytes."""
+CONSOLE_LIMIT = 2**20
+"""Bytes of a console that one answer holds at most."""
+
+
+def local_routes(service: services.GatewayService) -> list[Route]:
+    """Routes of the UNIX socket, for callers of this machine."""
+    local = Local(service)
+    one = '/v1/slices/{slice}/instances/{uuid}'
+    return [
+        _route('/v1/slices', 'GET', local.slices),
+        _route('/v1/slices/{slice}', 'GET', local.slice),
+        _route('/v1/slices/{slice}/instances', 'GET', local.placements),
+        _route(one, 'GET', local.look),
+        _route(one, 'PUT', local.spawn),
+        _route(one, 'DELETE', local.destroy),
+        _route(f'{one}/action', 'POST', local.act),
+        _route(f'{one}/console', 'GET', local.console),
+        _route(f'{one}/diagnostics', 'GET', local.diagnostics),
+        _route('/v1/images/{digest}', 'HEAD', local.has_image),
+        _route('/v1/images/{digest}', 'PUT', local.put_image),
+        _route('/v1/peers', 'GET', local.peers),
+        _route('/v1/instances', 'GET', local.instances),
+    ]
+
+
+def peer_routes(service: services.GatewayService) -> list[Route]:
+    """Routes of mutual TLS, for PCs."""
+
+    async def image(request: Request) -> Response:
+        caller = handling.require(request, 'peer')
+        digest = _path(request, 'digest', wire.Digest)
+        path = service.images.open_for(
+            caller.peer_id, digest, handling.run_right(request)
+        )
+        return FileResponse(path, media_type='application/octet-stream')
+
+    return [Route('/v1/images/{digest}', image, methods=['GET'])]
+
+
+def _route(path: str, method: str, handler: Handler) -> Route:
+    async def local_only(request: Request) -> Response:
+        handling.require(request, 'local')
+        return await handler(request)
+
+    return Route(path, local_only, methods=[method])
+
+
+class Local:
+    """Handlers: they read the request, and the service does it."""
+
+    def __init__(self, service: services.GatewayService) -> None:
+        self._service = service
+
+    # -- slices and peers ---------------------------------------------------
+
+    async def slices(self, request: Request) -> Response:
+        return handling.answer(self._service.slices())
+
+    async def slice(self, request: Request) -> Response:
+        return handling.answer(
+            self._service.slice_summary(self._slice(request))
+        )
+
+    async def peers(self, request: Request) -> Response:
+        return handling.answer(self._service.peer_rows())
+
+    async def instances(self, request: Request) -> Response:
+        return handling.answer(self._service.placed_rows())
+
+    # -- instances of a slice -----------------------------------------------
+
+    async def placements(self, request: Request) -> Response:
+        name = self._slice(request)
+        after = _query(request, 'after', int, -1)
+        wait_s = _query(request, 'wait_s', float, 0.0)
+        return handling.answer(
+            await self._service.wait_placements(name, after, wait_s)
+        )
+
+    async def look(self, request: Request) -> Response:
+        name, uuid = self._slice(request), _uuid(request)
+        fresh = _query(request, 'fresh', int, 0)
+        found = await self._service.instances.look(
+            name, uuid, _request_id(request), fresh=bool(fresh)
+        )
+        return handling.answer(found)
+
+    async def spawn(self, request: Request) -> Response:
+        name, uuid = self._slice(request), _uuid(request)
+        wanted = await handling.decode(request, wire.SpawnRequest)
+        if wanted.claim.instance != uuid:
+            raise errors.Malformed('path and claim name two instances')
+        if not wanted.request_id:
+            wanted = msgspec.structs.replace(
+                wanted, request_id=_request_id(request)
+            )
+        return handling.answer(
+            await self._service.instances.spawn(name, wanted)
+        )
+
+    async def act(self, request: Request) -> Response:
+        name, uuid = self._slice(request), _uuid(request)
+        action = await handling.decode(request, wire.ActionRequest)
+        return handling.answer(
+            await self._service.instances.act(
+                name, uuid, action, _request_id(request)
+            )
+        )
+
+    async def destroy(self, request: Request) -> Response:
+        name, uuid = self._slice(request), _uuid(request)
+        return handling.answer(
+            await self._service.instances.destroy(
+                name, uuid, _request_id(request)
+            )
+        )
+
+    async def console(self, request: Request) -> Response:
+        name, uuid = self._slice(request), _uuid(request)
+        length = _query(request, 'bytes', int, CONSOLE_LIMIT)
+        length = max(0, min(length, CONSOLE_LIMIT))
+        return handling.answer(
+            await self._service.instances.console(
+                name, uuid, length, _request_id(request)
+            )
+        )
+
+    async def diagnostics(self, request: Request) -> Response:
+        name, uuid = self._slice(request), _uuid(request)
+        return handling.answer(
+            await self._service.instances.diagnostics(
+                name, uuid, _request_id(request)
+            )
+        )
+
+    # -- images -------------------------------------------------------------
+
+    async def has_image(self, request: Request) -> Response:
+        digest = _path(request, 'digest', wire.Digest)
+        here = self._service.images.has(digest)
+        return Response(status_code=200 if here else 404)
+
+    async def put_image(self, request: Request) -> Response:
+        image = _checked(
+            {
+                'digest': request.path_params['digest'],
+                'format': request.query_params.get('format', ''),
+                'size_bytes': _query(request, 'size', int, 0),
+            },
+            wire.Image,
+            'image',
+        )
+        await self._service.images.put(image, _body(request))
+        return handling.answer(None)
+
+    def _slice(self, request: Request) -> str:
+        name = _path(request, 'slice', wire.SliceName)
+        self._service.check_slice(name)
+        return name
+
+
+def _request_id(request: Request) -> str:
+    return request.headers.get(wire.REQUEST_ID_HEADER, '')
+
+
+def _uuid(request: Request) -> str:
+    return _path(request, 'uuid', wire.Uuid)
+
+
+def _path(request: Request, name: str, kind: Any) -> str:
+    """A part of the path, if it has the form of its type."""
+    return str(_checked(request.path_params[name], kind, name))
+
+
+def _query(request: Request, name: str, kind: Any, default: Any) -> Any:
+    """A parameter of the query as a number."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    return _checked(text, kind, name, strict=False)
+
+
+def _checked(value: Any, kind: Any, name: str, strict: bool = True) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise errors.Malformed(f'{name}: {error}') from None
+
+
+async def _body(request: Request) -> AsyncGenerator[bytes, None]:
+    """The body in pieces, each within a deadline."""
+    source = request.stream()
+    try:
+        while True:
+            with trio.fail_after(BODY_SILENCE_S):
+                piece = await anext(source, None)
+            if piece is None:
+                return
+            if piece:
+                yield piece
+    except trio.TooSlowError:
+        raise errors.Malformed(
+            f'the body stopped for {BODY_SILENCE_S:g} s'
+        ) from None
+    except ClientDisconnect:
+        raise errors.Malformed('the body broke off') from None

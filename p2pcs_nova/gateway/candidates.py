@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which PCs to ask for an instance, and which of their grants to take.
+
+Batch sampling as in Sparrow (Ousterhout et al. 2013): some PCs that
+probably fit are asked at once, the best grant is taken.  The departures:
+sampling is weighted by free capacity, which the records tell roughly, and
+before a spawn is given up every PC is asked whose offer is large enough,
+whatever its record says is in use.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import random
+from collections.abc import Iterable, Mapping, Sequence
+
+from p2pcs_nova import wire
+from p2pcs_nova.gateway import view as views
+
+REASON_LIMIT = 200
+"""Characters of a refusal: a server's fault holds 255 with Nova's own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A PC that may be asked."""
+
+    peer: str
+    slots: int
+    """How many such instances fit by its record; it may be 0."""
+    suspect: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Screening:
+    """The PCs of a slice, seen by a claim."""
+
+    candidates: tuple[Candidate, ...]
+    refused: Mapping[str, str]
+    """Those that cannot serve it: reason by peer."""
+
+
+def screen(
+    members: Iterable[views.PeerView],
+    holdings: views.Holdings,
+    claim: wire.Claim,
+) -> Screening:
+    """Split a slice's PCs into who may be asked and who cannot serve."""
+    candidates: list[Candidate] = []
+    refused: dict[str, str] = {}
+    for one in members:
+        reason = _refusal(one, claim)
+        if reason or one.record is None:
+            refused[one.peer] = reason
+            continue
+        slots = count_slots(
+            one.record.offer.total,
+            one.used(holdings.get(one.peer)),
+            claim.need,
+        )
+        suspect = one.liveness is views.Liveness.SUSPECT
+        candidates.append(Candidate(one.peer, slots, suspect))
+    return Screening(tuple(candidates), refused)
+
+
+def _refusal(one: views.PeerView, claim: wire.Claim) -> str:
+    """Why a PC cannot serve a claim whatever is free; '' if it may."""
+    if not one.reachable:
+        return 'unreachable'
+    if one.record is None:
+        return 'not yet known'
+    if one.record.draining:
+        return 'draining'
+    offer = one.record.offer
+    if not set(claim.networks) <= set(offer.networks):
+        return 'without the network'
+    if not offer.total.fits(claim.need):
+        return 'too small'
+    return ''
+
+
+def count_slots(
+    total: wire.Capacity, used: wire.Capacity, need: wire.Capacity
+) -> int:
+    """How many instances of this need fit into what is free."""
+    free = (
+        (total.vcpus - used.vcpus, need.vcpus),
+        (total.memory_mb - used.memory_mb, need.memory_mb),
+        (total.disk_mb - used.disk_mb, need.disk_mb),
+    )
+    return max(
+        0, min((there // part for there, part in free if part), default=1)
+    )
+
+
+def sample(
+    candidates: Iterable[Candidate], width: int, rng: random.Random
+) -> list[Candidate]:
+    """At most ``width`` candidates, at random, weighted by their slots.
+
+    Without replacement (Efraimidis and Spirakis 2006: the largest of
+    u^(1/weight)).  A suspect comes after everyone else, one that is full
+    by its record after those with room.
+    """
+
+    def rank(one: Candidate) -> tuple[bool, bool, float]:
+        draw: float = rng.random() ** (1 / max(one.slots, 1))
+        return (one.suspect, one.slots == 0, -draw)
+
+    return sorted(candidates, key=rank)[:width]
+
+
+def best(grants: Mapping[str, wire.Reservation], need: wire.Capacity) -> str:
+    """The PC whose grant to take: has the image, then most room left."""
+
+    def rank(peer: str) -> tuple[bool, int, int, str]:
+        grant = grants[peer]
+        slots = count_slots(grant.free, wire.Capacity(), need)
+        return (grant.has_image, slots, grant.free.memory_mb, peer)
+
+    return max(grants, key=rank)
+
+
+def reasons_to_text(reasons: Sequence[str]) -> str:
+    """How many PCs refused for which reason, the most frequent first."""
+    if not reasons:
+        return 'the slice has no PCs'
+    counted = collections.Counter(reasons)
+    parts = [
+        f'{count} {reason}'
+        for reason, count in sorted(
+            counted.items(), key=lambda item: (-item[1], item[0])
+        )
+    ]
+    noun = 'PC' if len(reasons) == 1 else 'PCs'
+    text = f'{len(reasons)} {noun}: {", ".join(parts)}'
+    if len(text) > REASON_LIMIT:
+        text = text[: REASON_LIMIT - 1] + '…'
+    return text

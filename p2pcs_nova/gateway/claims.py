@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finding a PC for an instance: claim, choose, sign, build, try the next.
+
+The rules of one spawn:
+
+1. some PCs are asked at once; the first grant starts a short time of
+   grace, then the best grant is taken and the others are released;
+2. every attempt has its own epoch, written down before the PC is told;
+   an attempt that failed becomes a grave before the next begins;
+3. *full*, *draining* and their like are final for this spawn: another PC
+   must serve; *held* is not: when nothing else is left, the spawn waits
+   and asks again;
+4. it is given up only when every PC of the slice has refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+import uuid
+from collections.abc import Callable
+
+import msgspec
+import trio
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.gateway import book as books
+from p2pcs_nova.gateway import candidates as choosing
+from p2pcs_nova.gateway import options as config
+from p2pcs_nova.gateway import peers as asking
+from p2pcs_nova.gateway import signals, store
+from p2pcs_nova.gateway import view as views
+
+LOG = logging.getLogger(__name__)
+
+Placed = tuple[store.InstanceRow, wire.InstanceStatus]
+"""Where an instance was built, and its PC's answer."""
+HOPELESS = (errors.StaleTerm, errors.Unsupported)
+"""What no other PC cures: the driver hears it at once."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tools:
+    """What every spawn of a gateway uses."""
+
+    book: books.Book
+    view: views.View
+    peers: asking.Peers
+    sign: Callable[[wire.RunRight], wire.Signed]
+    rng: random.Random
+    options: config.Options
+    nursery: trio.Nursery
+    """For claims that are answered after their spawn went on."""
+    changed: signals.Signal
+    """A PC came or went, or has carried out a tombstone."""
+    capacity_freed: signals.Signal
+    """A grant was given back."""
+    buried: signals.Signal
+    """There is a grave more."""
+
+    def holdings(self) -> views.Holdings:
+        """What the PCs hold by this gateway's run rights."""
+        return views.rows_to_holdings(self.book.rows.values())
+
+
+class Spawn:
+    """One spawn, from its request to its answer."""
+
+    def __init__(
+        self, tools: Tools, slice_: str, request: wire.SpawnRequest
+    ) -> None:
+        self._tools = tools
+        self._slice = slice_
+        self._request = request
+        self._refused: dict[str, errors.P2PcsError] = {}
+        self._asked: set[str] = set()
+        """PCs that have not yet answered."""
+        self._grants: dict[str, wire.Reservation] = {}
+        self._open = False
+        """Whether a grant is wanted now."""
+        self._answered = signals.Signal()
+
+    async def run(self) -> Placed:
+        """Build the instance on some PC of the slice.
+
+        :raises NoPeerFits: every PC refused; no grant is kept, and
+            attempts that failed are graves
+        """
+        timeout_s = self._tools.options.spawn_timeout_s
+        try:
+            with trio.move_on_after(timeout_s):
+                return await self._resume() or await self._search()
+            await self._bury()
+            raise errors.NoPeerFits(
+                f'none within {timeout_s:g} s; {self._reasons()}'
+            )
+        finally:
+            self._open = False
+            self._release_all()
+
+    async def _resume(self) -> Placed | None:
+        """Go on with an attempt of before the gateway's restart.
+
+        A build is idempotent: the PC answers for one that it has begun,
+        and refuses the reservation of one that it has never heard of.
+        """
+        row = self._tools.book.rows.get(self._request.claim.instance)
+        if row is None:
+            return None
+        if row.spec != _without_secrets(self._request.spec):
+            await self._bury()
+            return None
+        nobody = uuid.UUID(int=self._tools.rng.getrandbits(128), version=4)
+        status = await self._attempt(row, str(nobody))
+        return None if status is None else (row, status)
+
+    # -- searching ----------------------------------------------------------
+
+    async def _search(self) -> Placed:
+        options = self._tools.options
+        give_up = trio.current_time() + options.held_wait_s
+        while True:
+            await self._gather()
+            if self._grants:
+                placed = await self._take_best()
+                if placed is not None:
+                    return placed
+            elif not self._left():
+                await self._wait_for_held(give_up)
+
+    def _screen(self) -> choosing.Screening:
+        tools = self._tools
+        holdings = tools.holdings()
+        members = tools.view.members(self._slice, holdings)
+        return choosing.screen(members, holdings, self._request.claim)
+
+    def _left(self) -> list[choosing.Candidate]:
+        """PCs that have neither refused nor still owe an answer."""
+        return [
+            one
+            for one in self._screen().candidates
+            if one.peer not in self._refused and one.peer not in self._asked
+        ]
+
+    async def _gather(self) -> None:
+        """Claim on some PCs; back with grants, or when all have refused."""
+        options = self._tools.options
+        self._open = True
+        chosen = choosing.sample(
+            self._left(), options.claim_width, self._tools.rng
+        )
+        for one in chosen:
+            self._asked.add(one.peer)
+            self._tools.nursery.start_soon(self._claim, one.peer)
+        while self._asked and not self._grants:
+            await self._answered.wait()
+        with trio.move_on_after(options.claim_grace_s):
+            while self._asked:
+                await self._answered.wait()
+        self._open = False
+
+    async def _claim(self, peer: str) -> None:
+        """One claim; a grant that nobody wants any more is released."""
+        tools = self._tools
+        try:
+            grant = await tools.peers.ask(
+                peer,
+                self._slice,
+                tools.options.claim_timeout_s,
+                lambda remote: remote.claim(self._request.claim),
+                request_id=self._request.request_id,
+            )
+        except errors.P2PcsError as error:
+            self._refuse(peer, error)
+        else:
+            if self._open:
+                self._grants[peer] = grant
+            else:
+                await self._release(peer, grant)
+        finally:
+            self._asked.discard(peer)
+            self._answered.notify()
+
+    def _release_all(self) -> None:
+        grants, self._grants = self._grants, {}
+        for peer, grant in grants.items():
+            self._tools.nursery.start_soon(self._release, peer, grant)
+
+    async def _release(self, peer: str, grant: wire.Reservation) -> None:
+        tools = self._tools
+        try:
+            await tools.peers.ask(
+                peer,
+                self._slice,
+                tools.options.claim_timeout_s,
+                lambda remote: remote.release(grant.id),
+                request_id=self._request.request_id,
+            )
+        except errors.P2PcsError as error:
+            self._say('release on %s failed: %s', self._name(peer), error)
+        tools.capacity_freed.notify()
+
+    async def _wait_for_held(self, give_up: float) -> None:
+        """Pause if something is only held, else give the spawn up.
+
+        :raises P2PcsError: there is nothing to wait for, or no more time
+        """
+        held = [
+            peer
+            for peer, error in self._refused.items()
+            if isinstance(error, errors.Held)
+        ]
+        if not held or trio.current_time() >= give_up:
+            raise self._refusal()
+        pause_s = self._tools.options.held_retry_s * self._tools.rng.uniform(
+            0.1, 1.0
+        )
+        with trio.move_on_after(pause_s):
+            await self._tools.capacity_freed.wait()
+        for peer in held:
+            del self._refused[peer]
+
+    # -- building -----------------------------------------------------------
+
+    async def _take_best(self) -> Placed | None:
+        """Build on the best grant's PC; None if that failed."""
+        peer = choosing.best(self._grants, self._request.spec.need)
+        taken = self._grants.pop(peer)
+        self._release_all()
+        row = await self._write_row(peer)
+        status = await self._attempt(row, taken.id)
+        return None if status is None else (row, status)
+
+    async def _write_row(self, peer: str) -> store.InstanceRow:
+        """Sign the run right of a new epoch, and write it down."""
+        tools, spec = self._tools, self._request.spec
+        epoch = await tools.book.next_number()
+        right = wire.RunRight(
+            instance=spec.instance,
+            epoch=epoch,
+            peer=peer,
+            slice=self._slice,
+            image=spec.image.digest,
+        )
+        row = store.InstanceRow(
+            instance=spec.instance,
+            slice=self._slice,
+            peer=peer,
+            peer_name=self._name(peer),
+            epoch=epoch,
+            state=store.RowState.PLACING,
+            run_right=tools.sign(right),
+            spec=_without_secrets(spec),
+        )
+        await tools.book.place(row)
+        return row
+
+    async def _attempt(
+        self, row: store.InstanceRow, reservation: str
+    ) -> wire.InstanceStatus | None:
+        """Build the row's epoch on its PC; None if another must serve."""
+        self._say('epoch %s builds on %s', _text(row.epoch), row.peer_name)
+        result = await self._build(row, reservation)
+        if isinstance(result, wire.InstanceStatus):
+            if await self._tools.book.set_placed(row):
+                return result
+            result = errors.StaleEpoch('deleted while it was built')
+        self._say('%s failed: %s: %s', row.peer_name, result.code, result)
+        await self._bury()
+        if isinstance(result, HOPELESS):
+            raise result
+        self._refuse(row.peer, result)
+        return None
+
+    async def _build(
+        self, row: store.InstanceRow, reservation: str
+    ) -> wire.InstanceStatus | errors.P2PcsError:
+        """Wait for the build, no longer than its PC is alive."""
+        tools = self._tools
+        request = wire.BuildRequest(
+            reservation, row.run_right, self._request.spec
+        )
+        result: wire.InstanceStatus | errors.P2PcsError
+        result = errors.Unreachable(f'{row.peer_name} fell silent')
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._stop_if_lost, row.peer, nursery)
+            try:
+                result = await tools.peers.ask(
+                    row.peer,
+                    self._slice,
+                    tools.options.build_timeout_s,
+                    lambda remote: remote.build(row.instance, request),
+                    request_id=self._request.request_id,
+                )
+            except errors.P2PcsError as error:
+                result = error
+            nursery.cancel_scope.cancel()
+        if (
+            isinstance(result, wire.InstanceStatus)
+            and result.state is wire.InstanceState.FAILED
+        ):
+            return errors.HypervisorFailed(result.detail)
+        return result
+
+    async def _stop_if_lost(self, peer: str, nursery: trio.Nursery) -> None:
+        tools = self._tools
+        while tools.view.peer(peer).reachable:
+            await tools.changed.wait()
+        nursery.cancel_scope.cancel()
+
+    async def _bury(self) -> None:
+        """Make the attempt a grave, and have its PC told."""
+        if await self._tools.book.bury(self._request.claim.instance):
+            self._tools.buried.notify()
+
+    # -- saying -------------------------------------------------------------
+
+    def _refuse(self, peer: str, error: errors.P2PcsError) -> None:
+        self._refused[peer] = error
+
+    def _refusal(self) -> errors.P2PcsError:
+        """The error of a spawn that every PC has refused."""
+        refusals = list(self._refused.values())
+        for error in refusals:
+            if isinstance(error, HOPELESS):
+                return error
+        screened = self._screen().refused
+        if refusals and not screened.keys() - self._refused.keys():
+            first = refusals[0]
+            if isinstance(first, errors.ImageRefused) and all(
+                error.code == first.code for error in refusals
+            ):
+                return first
+        return errors.NoPeerFits(self._reasons())
+
+    def _reasons(self) -> str:
+        reasons = dict(self._screen().refused)
+        reasons |= {
+            peer: error.code.replace('-', ' ')
+            for peer, error in self._refused.items()
+        }
+        return choosing.reasons_to_text(list(reasons.values()))
+
+    def _name(self, peer: str) -> str:
+        return self._tools.view.peer(peer).name
+
+    def _say(self, text: str, *arguments: object) -> None:
+        LOG.info(
+            '[%s] instance %s: ' + text,
+            self._request.request_id,
+            self._request.claim.instance,
+            *arguments,
+        )
+
+
+def _without_secrets(spec: wire.InstanceSpec) -> wire.InstanceSpec:
+    """The spec as it is kept: no config drive, so no user's secrets."""
+    return msgspec.structs.replace(spec, config_drive=())
+
+
+def _text(epoch: wire.Counter) -> str:
+    return f'{epoch.era}.{epoch.n}'

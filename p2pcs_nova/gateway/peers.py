@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Asking one PC, by the slice's term, within a deadline."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+import trio
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.gateway import view as views
+
+T = TypeVar('T')
+
+
+class RemotePeer(Protocol):
+    """What a gateway asks of a PC; entered for one operation.
+
+    Raises the errors of :mod:`p2pcs_nova.errors`, and Unreachable for
+    every failure of the connection.
+    """
+
+    async def __aenter__(self) -> RemotePeer: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: types.TracebackType | None,
+    ) -> None: ...
+
+    async def claim(self, claim: wire.Claim) -> wire.Reservation: ...
+
+    async def release(self, reservation: str) -> None: ...
+
+    async def build(
+        self,
+        instance: str,
+        request: wire.BuildRequest,
+    ) -> wire.InstanceStatus: ...
+
+    async def action(
+        self,
+        instance: str,
+        request: wire.ActionRequest,
+    ) -> wire.InstanceStatus: ...
+
+    async def tombstone(self, tombstone: wire.Tombstone) -> None: ...
+
+    async def instances(self) -> wire.InstanceList: ...
+
+    async def instance(self, instance: str) -> wire.InstanceStatus: ...
+
+    async def console(self, instance: str, length: int) -> wire.Console: ...
+
+    async def diagnostics(self, instance: str) -> wire.Diagnostics: ...
+
+
+Connect = Callable[[str, wire.Command, float, str], RemotePeer]
+"""Peer id, authority, seconds that a call may take, request id; raises
+Unreachable if the peer's address is not known."""
+
+
+class Peers:
+    """Asks PCs in the name of this gateway."""
+
+    def __init__(
+        self, connect: Connect, view: views.View, term: wire.Counter
+    ) -> None:
+        self._connect = connect
+        self._view = view
+        self._term = term
+
+    async def ask(
+        self,
+        peer: str,
+        slice_: str,
+        timeout_s: float,
+        call: Callable[[RemotePeer], Awaitable[T]],
+        *,
+        request_id: str = '',
+        more_s: float = 0.0,
+    ) -> T:
+        """One operation on one PC.
+
+        :param more_s: what the operation itself was given, beside the
+            time that the PC has to answer
+        :raises Unreachable: the PC is known to be away, and was not
+            asked; or it did not answer in time: the outcome is not known
+        """
+        one = self._view.peer(peer)
+        if not one.reachable:
+            raise errors.Unreachable(
+                f'{one.name} is out of reach ({one.liveness})'
+            )
+        command = wire.Command(slice_, self._term)
+        try:
+            with trio.fail_after(timeout_s + more_s):
+                async with self._connect(
+                    peer, command, timeout_s, request_id
+                ) as remote:
+                    return await call(remote)
+        except trio.TooSlowError:
+            raise errors.Unreachable(
+                f'{one.name} did not answer within {timeout_s + more_s:g} s'
+            ) from None

@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway: what the daemon feeds, what driver and operator ask.
+
+Answers about slices and states come from memory and never wait for a
+socket; everything that asks a PC has a deadline, and a PC that does not
+answer delays nobody who does not ask for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import random
+from collections.abc import Callable
+
+import trio
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova import layout as layouts
+from p2pcs_nova.gateway import book as books
+from p2pcs_nova.gateway import (
+    claims,
+    images,
+    instances,
+    signals,
+    states,
+    store,
+)
+from p2pcs_nova.gateway import options as config
+from p2pcs_nova.gateway import peers as asking
+from p2pcs_nova.gateway import policy as policies
+from p2pcs_nova.gateway import reaper as reapers
+from p2pcs_nova.gateway import reconciler as reconcilers
+from p2pcs_nova.gateway import view as views
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Parts:
+    """What exists while the service runs."""
+
+    term: wire.Counter
+    book: books.Book
+    instances: instances.Instances
+    images: images.Images
+    reaper: reapers.Reaper
+    reconciler: reconcilers.Reconciler
+
+
+class GatewayService:
+    """Speaks for the slices of a policy.
+
+    :param peer: id of this gateway
+    :param name: host name, for people
+    :param sign: signs a run right with the gateway's key
+    :param verify: opens one that any gateway of the overlay signed
+    :param connect: makes a client for one operation on one PC
+    :param clock: seconds of CLOCK_BOOTTIME
+    :param run_blocking: how the disk is waited for
+    """
+
+    def __init__(
+        self,
+        *,
+        layout: layouts.Layout,
+        policy: policies.Policy,
+        peer: str,
+        name: str,
+        sign: Callable[[wire.RunRight], wire.Signed],
+        verify: Callable[[wire.Signed], wire.RunRight],
+        connect: asking.Connect,
+        clock: Callable[[], float],
+        rng: random.Random,
+        options: config.Options = config.DEFAULTS,
+        run_blocking: books.RunBlocking = trio.to_thread.run_sync,
+    ) -> None:
+        self._peer = peer
+        self._layout = layout
+        self._policy = policy
+        self._name = name
+        self._sign = sign
+        self._verify = verify
+        self._connect = connect
+        self._clock = clock
+        self._rng = rng
+        self._options = options
+        self._run_blocking = run_blocking
+        self._view = views.View(policy)
+        self._changed = signals.Signal()
+        self._spoken = signals.Signal()
+        self._states = states.States(options.settle_s, self._spoken.notify)
+        self._parts: _Parts | None = None
+
+    # -- running ------------------------------------------------------------
+
+    async def run(
+        self,
+        *,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until cancelled; started when the term is taken."""
+        database = await self._run_blocking(
+            store.Store, self._layout.gateway_database
+        )
+        with contextlib.closing(database):
+            book = books.Book(database, self._run_blocking)
+            await book.read()
+            term = await book.next_number()
+            self._states.begin(term)
+            async with trio.open_nursery() as nursery:
+                self._parts = parts = self._compose(book, term, nursery)
+                try:
+                    await parts.images.clean()
+                    nursery.start_soon(parts.reaper.run)
+                    nursery.start_soon(parts.reconciler.run)
+                    for row in book.rows.values():
+                        parts.reconciler.ask_soon(row.peer)
+                    LOG.info(
+                        'gateway %s (%s) speaks for %s by term %d.%d',
+                        self._name,
+                        self._peer,
+                        ', '.join(self._policy.names),
+                        term.era,
+                        term.n,
+                    )
+                    task_status.started()
+                    await trio.sleep_forever()
+                finally:
+                    self._parts = None
+
+    def _compose(
+        self, book: books.Book, term: wire.Counter, nursery: trio.Nursery
+    ) -> _Parts:
+        peers = asking.Peers(self._connect, self._view, term)
+        reaper = reapers.Reaper(
+            book,
+            self._view,
+            peers,
+            self._options,
+            self._clock,
+            self._changed,
+        )
+        tools = claims.Tools(
+            book=book,
+            view=self._view,
+            peers=peers,
+            sign=self._sign,
+            rng=self._rng,
+            options=self._options,
+            nursery=nursery,
+            changed=self._changed,
+            capacity_freed=signals.Signal(),
+            buried=reaper.wake,
+        )
+        known = instances.Instances(tools, self._states, self._clock)
+        reconciler = reconcilers.Reconciler(
+            book,
+            self._view,
+            peers,
+            self._states,
+            self._options,
+            self._clock,
+            known.in_hand,
+            reaper.wake,
+        )
+        return _Parts(
+            term,
+            book,
+            known,
+            images.Images(self._layout.images, book, self._verify),
+            reaper,
+            reconciler,
+        )
+
+    def record(self) -> wire.GatewayRecord:
+        """What this gateway says of itself in the overlay."""
+        return wire.GatewayRecord(self._name, self._policy.names)
+
+    # -- feeding ------------------------------------------------------------
+
+    def peer_changed(self, seen: views.PeerSeen) -> None:
+        """The failure detector says how a member is."""
+        old = self._view.peer(seen.peer)
+        self._view.see(seen)
+        new = self._view.peer(seen.peer)
+        if old.reachable != new.reachable:
+            self._touch_slices_on(seen.peer)
+        restarted = old.seen is not None and old.seen.boot != seen.boot
+        if new.reachable and (restarted or not old.reachable):
+            LOG.info('%s is here (%s)', new.name, seen.liveness)
+            if self._parts is not None:
+                self._parts.reconciler.ask_soon(seen.peer)
+                self._parts.reaper.peer_is_back(seen.peer)
+        self._changed.notify()
+
+    def peer_gone(self, peer: str) -> None:
+        """A member left: its records are gone, what it holds is not."""
+        self._view.drop(peer)
+        self._states.drop_peer(peer)
+        self._touch_slices_on(peer)
+        self._changed.notify()
+
+    def peer_record(self, peer: str, record: wire.PeerRecord | None) -> None:
+        """A PC says what it offers; None: it says nothing more."""
+        self._view.take_record(peer, record)
+
+    def instances_record(
+        self, peer: str, part: str, record: wire.InstancesRecord | None
+    ) -> None:
+        """A PC says how some of its instances are."""
+        rows = {} if self._parts is None else self._parts.book.rows
+        self._states.recorded(peer, part, record, rows, self._clock())
+
+    def _touch_slices_on(self, peer: str) -> None:
+        if self._parts is None:
+            return
+        rows = self._parts.book.rows.values()
+        for slice_ in {row.slice for row in rows if row.peer == peer}:
+            self._states.touch(slice_)
+
+    # -- answers from memory ------------------------------------------------
+
+    @property
+    def _running(self) -> _Parts:
+        """All parts.
+
+        :raises Unavailable: the service is starting or stopping
+        """
+        if self._parts is None:
+            raise errors.Unavailable('the gateway is starting or stopping')
+        return self._parts
+
+    @property
+    def instances(self) -> instances.Instances:
+        """Spawn, act, look, destroy."""
+        return self._running.instances
+
+    @property
+    def images(self) -> images.Images:
+        """The images that PCs may fetch."""
+        return self._running.images
+
+    def _holdings(self) -> views.Holdings:
+        return views.rows_to_holdings(self._running.book.rows.values())
+
+    def check_slice(self, name: str) -> None:
+        """Refuse a slice that neither policy nor any instance names.
+
+        :raises NotFound: there is no such slice
+        """
+        rows = self._running.book.rows.values()
+        if name not in self._policy.names and all(
+            row.slice != name for row in rows
+        ):
+            raise errors.NotFound(
+                f'there is no slice {name}; the policy has '
+                f'{", ".join(self._policy.names)}'
+            )
+
+    def slice_summary(self, name: str) -> wire.SliceSummary:
+        """One slice as Placement sees it."""
+        self.check_slice(name)
+        return self._view.summarize(name, self._running.term, self._holdings())
+
+    def slices(self) -> wire.SliceRows:
+        """All slices of the policy, in its order."""
+        return wire.SliceRows(
+            tuple(self.slice_summary(name) for name in self._policy.names)
+        )
+
+    def peer_rows(self) -> wire.PeerRows:
+        """Every member of the overlay, and every PC that holds anything."""
+        return wire.PeerRows(tuple(self._view.rows(self._holdings())))
+
+    def placed_rows(self) -> wire.PlacedRows:
+        """All instances of all slices."""
+        return wire.PlacedRows(tuple(self.instances.rows()))
+
+    def placements(self, name: str) -> wire.Placements:
+        """Every instance of a slice, as last heard."""
+        self.check_slice(name)
+        return wire.Placements(
+            name,
+            tuple(self.instances.rows(name)),
+            self._states.revision(name, self._clock()),
+        )
+
+    async def wait_placements(
+        self, name: str, after: int, wait_s: float
+    ) -> wire.Placements:
+        """The same, once its revision is higher than ``after``.
+
+        :param wait_s: at most so long; then the answer is as it is
+        """
+        end = self._clock() + min(wait_s, self._options.poll_limit_s)
+        while (now := self._clock()) < end and self._states.revision(
+            name, now
+        ) <= after:
+            due = self._states.deadline(name)
+            until = end if due is None else min(end, due)
+            with trio.move_on_after(max(until - now, 0.0)):
+                await self._spoken.wait()
+        return self.placements(name)

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a gateway has signed must survive a power cut: SQLite.
+
+Rules that the transactions keep:
+
+* a number of the counter is on disk before anybody sees it, so terms and
+  epochs never repeat;
+* an instance has at most one row, its latest epoch; a row that gives way,
+  to a later attempt or to a deletion, becomes a grave in the same
+  transaction, so that no epoch is ever forgotten before its PC has
+  carried out the tombstone.
+
+Every method blocks on the disk: :mod:`p2pcs_nova.gateway.book` calls them
+in a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import enum
+import os
+import pathlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+
+import msgspec
+
+from p2pcs_nova import wire
+
+VERSION = 1
+FIRST_ERA = 1
+BUSY_TIMEOUT_S = 10.0
+
+SCHEMA = """
+CREATE TABLE counter (era INTEGER NOT NULL, n INTEGER NOT NULL);
+CREATE TABLE instances (
+    uuid TEXT PRIMARY KEY, slice TEXT NOT NULL, peer TEXT NOT NULL,
+    peer_name TEXT NOT NULL, era INTEGER NOT NULL, n INTEGER NOT NULL,
+    state TEXT NOT NULL, run_right BLOB NOT NULL, spec BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE graves (
+    uuid TEXT NOT NULL, era INTEGER NOT NULL, n INTEGER NOT NULL,
+    peer TEXT NOT NULL, peer_name TEXT NOT NULL, slice TEXT NOT NULL,
+    PRIMARY KEY (uuid, era, n)
+) WITHOUT ROWID;
+CREATE TABLE images (
+    digest TEXT PRIMARY KEY, format TEXT NOT NULL, size INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class RowState(enum.StrEnum):
+    """How far an instance's row has come."""
+
+    PLACING = 'placing'
+    """The PC has been, or is about to be, told to build."""
+    PLACED = 'placed'
+    """The PC has answered that it is built."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InstanceRow:
+    """Which PC holds the run right of an instance."""
+
+    instance: str
+    slice: str
+    peer: str
+    peer_name: str
+    epoch: wire.Counter
+    state: RowState
+    run_right: wire.Signed
+    spec: wire.InstanceSpec
+    """Without the config drive, which holds the user's secrets."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Grave:
+    """A tombstone that its PC has not yet carried out."""
+
+    instance: str
+    epoch: wire.Counter
+    peer: str
+    peer_name: str
+    slice: str
+
+    @property
+    def tombstone(self) -> wire.Tombstone:
+        """What the PC is told."""
+        return wire.Tombstone(self.instance, self.epoch)
+
+
+class Store:
+    """The database of one gateway; safe to share between threads.
+
+    :raises sqlite3.DatabaseError: no database, or of a newer release
+    """
+
+    def __init__(self, path: pathlib.Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(
+            path,
+            timeout=BUSY_TIMEOUT_S,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        self._db.execute('PRAGMA journal_mode = WAL')
+        self._db.execute('PRAGMA synchronous = FULL')
+        with self._transaction() as db:
+            self._migrate(db)
+
+    def close(self) -> None:
+        """Close; everything is on disk already."""
+        with self._lock:
+            self._db.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of it or nothing, durable at the end."""
+        with self._lock:
+            self._db.execute('BEGIN IMMEDIATE')
+            try:
+                yield self._db
+            except BaseException:
+                self._db.execute('ROLLBACK')
+                raise
+            self._db.execute('COMMIT')
+
+    def _migrate(self, db: sqlite3.Connection) -> None:
+        (version,) = db.execute('PRAGMA user_version').fetchone()
+        if version > VERSION:
+            raise sqlite3.DatabaseError(
+                f'the database is of a newer release ({version})'
+            )
+        if version == VERSION:
+            return
+        for statement in SCHEMA.split(';'):
+            db.execute(statement)
+        db.execute('INSERT INTO counter VALUES (?, 0)', (FIRST_ERA,))
+        db.execute(f'PRAGMA user_version = {VERSION}')
+
+    # -- the counter --------------------------------------------------------
+
+    def next_number(self) -> wire.Counter:
+        """A number that was never given before: a term or an epoch."""
+        with self._transaction() as db:
+            row = db.execute(
+                'UPDATE counter SET n = n + 1 RETURNING era, n'
+            ).fetchone()
+        return wire.Counter(*row)
+
+    # -- instances and graves -----------------------------------------------
+
+    def place(self, row: InstanceRow) -> Grave | None:
+        """Write who is about to build; an earlier row becomes a grave.
+
+        :returns: the grave of the earlier attempt
+        """
+        with self._transaction() as db:
+            grave = self._bury(db, row.instance)
+            db.execute(
+                'INSERT INTO instances VALUES (?,?,?,?,?,?,?,?,?)',
+                (
+                    row.instance,
+                    row.slice,
+                    row.peer,
+                    row.peer_name,
+                    row.epoch.era,
+                    row.epoch.n,
+                    row.state.value,
+                    msgspec.json.encode(row.run_right),
+                    msgspec.json.encode(row.spec),
+                ),
+            )
+        return grave
+
+    def set_placed(self, instance: str, epoch: wire.Counter) -> bool:
+        """Write that the PC has built this epoch; False if it is gone."""
+        with self._transaction() as db:
+            changed = db.execute(
+                'UPDATE instances SET state = ? '
+                'WHERE uuid = ? AND era = ? AND n = ?',
+                (RowState.PLACED.value, instance, epoch.era, epoch.n),
+            ).rowcount
+        return changed == 1
+
+    def bury(self, instance: str) -> Grave | None:
+        """Turn an instance's row into a grave; None if there is none."""
+        with self._transaction() as db:
+            return self._bury(db, instance)
+
+    def _bury(self, db: sqlite3.Connection, instance: str) -> Grave | None:
+        row = db.execute(
+            'DELETE FROM instances WHERE uuid = ? '
+            'RETURNING uuid, era, n, peer, peer_name, slice',
+            (instance,),
+        ).fetchone()
+        if row is None:
+            return None
+        db.execute('INSERT INTO graves VALUES (?,?,?,?,?,?)', row)
+        return _grave(row)
+
+    def forget(self, grave: Grave) -> None:
+        """Its PC has carried out the tombstone; idempotent."""
+        with self._transaction() as db:
+            db.execute(
+                'DELETE FROM graves WHERE uuid = ? AND era = ? AND n = ?',
+                (grave.instance, grave.epoch.era, grave.epoch.n),
+            )
+
+    def rows(self) -> list[InstanceRow]:
+        """Every instance that has a run right."""
+        with self._transaction() as db:
+            found = db.execute(
+                'SELECT uuid, slice, peer, peer_name, era, n, state, '
+                'run_right, spec FROM instances'
+            ).fetchall()
+        return [
+            InstanceRow(
+                uuid,
+                slice_,
+                peer,
+                name,
+                wire.Counter(era, n),
+                RowState(state),
+                msgspec.json.decode(right, type=wire.Signed),
+                msgspec.json.decode(spec, type=wire.InstanceSpec),
+            )
+            for uuid, slice_, peer, name, era, n, state, right, spec in found
+        ]
+
+    def graves(self) -> list[Grave]:
+        """Every tombstone that is not yet carried out."""
+        with self._transaction() as db:
+            found = db.execute(
+                'SELECT uuid, era, n, peer, peer_name, slice FROM graves'
+            ).fetchall()
+        return [_grave(row) for row in found]
+
+    # -- images -------------------------------------------------------------
+
+    def add_image(self, image: wire.Image) -> None:
+        """Write that the bytes of this image are in the folder."""
+        with self._transaction() as db:
+            db.execute(
+                'INSERT OR REPLACE INTO images VALUES (?,?,?)',
+                (image.digest, image.format, image.size_bytes),
+            )
+
+    def images(self) -> list[wire.Image]:
+        """Every image that was taken."""
+        with self._transaction() as db:
+            found = db.execute(
+                'SELECT digest, format, size FROM images'
+            ).fetchall()
+        return [wire.Image(*row) for row in found]
+
+
+def _grave(row: tuple[str, int, int, str, str, str]) -> Grave:
+    uuid, era, n, peer, peer_name, slice_ = row
+    return Grave(uuid, wire.Counter(era, n), peer, peer_name, slice_)

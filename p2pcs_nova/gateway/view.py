@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a gateway knows of the PCs, from the overlay alone.
+
+Slow facts: attributes, offers, who is alive.  They may be stale by some
+seconds; a stale one costs a refused claim, never a double booking.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import operator
+from collections.abc import Iterable, Iterator, Mapping
+
+from p2pcs_nova import wire
+from p2pcs_nova.gateway import policy as policies
+from p2pcs_nova.gateway import store
+
+NOTHING = wire.Capacity()
+
+
+class Liveness(enum.StrEnum):
+    """How the overlay's failure detector sees a peer."""
+
+    ALIVE = 'alive'
+    SUSPECT = 'suspect'
+    """Did not answer; it is still asked, after the others."""
+    FAILED = 'failed'
+    LEFT = 'left'
+    UNKNOWN = 'unknown'
+    """Not in the overlay: forgotten, or not heard of yet."""
+
+
+REACHABLE = (Liveness.ALIVE, Liveness.SUSPECT)
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerSeen:
+    """A member of the overlay, as the failure detector sees it."""
+
+    peer: str
+    role: str
+    host: str
+    port: int
+    """Where it takes requests."""
+    liveness: Liveness
+    boot: str = ''
+    """Changes when its daemon restarts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Holding:
+    """What this gateway has given to one PC by run rights."""
+
+    slice: str
+    need: wire.Capacity
+    count: int
+
+
+Holdings = Mapping[str, Holding]
+
+
+def rows_to_holdings(rows: Iterable[store.InstanceRow]) -> Holdings:
+    """Per PC: the slice that its instances bind it to, and their sum."""
+    found: dict[str, Holding] = {}
+    for row in rows:
+        old = found.get(row.peer, Holding(row.slice, NOTHING, 0))
+        found[row.peer] = Holding(
+            row.slice, old.need + row.spec.need, old.count + 1
+        )
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerView:
+    """All that is known of one PC."""
+
+    peer: str
+    seen: PeerSeen | None = None
+    record: wire.PeerRecord | None = None
+
+    @property
+    def liveness(self) -> Liveness:
+        """Alive, suspect, failed or unknown."""
+        return Liveness.UNKNOWN if self.seen is None else self.seen.liveness
+
+    @property
+    def reachable(self) -> bool:
+        """Whether it makes sense to ask it."""
+        return self.liveness in REACHABLE
+
+    @property
+    def name(self) -> str:
+        """Its host name; its id as long as that is not known."""
+        return self.peer if self.record is None else self.record.name
+
+    @property
+    def offer(self) -> wire.Offer | None:
+        """What it gives; None if it takes nothing new."""
+        if not self.reachable or self.record is None or self.record.draining:
+            return None
+        return self.record.offer
+
+    def used(self, held: Holding | None) -> wire.Capacity:
+        """Held by run rights: by its own word, or ours if that is newer."""
+        said = NOTHING if self.record is None else self.record.used
+        ours = NOTHING if held is None else held.need
+        return _larger(said, ours)
+
+
+class View:
+    """The PCs of all slices; fed with what the overlay tells."""
+
+    def __init__(self, policy: policies.Policy) -> None:
+        self.policy = policy
+        self._peers: dict[str, PeerView] = {}
+
+    # -- feeding ------------------------------------------------------------
+
+    def see(self, seen: PeerSeen) -> None:
+        """Take what the failure detector says."""
+        old = self.peer(seen.peer)
+        self._peers[seen.peer] = dataclasses.replace(old, seen=seen)
+
+    def take_record(self, peer: str, record: wire.PeerRecord | None) -> None:
+        """Take what a PC says of itself; None: it says nothing more."""
+        old = self.peer(peer)
+        self._peers[peer] = dataclasses.replace(old, record=record)
+
+    def drop(self, peer: str) -> None:
+        """It left the overlay."""
+        self._peers.pop(peer, None)
+
+    # -- asking -------------------------------------------------------------
+
+    def peer(self, peer: str) -> PeerView:
+        """One PC; nothing is known of it if it was never heard of."""
+        return self._peers.get(peer, PeerView(peer))
+
+    def slice_of(self, peer: str, holdings: Holdings) -> str:
+        """The slice that a PC is in; '' if none of the policy.
+
+        What it holds decides before its attributes: a PC that holds a
+        claim does not change slice.
+        """
+        one = self.peer(peer)
+        if one.seen is not None and one.seen.role != 'peer':
+            return ''
+        if peer in holdings:
+            return holdings[peer].slice
+        if one.record is None:
+            return ''
+        if one.record.slice:
+            bound = one.record.slice
+            return bound if bound in self.policy.names else ''
+        return self.policy.slice_of(one.record.attributes)
+
+    def members(self, name: str, holdings: Holdings) -> list[PeerView]:
+        """The PCs of a slice, by id; unreachable ones too."""
+        return [
+            self.peer(peer)
+            for peer in sorted({*self._peers, *holdings})
+            if self.slice_of(peer, holdings) == name
+        ]
+
+    def summarize(
+        self, name: str, term: wire.Counter, holdings: Holdings
+    ) -> wire.SliceSummary:
+        """A slice as Placement sees it.
+
+        A PC that takes nothing new, because it is out of reach or closed,
+        counts as what it holds: its allocations stay covered, and nothing
+        more is promised.
+        """
+        members = self.members(name, holdings)
+        offers = [one.offer for one in members if one.offer is not None]
+        return wire.SliceSummary(
+            name=name,
+            term=term,
+            peers=len(members),
+            unreachable=sum(not one.reachable for one in members),
+            total=_sum(_counted(members, holdings)),
+            largest=functools.reduce(
+                _larger, (offer.total for offer in offers), NOTHING
+            ),
+            used=_sum(one.used(holdings.get(one.peer)) for one in members),
+            accelerators=tuple(
+                sorted({offer.accelerator for offer in offers})
+            ),
+            networks=tuple(
+                sorted({net for offer in offers for net in offer.networks})
+            ),
+            cpu_model=_common(offer.cpu_model for offer in offers),
+            hypervisor_version=min(
+                (offer.hypervisor_version for offer in offers), default=0
+            ),
+        )
+
+    def rows(self, holdings: Holdings) -> Iterator[wire.PeerRow]:
+        """A line for each peer, by name."""
+        for one in sorted(
+            (self.peer(peer) for peer in {*self._peers, *holdings}),
+            key=lambda one: (one.name, one.peer),
+        ):
+            yield self._row(one, holdings)
+
+    def _row(self, one: PeerView, holdings: Holdings) -> wire.PeerRow:
+        slice_ = self.slice_of(one.peer, holdings)
+        held = holdings.get(one.peer)
+        state = one.liveness.value
+        if one.liveness is Liveness.ALIVE and _draining(one):
+            state = 'draining'
+        return wire.PeerRow(
+            peer=one.peer,
+            name=one.name,
+            role='peer' if one.seen is None else one.seen.role,
+            address=_address(one.seen),
+            state=state,
+            slice=slice_,
+            offer=NOTHING if one.record is None else one.record.offer.total,
+            used=one.used(held),
+            instances=0 if held is None else held.count,
+            reason=_reason(one, slice_),
+        )
+
+
+def _counted(
+    members: Iterable[PeerView], holdings: Holdings
+) -> Iterator[wire.Capacity]:
+    for one in members:
+        if one.offer is not None:
+            yield one.offer.total
+        elif one.peer in holdings:
+            yield holdings[one.peer].need
+
+
+def _draining(one: PeerView) -> bool:
+    return one.record is not None and one.record.draining
+
+
+def _address(seen: PeerSeen | None) -> str:
+    if seen is None:
+        return ''
+    host = f'[{seen.host}]' if ':' in seen.host else seen.host
+    return f'{host}:{seen.port}'
+
+
+def _reason(one: PeerView, slice_: str) -> str:
+    """Why a PC gives less than one would expect, in words."""
+    if one.seen is not None and one.seen.role != 'peer':
+        return ''
+    if one.record is None:
+        return 'it has not yet said what it offers'
+    if not slice_ and one.record.slice:
+        return f'bound to {one.record.slice}, which the policy does not have'
+    if not slice_:
+        return 'no slice of the policy takes its attributes'
+    return one.record.offer.reason
+
+
+def _larger(a: wire.Capacity, b: wire.Capacity) -> wire.Capacity:
+    """The larger of both, part by part."""
+    return wire.Capacity(
+        max(a.vcpus, b.vcpus),
+        max(a.memory_mb, b.memory_mb),
+        max(a.disk_mb, b.disk_mb),
+    )
+
+
+def _sum(parts: Iterable[wire.Capacity]) -> wire.Capacity:
+    return functools.reduce(operator.add, parts, NOTHING)
+
+
+def _common(values: Iterable[str]) -> str:
+    found = set(values)
+    return found.pop() if len(found) == 1 else ''
