@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``make cloud``: what is brought up, and in which order."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+from devstack.lab import (
+    configure,
+    control,
+    machines,
+    network,
+    passwords,
+    pcs,
+    schemas,
+    services,
+)
+from devstack.lab.layout import CONTROL, SWITCH, Layout, pc_name
+from devstack.lab.machines import Machine
+from devstack.lab.plan import Plan
+from devstack.lab.services import Service
+from devstack.lab.settings import Settings
+from devstack.lab.shell import CLEAN_ENVIRONMENT, run_logged
+
+SEED_TIMEOUT_S = 120.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Cloud:
+    """The steps of one lab, each safe to repeat."""
+
+    settings: Settings
+
+    @property
+    def layout(self) -> Layout:
+        """The lab's places."""
+        return self.settings.layout
+
+    @property
+    def control(self) -> Machine:
+        """The control plane's host, which is on."""
+        return machines.get(self.layout, CONTROL)
+
+    def power_on(self) -> None:
+        """The switch, the control plane's host and their cables."""
+        switch = machines.power_on(self.layout, SWITCH)
+        network.bring_up_switch(switch)
+        network.connect_host(switch)
+        host = machines.power_on(self.layout, CONTROL)
+        network.connect_control(switch, host)
+        configure.write_all(self.settings)
+
+    def mariadb(self) -> None:
+        """The database server, with the services' databases."""
+        schemas.install_mariadb(self.layout, self.control)
+        services.ensure(
+            self.layout, self.control, control.mariadb(self.layout)
+        )
+        schemas.make_databases(self.settings, self.control)
+
+    def rabbit(self) -> None:
+        """The message queue."""
+        services.ensure(self.layout, self.control, control.rabbit(self.layout))
+
+    def tables(
+        self, sync: Callable[[Settings, Machine], None]
+    ) -> Callable[[], None]:
+        """A step that makes one service's tables."""
+        return lambda: sync(self.settings, self.control)
+
+    def service(
+        self, make: Callable[[Settings], Service]
+    ) -> Callable[[], None]:
+        """A step that has one service up."""
+        return lambda: services.ensure(
+            self.layout, self.control, make(self.settings)
+        )
+
+    def seed_identity(self) -> None:
+        """Projects, users, roles and the catalogue."""
+        self.inside('identity', str(self.layout.passwords))
+
+    def inside(self, program: str, *arguments: str) -> None:
+        """Run one of the programs that need OpenStack's libraries."""
+        python = str(self.layout.cloud_venv / 'bin' / 'python')
+        run_logged(
+            [python, '-m', f'devstack.lab.inside.{program}', *arguments],
+            self.layout.log('lab', program),
+            timeout_s=SEED_TIMEOUT_S,
+            env=CLEAN_ENVIRONMENT,
+            cwd=self.layout.root,
+        )
+
+
+def control_plane(plan: Plan, cloud: Cloud) -> None:
+    """The stock services, from nothing to APIs that answer."""
+    add = plan.add
+    power = add('switch and control plane host', cloud.power_on)
+    mariadb = add('mariadb', cloud.mariadb, power)
+    rabbit = add('rabbitmq', cloud.rabbit, power)
+    keystone_db = add(
+        'keystone: tables', cloud.tables(schemas.sync_keystone), mariadb
+    )
+    nova_db = add(
+        'nova: tables', cloud.tables(schemas.sync_nova), mariadb, rabbit
+    )
+    neutron_db = add(
+        'neutron: tables', cloud.tables(schemas.sync_neutron), mariadb
+    )
+    glance_db = add(
+        'glance: tables', cloud.tables(schemas.sync_glance), keystone_db
+    )
+    placement_db = add(
+        'placement: tables', cloud.tables(schemas.sync_placement), glance_db
+    )
+    keystone = add('keystone', cloud.service(control.keystone), keystone_db)
+    seed = add('keystone: users and catalogue', cloud.seed_identity, keystone)
+    add('glance', cloud.service(control.glance), glance_db, seed)
+    add('placement', cloud.service(control.placement), placement_db, seed)
+    add('neutron', cloud.service(control.neutron), neutron_db, rabbit, seed)
+    add('nova API', cloud.service(control.nova_api), nova_db, rabbit, seed)
+    add(
+        'nova conductor',
+        cloud.service(control.nova_conductor),
+        nova_db,
+        rabbit,
+        seed,
+    )
+    add(
+        'nova scheduler',
+        cloud.service(control.nova_scheduler),
+        nova_db,
+        rabbit,
+        seed,
+    )
+
+
+def up(plan: Plan, layout: Layout, numbers: list[int]) -> None:
+    """Everything from machines that are off to PCs that run libvirt."""
+    words = passwords.load(layout.passwords)
+    cloud = Cloud(Settings(layout, words))
+    control_plane(plan, cloud)
+    for number in numbers:
+        plan.add(
+            pc_name(number),
+            functools.partial(pcs.bring_up, layout, number),
+            'switch and control plane host',
+        )
