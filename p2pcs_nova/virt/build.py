@@ -15,19 +15,6 @@ from p2pcs_nova import wire
 from p2pcs_nova.client import local
 from p2pcs_nova.virt import images, properties, translate, view, vifs
 
-_RUNS = frozenset({wire.InstanceState.RUNNING})
-_STANDS = frozenset({wire.InstanceState.STOPPED, wire.InstanceState.CRASHED})
-
-DONE: Mapping[wire.Action, frozenset[wire.InstanceState]] = {
-    wire.Action.START: _RUNS,
-    wire.Action.STOP: _STANDS,
-    wire.Action.REBOOT_SOFT: frozenset(),
-    wire.Action.REBOOT_HARD: frozenset(),
-    wire.Action.PAUSE: frozenset({wire.InstanceState.PAUSED}),
-    wire.Action.UNPAUSE: _RUNS,
-}
-"""States in which an action has nothing left to do."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Extras:

@@ -348,7 +348,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
     def _act(
         self, instance: Any, action: wire.Action, timeout_s: float = 0.0
     ) -> None:
-        """Ask for an action; what is so already is done."""
+        """Ask for an action; PCs take one that is done already as done."""
         request = wire.ActionRequest(action=action, timeout_s=timeout_s)
         try:
             placed = self._client.action(
@@ -361,12 +361,6 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
             raise exception.InstanceNotFound(
                 instance_id=instance.uuid
             ) from None
-        except errors.WrongState:
-            placed = self._client.instance(
-                self._slice, instance.uuid, fresh=True
-            )
-            if placed.status.state not in build.DONE[action]:
-                raise
         self._view.put(placed)
 
     def _diagnose(self, instance: Any) -> wire.Diagnostics:
