@@ -13,7 +13,7 @@ import base64
 import contextlib
 import ssl
 import types
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any, TypeVar
 from urllib import parse
 
@@ -192,7 +192,7 @@ class RemoteClient:
 
     async def fetch_image(
         self, digest: str, run_right: wire.Signed
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes of an image, in pieces; the caller verifies them.
 
         The deadline holds for each piece.  Close the iterator

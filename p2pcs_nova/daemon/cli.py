@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -16,21 +17,48 @@ from p2pcs_nova import errors, version
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.daemon import conf as options
 from p2pcs_nova.daemon import report
+from p2pcs_nova.identity import joining, store, token
 
 DEFAULT_FILE = '/etc/p2pcs/p2pcs.conf'
+FAILURES = (
+    cfg.Error,
+    errors.P2PcsError,
+    joining.JoinFailed,
+    token.BadToken,
+    store.NotJoined,
+    store.DamagedStore,
+    OSError,
+    ValueError,
+)
+"""What a person can act on: told in a line, without a traceback."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; its exit code."""
     arguments = _parser().parse_args(argv)
+    failed: list[BaseException] = []
     try:
         conf = load_conf(arguments.config_file, debug=arguments.debug)
         return int(arguments.command(conf, arguments))
-    except (cfg.Error, errors.P2PcsError, OSError, ValueError) as error:
+    except* KeyboardInterrupt:
+        return_code = 130
+    except* FAILURES as group:
+        return_code = 1
+        failed.extend(_leaves(group))
+    for error in dict.fromkeys(str(error) for error in failed):
         print(f'p2pcs-peer: {error}', file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return return_code
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
+    """The errors themselves, however deep tasks have wrapped them."""
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            found += _leaves(error)
+        else:
+            found.append(error)
+    return found
 
 
 def load_conf(path: str | None, *, debug: bool) -> cfg.ConfigOpts:
@@ -56,8 +84,6 @@ def load_conf(path: str | None, *, debug: bool) -> cfg.ConfigOpts:
 
 
 def _default_files() -> list[str]:
-    import pathlib
-
     return [DEFAULT_FILE] if pathlib.Path(DEFAULT_FILE).exists() else []
 
 
@@ -74,9 +100,9 @@ def _run(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
 def _join(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
     import trio
 
-    from p2pcs_nova.daemon import joining
+    from p2pcs_nova.daemon import joining as this_pc
 
-    print(trio.run(joining.join, conf, arguments.token))
+    print(trio.run(this_pc.join, conf, arguments.token, arguments.force))
     return 0
 
 
@@ -125,6 +151,11 @@ def _parser() -> argparse.ArgumentParser:
 
     join = add('join', 'make this PC a member, by a token of the operator')
     join.add_argument('token', help='what "p2pcs-manage token create" printed')
+    join.add_argument(
+        '--force',
+        action='store_true',
+        help='join even if this PC is a member already',
+    )
     join.set_defaults(command=_join)
     add('run', 'run the daemon in the foreground').set_defaults(command=_run)
     status = add('status', 'say what runs here, what is offered and why')

@@ -170,7 +170,7 @@ GROUPS: Sequence[tuple[str, Sequence[cfg.Opt]]] = (
 def register(conf: cfg.ConfigOpts) -> None:
     """Make the options known to ``conf``; idempotent."""
     for group, opts in GROUPS:
-        conf.register_opts(opts, group=group)
+        conf.register_opts(opts, None if group == 'DEFAULT' else group)
 
 
 def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:

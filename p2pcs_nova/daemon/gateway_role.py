@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import pathlib
 import random
-from collections.abc import Callable
 
 import trio
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -20,9 +19,6 @@ from p2pcs_nova import errors, layout, names, run_right, wire
 from p2pcs_nova.client.remote import RemoteClient
 from p2pcs_nova.daemon import overlay, role
 from p2pcs_nova.gateway import api, options, policy, service, view
-
-Connect = Callable[[str, str, wire.Command | None, float], RemoteClient]
-"""(peer id, role, command, longest silence in seconds) -> client."""
 
 _LIVENESS = {
     Status.ALIVE: view.Liveness.ALIVE,
@@ -44,7 +40,7 @@ class GatewayRole:
         conf: cfg.ConfigOpts,
         places: layout.Layout,
         net: overlay.Overlay,
-        connect: Connect,
+        connect: role.Connect,
         *,
         peer_id: str,
         key: ed25519.Ed25519PrivateKey,
@@ -126,9 +122,13 @@ class GatewayRole:
             )
 
     def _connect_peer(
-        self, peer: str, command: wire.Command, timeout_s: float
+        self,
+        peer: str,
+        command: wire.Command,
+        timeout_s: float,
+        request_id: str,
     ) -> RemoteClient:
-        return self._connect(peer, names.PEER, command, timeout_s)
+        return self._connect(peer, names.PEER, command, timeout_s, request_id)
 
     def _verify(self, signed: wire.Signed) -> wire.RunRight:
         """A run right of any gateway of the overlay.

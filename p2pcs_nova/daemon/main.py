@@ -8,37 +8,28 @@ are not the daemon's children: they run on when it ends.
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import pathlib
 import random
 import signal
-import ssl
 import time
 
 import trio
 from oslo_config import cfg
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from gossip import events as news
 from gossip.config import NodeConfig
-from gossip.credential import Trust, overlay_id
 from gossip.descriptor import Address, Status
-from gossip.identity import Identity
 from gossip.node import Node
 from gossip.runtime import Runtime, boottime, open_socket
-from gossip.seal import RingKeys
 from p2pcs_nova import errors, layout, names, version, wire
 from p2pcs_nova.client.pool import ConnectionPool
 from p2pcs_nova.client.remote import RemoteClient
 from p2pcs_nova.daemon import addresses, doors, overlay
 from p2pcs_nova.daemon.role import Role
-from p2pcs_nova.identity import tls
+from p2pcs_nova.identity import credentials, tls
 from p2pcs_nova.identity.store import IdentityStore, Membership
-from p2pcs_nova.transport import handling, listeners
 
 LOG = logging.getLogger(__name__)
 
@@ -59,14 +50,13 @@ class Daemon:
         self.store = IdentityStore(self.places.identity)
         self.me: Membership = self.store.load()
         self.boot_id = os.urandom(8)
-        self.trust = Trust(
-            overlay_id(self.me.overlay, self.me.root_key), self.me.root_key
-        )
+        self.trust = credentials.membership_to_trust(self.me)
         self.net = overlay.Overlay()
         self.notes: dict[str, str] = {}
-        self.pool = ConnectionPool(
-            tls.mutual_client(self.store.key_path, self.me.chain, self.me.root)
+        self.tls = tls.mutual_client(
+            self.store.key_path, self.me.chain, self.me.root
         )
+        self.pool = ConnectionPool(self.tls)
         self.seeds = addresses.parse_seeds(self.me.seeds)
         self.address = addresses.own_address(
             conf.advertise_address, conf.bind_address, conf.port, self.seeds
@@ -94,7 +84,7 @@ class Daemon:
             peer,
             role,
             self.me.overlay,
-            self.pool.tls,
+            self.tls,
             command,
             timeout_s,
             pool=self.pool,
@@ -111,7 +101,7 @@ class Daemon:
             name=self.conf.name,
             role=self.me.role,
             overlay=self.me.overlay,
-            address=f'{self.address.host}:{self.address.port}',
+            address=addresses.to_text(*self.address),
             members_alive=len(members) - failed,
             members_failed=failed,
             offer=share.offer,
@@ -139,21 +129,24 @@ class Daemon:
             runtime = Runtime(self._node(boot), sock, deliver=self.net.deliver)
             self.net.attach(runtime)
             role = self._role()
-            async with trio.open_nursery() as nursery:
+            async with (
+                doors.issuer_of(self) as issuer,
+                trio.open_nursery() as nursery,
+            ):
                 nursery.start_soon(self._stop_on_signal, nursery.cancel_scope)
                 nursery.start_soon(runtime.run)
                 nursery.start_soon(self._follow, role)
                 await nursery.start(role.run)
-                await doors.open_all(self, role, nursery)
+                await doors.open_all(self, role, issuer, nursery)
                 runtime.join(
                     [seed for seed in self.seeds if seed != self.address]
                 )
                 LOG.info(
-                    '%s %s of overlay %s serves at %s:%d',
+                    '%s %s of overlay %s serves at %s',
                     self.me.role,
                     self.me.peer_id,
                     self.me.overlay,
-                    *self.address,
+                    addresses.to_text(*self.address),
                 )
             await self._leave(runtime)
 
@@ -168,14 +161,11 @@ class Daemon:
     def _node(self, boot: int) -> Node:
         return Node(
             NodeConfig(),
-            Identity(
-                private_key=self.store.key(),
-                credential=self.me.credential,
-                issuer_credential=self.me.issuer_credential,
-                request_port=self.conf.port,
+            credentials.membership_to_identity(
+                self.me, self.store.key(), self.conf.port
             ),
             self.trust,
-            RingKeys(self.me.ring_keys),
+            credentials.membership_to_ring(self.me),
             address=self.address,
             boot=boot,
             boot_id=self.boot_id,

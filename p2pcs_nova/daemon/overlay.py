@@ -69,6 +69,11 @@ class Overlay:
         return self._runtime
 
     @property
+    def peer(self) -> bytes:
+        """Our own peer id."""
+        return self.runtime.node.peer
+
+    @property
     def changes(self) -> trio.MemoryReceiveChannel[news.Event]:
         """Events in the order in which they happened."""
         return self._receive

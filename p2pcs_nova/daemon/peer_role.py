@@ -16,15 +16,11 @@ from gossip import events as news
 from gossip.descriptor import Role as MemberRole
 from gossip.runtime import boottime
 from p2pcs_nova import errors, layout, names, wire
-from p2pcs_nova.client.remote import RemoteClient
 from p2pcs_nova.daemon import overlay, role
 from p2pcs_nova.peer import api, capacity, kvm_probe, service
 from p2pcs_nova.peer.libvirt_host import LibvirtHost
 
 LOG = logging.getLogger(__name__)
-
-Connect = Callable[[str, str, wire.Command | None, float], RemoteClient]
-"""(peer id, role, command, longest silence in seconds) -> client."""
 
 FETCH_SILENCE_S = 30.0
 """Longest silence of a gateway that sends an image."""
@@ -42,7 +38,7 @@ class PeerRole:
         conf: cfg.ConfigOpts,
         places: layout.Layout,
         net: overlay.Overlay,
-        connect: Connect,
+        connect: role.Connect,
         *,
         peer_id: str,
         boot_id: str,
@@ -143,9 +139,9 @@ class PeerRole:
             )
         async with (
             self._connect(
-                right.signer, names.GATEWAY, None, FETCH_SILENCE_S
+                right.signer, names.GATEWAY, None, FETCH_SILENCE_S, ''
             ) as client,
-            client.fetch_image(digest, right) as chunks,
+            contextlib.aclosing(client.fetch_image(digest, right)) as chunks,
         ):
             yield chunks
 
