@@ -82,7 +82,7 @@ async def join(
         raise _nobody_helped(failures)
 
     answer = await _beside(find, ask)
-    membership = _to_membership(answer, joining, key)
+    membership = answer_to_membership(answer, joining, key)
     store.save(membership)
     return membership
 
@@ -126,7 +126,7 @@ class _Asked:
     ) -> None:
         self._joining = joining
         self._joiner = joiner
-        self._csr = ca.make_request(key)
+        self._key = key
         self._lost = False
 
     async def ask(self, seed: Seed) -> wire.JoinAnswer:
@@ -136,7 +136,7 @@ class _Asked:
         :raises Unavailable: the seed does not reach the issuer
         :raises P2PcsError: refused
         """
-        request = self._request()
+        request = make_request(self._joining, self._joiner, self._key)
 
         async def listen(nursery: trio.Nursery) -> None:
             await nursery.start(
@@ -168,27 +168,33 @@ class _Asked:
             ) from None
         return answers.body_to_value(body, wire.JoinAnswer)
 
-    def _request(self) -> wire.JoinRequest:
-        unproved = wire.JoinRequest(
-            issuer=self._joining.issuer,
-            token_id=self._joining.id,
-            proof=b'',
-            csr=self._csr,
-            name=self._joiner.name,
-            port=self._joiner.port,
-            wall_clock_s=self._joiner.wall().timestamp(),
-        )
-        return msgspec.structs.replace(
-            unproved, proof=token.prove(self._joining.secret, unproved)
-        )
+
+def make_request(
+    joining: token.JoinToken,
+    joiner: Joiner,
+    key: ed25519.Ed25519PrivateKey,
+) -> wire.JoinRequest:
+    """What a PC sends: it has the token's secret, and this key."""
+    unproved = wire.JoinRequest(
+        issuer=joining.issuer,
+        token_id=joining.id,
+        proof=b'',
+        csr=ca.make_request(key),
+        name=joiner.name,
+        port=joiner.port,
+        wall_clock_s=joiner.wall().timestamp(),
+    )
+    return msgspec.structs.replace(
+        unproved, proof=token.prove(joining.secret, unproved)
+    )
 
 
-def _to_membership(
+def answer_to_membership(
     answer: wire.JoinAnswer,
     joining: token.JoinToken,
     key: ed25519.Ed25519PrivateKey,
 ) -> Membership:
-    """What to store.
+    """What to keep of the issuer's answer, once it is verified.
 
     :raises JoinFailed: the answer does not make us a peer of the token's
         overlay
