@@ -69,6 +69,7 @@ def make_root(
     for folder in ('data', 'tmp'):
         (tree / folder).chmod(0o1777)
     (tree / 'root').chmod(0o700)
+    (tree / 'etc' / 'shadow').chmod(0o600)
     _busybox(unpacked, tree, ['bin', 'sbin', 'usr/bin', 'usr/sbin'])
     known = modules.catalogue(unpacked / 'lib/modules' / release)
     modules.install((*_DISK_MODULES, *_OTHER_MODULES), known, release, tree)

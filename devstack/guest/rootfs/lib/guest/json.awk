@@ -55,7 +55,8 @@ function structure(text,    token) {
         } else {
             match(text, /^[^][{}:, \t\r\n]+/)
             token = substr(text, 1, RLENGTH)
-            if (token !~ /^(true|false|null|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?)$/)
+            if (token !~ /^(true|false|null)$/ &&
+                token !~ /^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$/)
                 fail("not a value: " token)
             value(token)
         }
