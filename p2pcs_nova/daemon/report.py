@@ -37,8 +37,10 @@ def _lines(status: wire.DaemonStatus) -> Iterator[str]:
     if status.offer is not None:
         yield from _offer(status, status.offer)
         yield from _instances(status)
+    known = '' if status.offer is None else status.offer.reason
     for reason in status.reasons:
-        yield f'Note: {reason}'
+        if reason != known:
+            yield f'Note: {reason}'
 
 
 def _offer(status: wire.DaemonStatus, offer: wire.Offer) -> Iterator[str]:

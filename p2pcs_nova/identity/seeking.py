@@ -10,6 +10,7 @@ chain to that root.
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import ssl
 
 import httpx
@@ -124,7 +125,7 @@ async def _try_seed(
         await trio.sleep(wait_s)
         try:
             root = await _fetch_root(address, joining, joiner)
-            client = _client(address, tls.join_client(root))
+            client = _client(address, tls.join_client(root), joiner)
             async with client:
                 await exchange(client, 'GET', SEED_TIMEOUT_S)
                 await found.send(Seed(address, client))
@@ -137,7 +138,7 @@ async def _try_seed(
 async def _fetch_root(
     address: str, joining: token.JoinToken, joiner: Joiner
 ) -> bytes:
-    async with _client(address, tls.unverified_client()) as client:
+    async with _client(address, tls.unverified_client(), joiner) as client:
         body = await exchange(client, 'GET', SEED_TIMEOUT_S)
     offer = answers.body_to_value(body, wire.JoinOffer)
     try:
@@ -155,9 +156,16 @@ async def _fetch_root(
     return ca.to_pem(root)
 
 
-def _client(address: str, context: ssl.SSLContext) -> httpx.AsyncClient:
+def _client(
+    address: str, context: ssl.SSLContext, joiner: Joiner
+) -> httpx.AsyncClient:
+    """From the address that we will listen on: it is dialled back."""
+    bound = ipaddress.ip_address(joiner.host)
     return httpx.AsyncClient(
         base_url=f'https://{address}',
-        transport=httpx.AsyncHTTPTransport(verify=context),
+        transport=httpx.AsyncHTTPTransport(
+            verify=context,
+            local_address=None if bound.is_unspecified else joiner.host,
+        ),
         trust_env=False,
     )
