@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway's service over PCs in memory, on a virtual clock."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import random
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import trio
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from p2pcs_nova import layout, run_right, wire
+from p2pcs_nova.gateway import options as config
+from p2pcs_nova.gateway import policy as policies
+from p2pcs_nova.gateway import service as services
+from tests.support import fake_pcs
+
+T = TypeVar('T')
+
+GATEWAY_ID = 'f' * 32
+KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
+ONE_SLICE = 'slices: [{name: all, match: {}}]'
+
+
+def sign(right: wire.RunRight) -> wire.Signed:
+    """As this gateway signs."""
+    return run_right.sign_run_right(right, KEY, GATEWAY_ID)
+
+
+def verify(signed: wire.Signed) -> wire.RunRight:
+    """As every gateway of the overlay verifies."""
+    return run_right.open_run_right(
+        signed, KEY.public_key().public_bytes_raw()
+    )
+
+
+async def at_once(call: Callable[..., T], /, *arguments: Any) -> T:
+    """A blocking call in place: no thread, so the virtual clock stays."""
+    await trio.lowlevel.checkpoint()
+    return call(*arguments)
+
+
+def make_service(
+    folder: pathlib.Path,
+    office: fake_pcs.Office,
+    *,
+    policy: str = ONE_SLICE,
+    options: config.Options = config.DEFAULTS,
+    seed: int = 1,
+) -> services.GatewayService:
+    """A service that is not yet running."""
+    return services.GatewayService(
+        layout=layout.Layout(folder),
+        policy=policies.read_policy(policy, 'policy'),
+        peer=GATEWAY_ID,
+        name='gw1',
+        sign=sign,
+        verify=verify,
+        connect=office.connect,
+        clock=trio.current_time,
+        rng=random.Random(seed),
+        options=options,
+        run_blocking=at_once,
+    )
+
+
+@contextlib.asynccontextmanager
+async def running(
+    folder: pathlib.Path, office: fake_pcs.Office, **how: Any
+) -> AsyncIterator[services.GatewayService]:
+    """A running service that has heard of every PC."""
+    service = make_service(folder, office, **how)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(service.run)
+        office.tell(service)
+        yield service
+        nursery.cancel_scope.cancel()
