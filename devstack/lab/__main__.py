@@ -8,9 +8,9 @@ import pathlib
 import sys
 from collections.abc import Callable
 
-from devstack.lab import down, up
+from devstack.lab import down, machines, pcs, preflight, up
 from devstack.lab.errors import LabError
-from devstack.lab.layout import DEFAULT_PCS, Layout
+from devstack.lab.layout import DEFAULT_PCS, Layout, pc_name
 from devstack.lab.lock import exclusive
 from devstack.lab.plan import Plan
 from devstack.lab.progress import Progress
@@ -22,6 +22,7 @@ def command_up(
     arguments: argparse.Namespace, layout: Layout, progress: Progress
 ) -> None:
     """Bring the cloud up, or check and repair it."""
+    preflight.check(layout)
     plan = Plan()
     numbers = sorted({*layout.pcs(), *range(1, arguments.pcs + 1)})
     up.up(plan, layout, numbers)
@@ -31,21 +32,55 @@ def command_up(
 def command_down(
     _: argparse.Namespace, layout: Layout, progress: Progress
 ) -> None:
-    """Take the cloud away."""
+    """Take the cloud away; packages, venvs and caches stay."""
     plan = Plan()
     down.down(plan, layout)
     plan.run(progress)
 
 
+def command_pc_off(
+    arguments: argparse.Namespace, layout: Layout, progress: Progress
+) -> None:
+    """Cut the power of a PC: daemon, libvirtd and QEMU die at once."""
+    with progress.step(f'pc{arguments.pc}: power cut'):
+        if not machines.power_off(layout, pc_name(arguments.pc)):
+            progress.say(f'pc{arguments.pc} was off')
+
+
+def command_pc_on(
+    arguments: argparse.Namespace, layout: Layout, progress: Progress
+) -> None:
+    """Boot a PC; what is on its disk is still there."""
+    pcs.known(layout, arguments.pc)
+    with progress.step(f'pc{arguments.pc}: boots'):
+        pcs.bring_up(layout, arguments.pc)
+
+
+def command_pc_unplug(
+    arguments: argparse.Namespace, layout: Layout, progress: Progress
+) -> None:
+    """Pull the network cable of a PC that is on."""
+    with progress.step(f'pc{arguments.pc}: cable out'):
+        pcs.set_link(layout, arguments.pc, up=False)
+
+
+def command_pc_plug(
+    arguments: argparse.Namespace, layout: Layout, progress: Progress
+) -> None:
+    """Put the network cable of a PC back."""
+    with progress.step(f'pc{arguments.pc}: cable in'):
+        pcs.set_link(layout, arguments.pc, up=True)
+
+
+Command = Callable[[argparse.Namespace, Layout, Progress], None]
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their arguments."""
     root = argparse.ArgumentParser(prog='devstack.lab', description=__doc__)
-    commands = root.add_subparsers(required=True)
+    commands = root.add_subparsers(required=True, metavar='command')
 
-    def add(
-        name: str,
-        run: Callable[[argparse.Namespace, Layout, Progress], None],
-    ) -> argparse.ArgumentParser:
+    def add(name: str, run: Command) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=run.__doc__)
         command.set_defaults(run=run)
         return command
@@ -54,6 +89,13 @@ def parser() -> argparse.ArgumentParser:
         '--pcs', type=int, default=DEFAULT_PCS, metavar='N'
     )
     add('down', command_down)
+    for name, run in (
+        ('pc-off', command_pc_off),
+        ('pc-on', command_pc_on),
+        ('pc-unplug', command_pc_unplug),
+        ('pc-plug', command_pc_plug),
+    ):
+        add(name, run).add_argument('pc', type=int, metavar='N')
     return root
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pathlib
 
 from devstack.lab import machines, network, services
+from devstack.lab.errors import LabError
 from devstack.lab.layout import SWITCH, Layout, pc_name
 from devstack.lab.services import Service
 
@@ -55,3 +56,21 @@ def bring_up(layout: Layout, number: int) -> None:
     configure_libvirt(layout.disk(name) / 'etc' / 'libvirt')
     services.ensure(layout, pc, VIRTLOGD)
     services.ensure(layout, pc, LIBVIRTD)
+
+
+def known(layout: Layout, number: int) -> None:
+    """Refuse a PC that this lab does not have.
+
+    :raises LabError: it has none of this number
+    """
+    if number not in layout.pcs():
+        have = ', '.join(map(str, layout.pcs())) or 'none'
+        raise LabError(f'there is no PC {number}; there are: {have}')
+
+
+def set_link(layout: Layout, number: int, *, up: bool) -> None:
+    """Pull a PC's network cable, or put it back."""
+    known(layout, number)
+    name = pc_name(number)
+    machines.get(layout, name)
+    network.set_link(machines.get(layout, SWITCH), name, up=up)

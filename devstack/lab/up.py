@@ -12,10 +12,12 @@ from devstack.lab import (
     control,
     machines,
     network,
+    packages,
     passwords,
     pcs,
     schemas,
     services,
+    venvs,
 )
 from devstack.lab.layout import CONTROL, SWITCH, Layout, pc_name
 from devstack.lab.machines import Machine
@@ -25,6 +27,12 @@ from devstack.lab.settings import Settings
 from devstack.lab.shell import CLEAN_ENVIRONMENT, run_logged
 
 SEED_TIMEOUT_S = 120.0
+
+PACKAGES = 'Debian packages'
+CLOUD_VENV = 'virtual environment of the control plane'
+PEER_VENV = 'virtual environment of the PCs'
+CONFIGURATION = 'configuration'
+POWER = 'switch and control plane host'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +58,9 @@ class Cloud:
         network.connect_host(switch)
         host = machines.power_on(self.layout, CONTROL)
         network.connect_control(switch, host)
+
+    def configure(self) -> None:
+        """The configuration of all stock services."""
         configure.write_all(self.settings)
 
     def mariadb(self) -> None:
@@ -94,57 +105,56 @@ class Cloud:
         )
 
 
+def prepare(plan: Plan, layout: Layout) -> None:
+    """What stays after ``make cloud-down``: packages, venvs, the image."""
+    add = plan.add
+
+    def debian(*profiles: str) -> Callable[[], None]:
+        return lambda: packages.install(layout, set(profiles))
+
+    build = add('Debian packages to build with', debian('build'))
+    add(PACKAGES, debian('peer', 'cloud'), build)
+    add(CLOUD_VENV, lambda: venvs.ensure(layout, venvs.CLOUD), build)
+    add(PEER_VENV, lambda: venvs.ensure(layout, venvs.PEER), build)
+
+
 def control_plane(plan: Plan, cloud: Cloud) -> None:
     """The stock services, from nothing to APIs that answer."""
-    add = plan.add
-    power = add('switch and control plane host', cloud.power_on)
-    mariadb = add('mariadb', cloud.mariadb, power)
-    rabbit = add('rabbitmq', cloud.rabbit, power)
+    add, tables, service = plan.add, cloud.tables, cloud.service
+    add(POWER, cloud.power_on, PACKAGES)
+    mariadb = add('mariadb', cloud.mariadb, POWER)
+    rabbit = add('rabbitmq', cloud.rabbit, POWER, CONFIGURATION)
+    ready = (mariadb, CONFIGURATION)
     keystone_db = add(
-        'keystone: tables', cloud.tables(schemas.sync_keystone), mariadb
+        'keystone: tables', tables(schemas.sync_keystone), *ready
     )
-    nova_db = add(
-        'nova: tables', cloud.tables(schemas.sync_nova), mariadb, rabbit
-    )
-    neutron_db = add(
-        'neutron: tables', cloud.tables(schemas.sync_neutron), mariadb
-    )
-    glance_db = add(
-        'glance: tables', cloud.tables(schemas.sync_glance), keystone_db
-    )
+    nova_db = add('nova: tables', tables(schemas.sync_nova), *ready, rabbit)
+    neutron_db = add('neutron: tables', tables(schemas.sync_neutron), *ready)
+    glance_db = add('glance: tables', tables(schemas.sync_glance), keystone_db)
     placement_db = add(
-        'placement: tables', cloud.tables(schemas.sync_placement), glance_db
+        'placement: tables', tables(schemas.sync_placement), glance_db
     )
-    keystone = add('keystone', cloud.service(control.keystone), keystone_db)
+    keystone = add('keystone', service(control.keystone), keystone_db)
     seed = add('keystone: users and catalogue', cloud.seed_identity, keystone)
-    add('glance', cloud.service(control.glance), glance_db, seed)
-    add('placement', cloud.service(control.placement), placement_db, seed)
-    add('neutron', cloud.service(control.neutron), neutron_db, rabbit, seed)
-    add('nova API', cloud.service(control.nova_api), nova_db, rabbit, seed)
-    add(
-        'nova conductor',
-        cloud.service(control.nova_conductor),
-        nova_db,
-        rabbit,
-        seed,
-    )
-    add(
-        'nova scheduler',
-        cloud.service(control.nova_scheduler),
-        nova_db,
-        rabbit,
-        seed,
-    )
+    nova = (nova_db, rabbit, seed)
+    add('glance', service(control.glance), glance_db, seed)
+    add('placement', service(control.placement), placement_db, seed)
+    add('neutron', service(control.neutron), neutron_db, rabbit, seed)
+    add('nova API', service(control.nova_api), *nova)
+    add('nova conductor', service(control.nova_conductor), *nova)
+    add('nova scheduler', service(control.nova_scheduler), *nova)
 
 
 def up(plan: Plan, layout: Layout, numbers: list[int]) -> None:
-    """Everything from machines that are off to PCs that run libvirt."""
+    """Everything, from a fresh machine to a cloud with servers."""
+    prepare(plan, layout)
     words = passwords.load(layout.passwords)
     cloud = Cloud(Settings(layout, words))
+    plan.add(CONFIGURATION, cloud.configure, CLOUD_VENV)
     control_plane(plan, cloud)
     for number in numbers:
         plan.add(
             pc_name(number),
             functools.partial(pcs.bring_up, layout, number),
-            'switch and control plane host',
+            POWER,
         )

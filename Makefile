@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+# A cloud of PCs on one machine: see README.rst.
+
+LAB = /usr/bin/python3 -m devstack.lab
+PEERS = 4
+HORIZON = 0
+
+.PHONY: help cloud cloud-down pc-off pc-on pc-unplug pc-plug pc-add
+.PHONY: test test-fast test-all
+
+help:
+	@echo 'make cloud [PEERS=n] [HORIZON=1]  a real cloud on this machine (root)'
+	@echo 'make cloud-down                   takes it away again'
+	@echo 'make pc-off PC=n, pc-on PC=n      power cut of a PC, and power back'
+	@echo 'make pc-unplug PC=n, pc-plug PC=n its network cable out, and in again'
+	@echo 'make pc-add                       one more PC joins the running cloud'
+	@echo 'make test-fast                    the tests that take less than a minute'
+	@echo 'make test                         all tests, real VMs included (root)'
+	@echo 'make test-all                     the slow ones too'
+
+cloud:
+	@$(LAB) up --pcs $(PEERS) $(if $(filter 1,$(HORIZON)),--horizon)
+
+cloud-down:
+	@$(LAB) down
+
+pc-off pc-on pc-unplug pc-plug:
+	@$(if $(PC),,$(error say which PC: make $@ PC=2))
+	@$(LAB) $@ $(PC)
+
+pc-add:
+	@$(LAB) pc-add
+
+test test-fast test-all:
+	@$(LAB) $@

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The project's virtual environments, made once and again on change."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import shutil
+
+from devstack.lab.errors import LabError
+from devstack.lab.layout import Layout
+from devstack.lab.shell import run, run_logged
+
+INTERPRETER = '/usr/bin/python3'
+PIP_TIMEOUT_S = 1800.0
+HERE = pathlib.Path('devstack') / 'lab'
+CONSTRAINTS = HERE / 'constraints.txt'
+STAMP = '.p2pcs-stamp'
+
+
+@dataclasses.dataclass(frozen=True)
+class Venv:
+    """What one virtual environment holds.
+
+    :param arguments: to ``pip install``, from the project's root
+    :param inputs: files that decide what is installed
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    inputs: tuple[pathlib.Path, ...]
+
+
+CLOUD = Venv(
+    'cloud',
+    ('-r', str(HERE / 'requirements.txt'), '-e', '.[gateway,peer,test]'),
+    (pathlib.Path('setup.cfg'), CONSTRAINTS, HERE / 'requirements.txt'),
+)
+PEER = Venv(
+    'peer', ('-e', '.[peer]'), (pathlib.Path('setup.cfg'), CONSTRAINTS)
+)
+
+
+def stamp(venv: Venv, root: pathlib.Path) -> str:
+    """Changes when the environment has to be made again."""
+    digest = hashlib.sha256(repr((root, venv.arguments)).encode())
+    for path in venv.inputs:
+        digest.update((root / path).read_bytes())
+    return digest.hexdigest()
+
+
+def ensure(layout: Layout, venv: Venv) -> None:
+    """Have the environment as its inputs ask for.
+
+    :raises LabError: pip failed; the next run tries again
+    """
+    folder = layout.root / '.venvs' / venv.name
+    wanted = stamp(venv, layout.root)
+    mark = folder / STAMP
+    if mark.exists() and mark.read_text() == wanted and _works(folder):
+        return
+    mark.unlink(missing_ok=True)
+    if not _works(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        run([INTERPRETER, '-m', 'venv', str(folder)], timeout_s=60.0)
+    log = layout.cache / 'lab' / f'pip-{venv.name}.log'
+    try:
+        run_logged(
+            [
+                str(folder / 'bin' / 'pip'),
+                'install',
+                '--disable-pip-version-check',
+                '--constraint',
+                str(CONSTRAINTS),
+                *venv.arguments,
+            ],
+            log,
+            timeout_s=PIP_TIMEOUT_S,
+            env={**os.environ, 'PYTHONWARNINGS': 'ignore'},
+            cwd=layout.root,
+        )
+    except LabError as error:
+        raise LabError(f'virtual environment {venv.name}: {error}') from error
+    mark.write_text(wanted)
+
+
+def _works(folder: pathlib.Path) -> bool:
+    try:
+        run([str(folder / 'bin' / 'python'), '-c', ''], timeout_s=30.0)
+        run([str(folder / 'bin' / 'pip'), '--version'], timeout_s=30.0)
+    except LabError:
+        return False
+    return True
