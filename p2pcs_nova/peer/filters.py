@@ -149,9 +149,12 @@ def link_local(mac: str) -> ipaddress.IPv6Address:
     return ipaddress.IPv6Address(b'\xfe\x80' + bytes(6) + eui)
 
 
-async def apply(vifs: Iterable[wire.Vif]) -> None:
+async def apply(
+    vifs: Iterable[wire.Vif], nft: Sequence[str] = ('nft',)
+) -> None:
     """Make the table of exactly these ports.
 
+    :param nft: the command, in another network namespace perhaps
     :raises HypervisorFailed: nft refused or is missing; the table is as
         it was
     """
@@ -159,7 +162,7 @@ async def apply(vifs: Iterable[wire.Vif]) -> None:
     try:
         with trio.fail_after(NFT_TIMEOUT_S):
             done = await trio.run_process(
-                ['nft', '-f', '-'],
+                [*nft, '-f', '-'],
                 stdin=text.encode(),
                 capture_stdout=True,
                 stderr=subprocess.STDOUT,

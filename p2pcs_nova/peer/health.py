@@ -20,7 +20,8 @@ from p2pcs_nova.peer.kvm_probe import KvmVerdict
 LOG = logging.getLogger(__name__)
 
 DISK_GRAIN_MB = 1024
-"""Disk is measured so coarsely that the record changes seldom."""
+MEMORY_GRAIN_MB = 256
+"""Measured so coarsely, so that the record changes seldom."""
 
 Probe = Callable[[], Awaitable[KvmVerdict]]
 
@@ -85,7 +86,7 @@ class Health:
             self._rules,
             capacity.Hardware(
                 cpus=host.cpus,
-                memory_mb=host.memory_mb,
+                memory_mb=_whole_memory(host.memory_mb),
                 disk_mb=disk,
                 arch=host.arch,
                 cpu_model=host.cpu_model,
@@ -99,6 +100,13 @@ class Health:
     def fail(self, reason: str) -> None:
         """Offer nothing, for this reason."""
         self.finding = Finding(capacity.nothing(reason), (reason,))
+
+
+def _whole_memory(node_mb: int) -> int:
+    """MiB of this machine; some kernels show libvirt only a part."""
+    pages = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+    whole = max(node_mb, pages >> 20)
+    return whole // MEMORY_GRAIN_MB * MEMORY_GRAIN_MB
 
 
 def measure_disk(layout: Layout) -> int:
