@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import trio
 
@@ -198,7 +198,7 @@ class GatewayService:
     def peer_gone(self, peer: str) -> None:
         """A member left: its records are gone, what it holds is not."""
         self._view.drop(peer)
-        self._states.drop_peer(peer)
+        self._states.drop_peer(peer, self._rows())
         self._touch_slices_on(peer)
         self._changed.notify()
 
@@ -210,13 +210,14 @@ class GatewayService:
         self, peer: str, part: str, record: wire.InstancesRecord | None
     ) -> None:
         """A PC says how some of its instances are."""
-        rows = {} if self._parts is None else self._parts.book.rows
-        self._states.recorded(peer, part, record, rows, self._clock())
+        self._states.recorded(peer, part, record, self._rows(), self._clock())
+
+    def _rows(self) -> Mapping[str, store.InstanceRow]:
+        """All rows; none before the service runs."""
+        return {} if self._parts is None else self._parts.book.rows
 
     def _touch_slices_on(self, peer: str) -> None:
-        if self._parts is None:
-            return
-        rows = self._parts.book.rows.values()
+        rows = self._rows().values()
         for slice_ in {row.slice for row in rows if row.peer == peer}:
             self._states.touch(slice_)
 

@@ -112,12 +112,23 @@ class States:
             if row.peer == peer and row.instance in words
         ]
         before = [self.word(row, now).state for row in concerned]
-        self._records[peer, part] = words
+        missing = self._still_of_use(peer, part, rows)
+        self._records[peer, part] = missing | words
         for row, state in zip(concerned, before, strict=True):
             if self.word(row, now).state is not state:
                 self.touch(row.slice)
             elif words[row.instance].state is not state:
                 self._wait_for(row, now)
+
+    def _still_of_use(
+        self, peer: str, part: str, rows: Mapping[str, store.InstanceRow]
+    ) -> dict[str, Word]:
+        """What a part of a record last said of instances that exist."""
+        return {
+            instance: word
+            for instance, word in self._records.get((peer, part), {}).items()
+            if instance in rows and rows[instance].epoch == word.epoch
+        }
 
     def _wait_for(self, row: store.InstanceRow, now: float) -> None:
         """A record within an answer's time: look again after it."""
@@ -131,10 +142,16 @@ class States:
         """The instance is deleted."""
         self._answers.pop(instance, None)
 
-    def drop_peer(self, peer: str) -> None:
-        """A PC left the overlay: its records are gone, its answers stay."""
+    def drop_peer(
+        self, peer: str, rows: Mapping[str, store.InstanceRow]
+    ) -> None:
+        """A PC left the overlay; the last word on what it holds stays."""
         for key in [key for key in self._records if key[0] == peer]:
-            del self._records[key]
+            kept = self._still_of_use(*key, rows)
+            if kept:
+                self._records[key] = kept
+            else:
+                del self._records[key]
 
     # -- asking -------------------------------------------------------------
 

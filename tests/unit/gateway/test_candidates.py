@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import collections
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pcs_nova import wire
+from p2pcs_nova.gateway import candidates as choosing
+
+NEED = wire.Capacity(1, 10, 100)
+
+counts = st.integers(0, 50)
+capacities = st.builds(wire.Capacity, counts, counts, counts)
+
+
+@given(capacities, capacities, capacities)
+def test_slots_are_the_most_that_fit(
+    total: wire.Capacity, used: wire.Capacity, need: wire.Capacity
+) -> None:
+    slots = choosing.count_slots(total, used, need)
+    if need == wire.Capacity():
+        assert slots == 1
+        return
+
+    def fits(number: int) -> bool:
+        taken = sum((need for _ in range(number)), used)
+        return all(
+            there >= part or not wanted
+            for there, part, wanted in (
+                (total.vcpus, taken.vcpus, need.vcpus),
+                (total.memory_mb, taken.memory_mb, need.memory_mb),
+                (total.disk_mb, taken.disk_mb, need.disk_mb),
+            )
+        )
+
+    assert slots == 0 or fits(slots)
+    assert not fits(slots + 1)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=30),
+    st.integers(1, 8),
+    st.integers(0, 2**32),
+)
+def test_sample_is_bounded_and_without_repetition(
+    rows: list[tuple[int, bool]], width: int, seed: int
+) -> None:
+    all_ = [
+        choosing.Candidate(str(number), slots, suspect)
+        for number, (slots, suspect) in enumerate(rows)
+    ]
+    chosen = choosing.sample(all_, width, random.Random(seed))
+    assert len(chosen) == min(width, len(all_))
+    assert len(set(chosen)) == len(chosen)
+    left_out = set(all_) - set(chosen)
+    if left_out and any(one.suspect for one in chosen):
+        assert all(one.suspect for one in left_out)
+
+
+def test_sampling_follows_the_free_slots() -> None:
+    rng = random.Random(7)
+    all_ = [choosing.Candidate('large', 9), choosing.Candidate('small', 1)]
+    first = collections.Counter(
+        choosing.sample(all_, 1, rng)[0].peer for _ in range(5000)
+    )
+    assert 0.88 < first['large'] / 5000 < 0.92
+
+
+def reservation(memory_mb: int, has_image: bool = False) -> wire.Reservation:
+    free = wire.Capacity(100, memory_mb, 10_000)
+    return wire.Reservation('0', 30.0, free, has_image)
+
+
+@pytest.mark.parametrize(
+    ('grants', 'expected'),
+    [
+        ({'a': reservation(10), 'b': reservation(90)}, 'b'),
+        ({'a': reservation(10, True), 'b': reservation(90)}, 'a'),
+        ({'a': reservation(10, True), 'b': reservation(20, True)}, 'b'),
+    ],
+    ids=['roomiest', 'image', 'both'],
+)
+def test_best_grant_has_the_image_then_most_room(
+    grants: dict[str, wire.Reservation], expected: str
+) -> None:
+    assert choosing.best(grants, NEED) == expected
+
+
+@pytest.mark.parametrize(
+    ('reasons', 'expected'),
+    [
+        ([], 'the slice has no PCs'),
+        (['full'], '1 PC: 1 full'),
+        (
+            ['full', 'draining', 'full', 'full'],
+            '4 PCs: 3 full, 1 draining',
+        ),
+    ],
+)
+def test_reasons_are_counted(reasons: list[str], expected: str) -> None:
+    assert choosing.reasons_to_text(reasons) == expected
+
+
+@given(st.lists(st.text(min_size=1, max_size=40), max_size=100))
+def test_reasons_fit_into_a_fault(reasons: list[str]) -> None:
+    assert len(choosing.reasons_to_text(reasons)) <= choosing.REASON_LIMIT

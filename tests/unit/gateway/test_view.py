@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+
+from p2pcs_nova import wire
+from p2pcs_nova.gateway import policy as policies
+from p2pcs_nova.gateway import view as views
+
+POLICY = policies.read_policy(
+    'slices: [{name: gold, match: {tier: gold}},'
+    ' {name: silver, match: {tier: silver}}]',
+    'policy',
+)
+TERM = wire.Counter(1, 1)
+BIG = wire.Capacity(8, 800, 80)
+WIDE = wire.Capacity(2, 900, 90)
+ONE = wire.Capacity(1, 100, 10)
+NOTHING = wire.Capacity()
+
+
+def record(
+    total: wire.Capacity = BIG,
+    tier: str = 'gold',
+    *,
+    used: wire.Capacity = NOTHING,
+    bound: str = '',
+    draining: bool = False,
+    networks: tuple[str, ...] = ('office',),
+    model: str = 'qemu64',
+) -> wire.PeerRecord:
+    offer = wire.Offer(
+        total, networks=networks, cpu_model=model, hypervisor_version=7002000
+    )
+    return wire.PeerRecord(
+        name='pc',
+        offer=offer,
+        attributes={'tier': tier},
+        used=used,
+        slice=bound,
+        draining=draining,
+    )
+
+
+def peer(number: int) -> str:
+    return f'{number:032x}'
+
+
+def make(
+    *records: wire.PeerRecord,
+    liveness: views.Liveness = views.Liveness.ALIVE,
+) -> views.View:
+    view = views.View(POLICY)
+    for number, one in enumerate(records, 1):
+        see(view, number, liveness)
+        view.take_record(peer(number), one)
+    return view
+
+
+def see(
+    view: views.View,
+    number: int,
+    liveness: views.Liveness,
+    role: str = 'peer',
+) -> None:
+    view.see(views.PeerSeen(peer(number), role, '::1', 7400, liveness))
+
+
+@pytest.mark.parametrize(
+    ('what', 'holdings', 'expected'),
+    [
+        (record(), {}, 'gold'),
+        (record(tier='silver'), {}, 'silver'),
+        (record(tier='tin'), {}, ''),
+        (record(tier='silver', bound='gold'), {}, 'gold'),
+        (record(bound='closed'), {}, ''),
+        (
+            record(tier='silver', bound='silver'),
+            {peer(1): views.Holding('gold', ONE, 1)},
+            'gold',
+        ),
+    ],
+    ids=['attributes', 'second', 'none', 'bound', 'foreign', 'held'],
+)
+def test_slice_of_a_pc_is_what_binds_it_first(
+    what: wire.PeerRecord, holdings: views.Holdings, expected: str
+) -> None:
+    assert make(what).slice_of(peer(1), holdings) == expected
+
+
+def test_gateway_is_in_no_slice() -> None:
+    view = make(record())
+    see(view, 1, views.Liveness.ALIVE, 'gateway')
+    assert view.slice_of(peer(1), {}) == ''
+
+
+def test_summary_adds_what_live_pcs_offer() -> None:
+    view = make(record(), record(WIDE, used=ONE), record(BIG, 'silver'))
+    summary = view.summarize('gold', TERM, {})
+    assert summary == wire.SliceSummary(
+        name='gold',
+        term=TERM,
+        peers=2,
+        unreachable=0,
+        total=BIG + WIDE,
+        largest=wire.Capacity(8, 900, 90),
+        used=ONE,
+        accelerators=(wire.Accelerator.TCG,),
+        networks=('office',),
+        cpu_model='qemu64',
+        hypervisor_version=7002000,
+    )
+
+
+@pytest.mark.parametrize('how', ['failed', 'unknown', 'draining'])
+def test_pc_that_takes_nothing_new_counts_what_it_holds(how: str) -> None:
+    view = make(record(), record(WIDE, used=ONE, draining=how == 'draining'))
+    if how == 'failed':
+        see(view, 2, views.Liveness.FAILED)
+    elif how == 'unknown':
+        view.drop(peer(2))
+    held = {peer(2): views.Holding('gold', ONE, 1)}
+    summary = view.summarize('gold', TERM, held)
+    assert summary.total == BIG + ONE
+    assert summary.largest == BIG
+    assert summary.used == ONE
+    assert summary.peers == 2
+    assert summary.unreachable == (how != 'draining')
+
+
+def test_suspect_pc_still_counts_as_live() -> None:
+    view = make(record(), liveness=views.Liveness.SUSPECT)
+    summary = view.summarize('gold', TERM, {})
+    assert (summary.total, summary.unreachable) == (BIG, 0)
+
+
+def test_empty_slice_has_nothing() -> None:
+    summary = make().summarize('gold', TERM, {})
+    assert (summary.total, summary.peers) == (NOTHING, 0)
+    assert summary.hypervisor_version == 0
+
+
+def test_own_run_rights_count_before_the_record_knows_them() -> None:
+    view = make(record(used=ONE))
+    held = {peer(1): views.Holding('gold', ONE + ONE, 2)}
+    assert view.summarize('gold', TERM, held).used == ONE + ONE
+
+
+def test_different_processors_have_no_common_model() -> None:
+    view = make(record(), record(model='other'))
+    assert view.summarize('gold', TERM, {}).cpu_model == ''
+
+
+def test_rows_say_why_a_pc_gives_nothing() -> None:
+    view = make(record(), record(tier='tin'), record(bound='closed'))
+    see(view, 4, views.Liveness.ALIVE)
+    see(view, 5, views.Liveness.ALIVE, 'gateway')
+    view.take_record(peer(1), record(draining=True))
+    rows = {row.peer: row for row in view.rows({})}
+    assert rows[peer(1)].state == 'draining'
+    assert rows[peer(1)].address == '[::1]:7400'
+    assert 'no slice of the policy' in rows[peer(2)].reason
+    assert 'bound to closed' in rows[peer(3)].reason
+    assert 'not yet said' in rows[peer(4)].reason
+    assert (rows[peer(5)].role, rows[peer(5)].reason) == ('gateway', '')
+
+
+def test_pc_with_instances_is_listed_though_it_left() -> None:
+    held = {peer(9): views.Holding('gold', ONE, 1)}
+    (row,) = make().rows(held)
+    assert (row.state, row.slice, row.instances) == ('unknown', 'gold', 1)
+    assert row.used == ONE
