@@ -8,9 +8,9 @@ import pathlib
 import sys
 from collections.abc import Callable
 
-from devstack.lab import down, machines, pcs, preflight, up
+from devstack.lab import down, first_server, machines, pcs, preflight, up
 from devstack.lab.errors import LabError
-from devstack.lab.layout import DEFAULT_PCS, Layout, pc_name
+from devstack.lab.layout import CONTROL, DEFAULT_PCS, Layout, pc_name
 from devstack.lab.lock import exclusive
 from devstack.lab.plan import Plan
 from devstack.lab.progress import Progress
@@ -27,6 +27,7 @@ def command_up(
     numbers = sorted({*layout.pcs(), *range(1, arguments.pcs + 1)})
     up.up(plan, layout, numbers)
     plan.run(progress)
+    progress.say(first_server.farewell(layout, progress.seconds))
 
 
 def command_down(
@@ -52,8 +53,9 @@ def command_pc_on(
 ) -> None:
     """Boot a PC; what is on its disk is still there."""
     pcs.known(layout, arguments.pc)
-    with progress.step(f'pc{arguments.pc}: boots'):
-        pcs.bring_up(layout, arguments.pc)
+    plan = Plan()
+    up.join_pc(plan, layout, arguments.pc)
+    plan.run(progress)
 
 
 def command_pc_unplug(
@@ -70,6 +72,17 @@ def command_pc_plug(
     """Put the network cable of a PC back."""
     with progress.step(f'pc{arguments.pc}: cable in'):
         pcs.set_link(layout, arguments.pc, up=True)
+
+
+def command_pc_add(
+    _: argparse.Namespace, layout: Layout, progress: Progress
+) -> None:
+    """One more PC joins the running cloud; nothing is restarted."""
+    machines.get(layout, CONTROL)
+    number = max(layout.pcs(), default=0) + 1
+    plan = Plan()
+    up.join_pc(plan, layout, number)
+    plan.run(progress)
 
 
 Command = Callable[[argparse.Namespace, Layout, Progress], None]
@@ -89,6 +102,7 @@ def parser() -> argparse.ArgumentParser:
         '--pcs', type=int, default=DEFAULT_PCS, metavar='N'
     )
     add('down', command_down)
+    add('pc-add', command_pc_add)
     for name, run in (
         ('pc-off', command_pc_off),
         ('pc-on', command_pc_on),

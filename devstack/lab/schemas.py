@@ -95,13 +95,14 @@ class Once:
         self._mark.touch()
 
 
-def _manage(
+def manage_openstack(
     settings: Settings,
     control: Machine,
     command: str,
     *arguments: str,
     env: Mapping[str, str] | None = None,
 ) -> None:
+    """Run one of OpenStack's administrative commands in the machine."""
     run_logged(
         control.enter(settings.venv(f'bin/{command}'), *arguments),
         settings.layout.log(control.name, command),
@@ -120,8 +121,8 @@ def sync_keystone(settings: Settings, control: Machine) -> None:
     config = ('--config-file', str(path))
     for name in ('fernet-keys', 'credential-keys'):
         make_key_repository(pathlib.Path(settings.data(f'keystone/{name}')))
-    _manage(settings, control, 'keystone-manage', *config, 'db_sync')
-    _manage(
+    manage_openstack(settings, control, 'keystone-manage', *config, 'db_sync')
+    manage_openstack(
         settings,
         control,
         'keystone-manage',
@@ -144,7 +145,7 @@ def sync_glance(settings: Settings, control: Machine) -> None:
     if once.done:
         return
     config = f'--config-file={settings.layout.etc("glance")}/glance-api.conf'
-    _manage(settings, control, 'glance-manage', config, 'db_sync')
+    manage_openstack(settings, control, 'glance-manage', config, 'db_sync')
     once.set()
 
 
@@ -154,7 +155,7 @@ def sync_placement(settings: Settings, control: Machine) -> None:
     if once.done:
         return
     etc = settings.layout.etc('placement')
-    _manage(
+    manage_openstack(
         settings,
         control,
         'placement-manage',
@@ -172,7 +173,9 @@ def sync_neutron(settings: Settings, control: Machine) -> None:
     if once.done:
         return
     config = f'--config-file={settings.layout.etc("neutron")}/neutron.conf'
-    _manage(settings, control, 'neutron-db-manage', config, 'upgrade', 'heads')
+    manage_openstack(
+        settings, control, 'neutron-db-manage', config, 'upgrade', 'heads'
+    )
     once.set()
 
 
@@ -189,5 +192,5 @@ def sync_nova(settings: Settings, control: Machine) -> None:
         ('db', 'sync'),
         ('cell_v2', 'create_cell', '--name=cell1'),
     ):
-        _manage(settings, control, 'nova-manage', config, *arguments)
+        manage_openstack(settings, control, 'nova-manage', config, *arguments)
     once.set()

@@ -8,10 +8,13 @@ import functools
 from collections.abc import Callable
 
 from devstack.lab import (
+    compute,
     configure,
     control,
+    first_server,
     machines,
     network,
+    overlay,
     packages,
     passwords,
     pcs,
@@ -19,7 +22,7 @@ from devstack.lab import (
     services,
     venvs,
 )
-from devstack.lab.layout import CONTROL, SWITCH, Layout, pc_name
+from devstack.lab.layout import CONTROL, SLICES, SWITCH, Layout, pc_name
 from devstack.lab.machines import Machine
 from devstack.lab.plan import Plan
 from devstack.lab.services import Service
@@ -27,11 +30,18 @@ from devstack.lab.settings import Settings
 from devstack.lab.shell import CLEAN_ENVIRONMENT, run_logged
 
 SEED_TIMEOUT_S = 120.0
+GUEST_TIMEOUT_S = 600.0
 
 PACKAGES = 'Debian packages'
 CLOUD_VENV = 'virtual environment of the control plane'
 PEER_VENV = 'virtual environment of the PCs'
 CONFIGURATION = 'configuration'
+GUEST = 'guest image'
+GATEWAY = 'gateway of the overlay'
+PLACEMENT = 'placement'
+CONDUCTOR = 'nova conductor'
+SCHEDULER = 'nova scheduler'
+RESOURCES = 'network, flavors, image, key pair'
 POWER = 'switch and control plane host'
 
 
@@ -93,6 +103,13 @@ class Cloud:
         """Projects, users, roles and the catalogue."""
         self.inside('identity', str(self.layout.passwords))
 
+    def offer_resources(self) -> None:
+        """Network, flavors, image, and access for demo."""
+        first_server.ensure_key(self.layout)
+        self.inside(
+            'resources', str(self.layout.lab), str(self.layout.guest_image)
+        )
+
     def inside(self, program: str, *arguments: str) -> None:
         """Run one of the programs that need OpenStack's libraries."""
         python = str(self.layout.cloud_venv / 'bin' / 'python')
@@ -105,6 +122,20 @@ class Cloud:
         )
 
 
+def build_guest(layout: Layout) -> None:
+    """Have the guest's image; what it is made of is never installed."""
+    packages.fetch_lists(layout)
+    run_logged(
+        [
+            machines.INTERPRETER, '-m', 'devstack.guest.build',
+            '--output', str(layout.guest_image.parent),
+        ],
+        layout.cache / 'lab' / 'guest.log',
+        timeout_s=GUEST_TIMEOUT_S,
+        cwd=layout.root,
+    )  # fmt: skip
+
+
 def prepare(plan: Plan, layout: Layout) -> None:
     """What stays after ``make cloud-down``: packages, venvs, the image."""
     add = plan.add
@@ -114,6 +145,7 @@ def prepare(plan: Plan, layout: Layout) -> None:
 
     build = add('Debian packages to build with', debian('build'))
     add(PACKAGES, debian('peer', 'cloud'), build)
+    add(GUEST, lambda: build_guest(layout), PACKAGES)
     add(CLOUD_VENV, lambda: venvs.ensure(layout, venvs.CLOUD), build)
     add(PEER_VENV, lambda: venvs.ensure(layout, venvs.PEER), build)
 
@@ -137,12 +169,31 @@ def control_plane(plan: Plan, cloud: Cloud) -> None:
     keystone = add('keystone', service(control.keystone), keystone_db)
     seed = add('keystone: users and catalogue', cloud.seed_identity, keystone)
     nova = (nova_db, rabbit, seed)
-    add('glance', service(control.glance), glance_db, seed)
-    add('placement', service(control.placement), placement_db, seed)
-    add('neutron', service(control.neutron), neutron_db, rabbit, seed)
-    add('nova API', service(control.nova_api), *nova)
-    add('nova conductor', service(control.nova_conductor), *nova)
-    add('nova scheduler', service(control.nova_scheduler), *nova)
+    glance = add('glance', service(control.glance), glance_db, seed)
+    add(PLACEMENT, service(control.placement), placement_db, seed)
+    neutron = add(
+        'neutron', service(control.neutron), neutron_db, rabbit, seed
+    )
+    nova_api = add('nova API', service(control.nova_api), *nova)
+    add(CONDUCTOR, service(control.nova_conductor), *nova)
+    add(SCHEDULER, service(control.nova_scheduler), *nova)
+    add(RESOURCES, cloud.offer_resources, GUEST, glance, neutron, nova_api)
+
+
+def join_pc(plan: Plan, layout: Layout, number: int, *after: str) -> str:
+    """The steps of one PC, from power to membership."""
+    name = pc_name(number)
+    power = plan.add(
+        f'{name}: libvirt',
+        functools.partial(pcs.bring_up, layout, number),
+        *after,
+    )
+    return plan.add(
+        f'{name}: joined',
+        functools.partial(overlay.join, layout, number),
+        power,
+        *after,
+    )
 
 
 def up(plan: Plan, layout: Layout, numbers: list[int]) -> None:
@@ -152,9 +203,44 @@ def up(plan: Plan, layout: Layout, numbers: list[int]) -> None:
     cloud = Cloud(Settings(layout, words))
     plan.add(CONFIGURATION, cloud.configure, CLOUD_VENV)
     control_plane(plan, cloud)
-    for number in numbers:
+    plan.add(
+        GATEWAY,
+        functools.partial(overlay.bring_up_gateway, layout),
+        POWER,
+        CLOUD_VENV,
+    )
+    joined = [
+        join_pc(plan, layout, number, GATEWAY, PEER_VENV) for number in numbers
+    ]
+    seen = plan.add(
+        'the gateway sees all PCs',
+        functools.partial(overlay.wait_for_peers, layout, len(numbers)),
+        *joined,
+    )
+    computes = [
         plan.add(
-            pc_name(number),
-            functools.partial(pcs.bring_up, layout, number),
-            POWER,
+            f'nova-compute of slice {name}',
+            functools.partial(compute.bring_up, cloud.settings, name),
+            seen,
+            PLACEMENT,
+            CONDUCTOR,
+            SCHEDULER,
         )
+        for name in SLICES
+    ]
+    hosts = plan.add(
+        'nova knows the slices',
+        functools.partial(compute.map_hosts, cloud.settings),
+        *computes,
+    )
+    server = plan.add(
+        'openstack server create',
+        functools.partial(first_server.create, layout),
+        RESOURCES,
+        hosts,
+    )
+    plan.add(
+        'login over ssh',
+        functools.partial(first_server.wait_for_login, layout),
+        server,
+    )
