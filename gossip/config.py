@@ -20,9 +20,11 @@ class NodeConfig:
         0 to 8.
     :param suspicion_min_s: a suspect has at least this long to refute.
         One probe period and this must exceed the longest pause that is to
-        be forgiven: 1 + 5.6 for a pause of 6 s.
+        be forgiven: 1 + 5.2 for a pause of 6 s.
     :param suspicion_max_s: the time of a suspect that nobody else
         suspects (Lifeguard's dynamic timeout; there a factor of 6).
+    :param last_call_s: the time for a last answer after that; some round
+        trips.
     :param confirmations: further accusers that bring the maximum down to
         the minimum (Lifeguard's K).
     :param observers: how many peers, on average, probe a suspect out of
@@ -55,8 +57,9 @@ class NodeConfig:
     probe_period_s: float = 1.0
     ack_timeout_s: float = 0.3
     indirect_probes: int = 3
-    suspicion_min_s: float = 5.6
+    suspicion_min_s: float = 5.2
     suspicion_max_s: float = 12.0
+    last_call_s: float = 0.4
     confirmations: int = 3
     observers: float = 6.0
     awareness_max: int = 8

@@ -8,9 +8,10 @@ Rules, for a peer at one (boot, incarnation):
 1. alive -> suspect: our own probe failed, or a signed suspicion came.
    Each accuser counts once; its claim is passed on while it still counts.
 2. suspect -> alive: only by a descriptor with a greater incarnation, which
-   only the suspect can sign. It is told of each claim directly.
+   only the suspect can sign. It is told directly, and answers who told it.
 3. suspect -> dead: the time to refute is over (:mod:`gossip.suspicion`)
-   and no probe of ours was answered meanwhile; or a signed confirmation
+   and no probe of ours was answered meanwhile, nor a last call now; or a
+   signed confirmation
    came and somebody else accuses too. A lone confirmation counts as an
    accusation. A departure: SWIM believes any confirmation.
 4. dead -> alive: as 2. Whoever talks to us and is held for suspect or dead
@@ -103,7 +104,7 @@ class Detection:
             case messages.Nack():
                 self._prober.on_nack(message)
             case messages.ClaimItem():
-                self._on_claim(message, now)
+                self._on_claim(message, sender, now)
 
     def deadline(self) -> float | None:
         """When something is due."""
@@ -140,11 +141,14 @@ class Detection:
 
     # Claims
 
-    def _on_claim(self, item: messages.ClaimItem, now: float) -> None:
+    def _on_claim(
+        self, item: messages.ClaimItem, sender: protocol.Origin, now: float
+    ) -> None:
         claim = self._view.check_claim(item)
         if claim.subject == self._view.identity.peer:
             if self._view.refute(claim):
                 self._awareness.add(1)
+            self._outbox.send(sender.address, self._view.own.item)
             return
         entry = self._view.get(claim.subject)
         if entry is None:
@@ -226,6 +230,9 @@ class Detection:
             suspect.restart(now)
             self._outbox.send(entry.member.address, suspect.claim)
             self._prober.hurry(entry.member.peer)
+            return
+        if suspect.call(now + self._config.last_call_s):
+            self._outbox.send(entry.member.address, suspect.claim)
             return
         item = self._claim(Status.DEAD, entry)
         self._outbox.send(entry.member.address, item)

@@ -154,6 +154,7 @@ class Node:
             self._left = False
             self._view.advertise()
         self._introduction.join(checked, now)
+        self._introduction.on_deadline(now)
         self._settle(now)
 
     def leave(self, now: float) -> None:

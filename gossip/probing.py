@@ -8,6 +8,7 @@ probed through ``indirect_probes`` others before it counts as failed.
 Departures: the direct probe is repeated along with the indirect ones, for
 one lost datagram is the likeliest cause; who was asked and hears nothing
 says so (Lifeguard's nack), so that we can tell our own silence from theirs.
+Where nobody can be asked, a failed probe says nothing of our own health.
 """
 
 import dataclasses
@@ -179,10 +180,7 @@ class Prober:
         probe, self._probe = self._probe, None
         if probe is None:
             return
-        if probe.asked:
-            self._awareness.add(probe.asked - probe.heard)
-        else:
-            self._awareness.add(1)
+        self._awareness.add(probe.asked - probe.heard)
         self._failed(probe.entry, now)
 
     def _next(self, now: float) -> None:

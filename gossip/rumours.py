@@ -97,7 +97,7 @@ class Rumours:
         taken = []
         for key in sorted(self._news, key=lambda k: self._news[k].rides):
             news = self._news[key]
-            if len(news.frame) > room:
+            if news.is_fresh or len(news.frame) > room:
                 continue
             room -= len(news.frame)
             taken.append(news.frame)

@@ -10,7 +10,7 @@ never repeats under one (peer id, boot id). The ring key keeps strangers out;
 it authenticates no member: what matters is signed besides.
 
 A receiver keeps, for each (peer id, boot id), the highest counter and a
-window of the 1,024 before it: a datagram opens once (RFC 4303, 3.4.3).
+window of the 4,096 before it: a datagram opens once (RFC 4303, 3.4.3).
 """
 
 import collections
@@ -30,7 +30,7 @@ MAX_DATAGRAM = 1200
 HEADER_BYTES = 32
 TAG_BYTES = 16
 MAX_PLAIN = MAX_DATAGRAM - HEADER_BYTES - TAG_BYTES
-WINDOW = 1024
+WINDOW = 4096
 
 _HEADER = struct.Struct('>BB16s8s6s')
 _COUNTERS = 2**48

@@ -19,7 +19,7 @@ from gossip import config as configs
 from gossip import credential, descriptor, events, identity, seal
 from gossip import node as nodes
 
-_WALL = 1_800_000_000
+WALL = 1_800_000_000
 _YEAR_S = 365 * 86400
 _PORT = 7400
 _INBOX_MAX = 4096
@@ -57,8 +57,8 @@ class Overlay:
             overlay=self.overlay,
             public_key=credential.raw_public_key(holder),
             role=role,
-            not_before=_WALL - 86400,
-            not_after=_WALL + lifetime_s,
+            not_before=WALL - 86400,
+            not_after=WALL + lifetime_s,
         )
 
     def make_identity(
@@ -339,7 +339,7 @@ class Simulation:
             boot_id=self._rng.randbytes(8),
             rng=_seeded(self._rng.random()),
             now=self.now,
-            now_wall=_WALL + self.now,
+            now_wall=WALL + self.now,
         )
 
     def _join(self, peer: Peer, seeds: Iterable[int]) -> None:

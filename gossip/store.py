@@ -8,9 +8,10 @@ Rules:
 2. An empty payload deletes; its version stays, so that nothing older comes
    back.
 3. The parts of the dead stay, of those who left they go.
-4. Our own parts of earlier boots come back to us from others and stand
-   until the program writes them anew. A part of ours with a boot that is
-   ours or later, and that we did not write, raises our boot.
+4. The running program is the truth about itself: a part of an earlier boot
+   of ours that comes back to us, and that was not published in this one,
+   is deleted. So publish before joining. A part of ours whose boot is ours
+   or later, and that we did not write, raises our boot.
 """
 
 import typing
@@ -95,20 +96,16 @@ class Store:
             raise errors.Refused('record_signature')
         if held is None and self._is_full(said.peer):
             raise errors.Refused('parts_full')
-        own = entry is self._view.own
-        if own and said.boot >= self._boot:
-            self._view.raise_boot(said.boot)
+        if entry is self._view.own:
+            self._hear_of_own(said)
             return False
         record = descriptor.Record(said.peer, said.part, said.payload, version)
         self._put(Held(record, item))
         if spread:
             self._spread(record, item)
-        if not own:
-            self._view.emit(
-                events.RecordChanged(
-                    said.peer, said.part, said.payload, version
-                )
-            )
+        self._view.emit(
+            events.RecordChanged(said.peer, said.part, said.payload, version)
+        )
         return True
 
     def drop(self, peer: descriptor.PeerId) -> None:
@@ -125,6 +122,14 @@ class Store:
         for held in list(self.held(self._view.identity.peer)):
             if held.record.version.boot == before:
                 self._write(held.record.part, held.record.payload)
+
+    def _hear_of_own(self, said: messages.Part) -> None:
+        self.settle()
+        if said.boot >= self._boot:
+            self._view.raise_boot(said.boot)
+            self.settle()
+        else:
+            self._write(said.part, b'')
 
     def _write(self, part: str, payload: bytes) -> descriptor.Version:
         self._n += 1

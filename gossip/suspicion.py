@@ -8,6 +8,10 @@ besides the first, of K that suffice,
 
 so a single accuser, who may be the sick one, needs longest. Where fewer
 than K further peers exist, those that exist suffice.
+
+A departure: before the end there is a last call. The suspect is asked once
+more directly and has a moment to answer, so that it is not given up by one
+whom its refutation has just not reached.
 """
 
 import math
@@ -35,6 +39,7 @@ class Suspicion:
         self.order = order
         self.claim = claim
         self.answered = False
+        self._last_call: float | None = None
         self._started = started
         self._shortest = shortest
         self._longest = longest
@@ -62,13 +67,25 @@ class Suspicion:
     def postpone(self, seconds: float) -> None:
         """Do not count so many seconds, in which we were stopped."""
         self._started += seconds
+        if self._last_call is not None:
+            self._last_call += seconds
 
     def restart(self, now: float) -> None:
         """Count from now on again."""
         self._started = now
+        self._last_call = None
+
+    def call(self, until: float) -> bool:
+        """Begin the last call; whether it had not begun."""
+        if self._last_call is not None:
+            return False
+        self._last_call = until
+        return True
 
     def deadline(self) -> float:
         """When the suspect's time is over."""
+        if self._last_call is not None:
+            return self._last_call
         if self._suffice < 1:
             return self._started + self._shortest
         share = math.log(len(self._accusers)) / math.log(self._suffice + 1)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a peer says of itself reaches all, and never goes back."""
+
+import pytest
+
+from gossip import events
+from gossip.descriptor import PeerId, Version
+from gossip.simulator import NetworkConfig, Simulation
+
+
+def check_monotone(simulation: Simulation) -> None:
+    """No peer saw a version of a part after a later one."""
+    seen: dict[tuple[int, PeerId, str], Version] = {}
+    for one in simulation.trace:
+        if isinstance(one.event, events.RecordChanged):
+            key = one.number, one.event.peer, one.event.part
+            assert seen.get(key, Version(-1, -1)) < one.event.version
+            seen[key] = one.event.version
+
+
+@pytest.mark.parametrize('count', [5, 50, 200])
+def test_change_reaches_all_within_two_seconds(count: int) -> None:
+    simulation = Simulation(count)
+    simulation.add_many(count)
+    simulation.run_until(simulation.is_whole, 10)
+    simulation.run(5)
+
+    worst = 0.0
+    for number in range(3):
+        simulation.publish(number, 'a', b'x%d' % number)
+        have = b'x%d' % number
+
+        def all_have(number: int = number, have: bytes = have) -> bool:
+            return simulation.all_have(number, 'a', have)
+
+        worst = max(worst, simulation.run_until(all_have, 5))
+        simulation.run(3)
+
+    assert worst <= 2
+
+
+def test_all_changes_arrive_under_loss_and_in_order() -> None:
+    simulation = Simulation(3, NetworkConfig(loss=0.2, duplicate=0.1))
+    simulation.add_many(20)
+    simulation.run(10)
+
+    for step in range(50):
+        simulation.publish(step % 20, f'part{step % 3}', b'%d' % step)
+        simulation.run(0.1)
+
+    simulation.run_until(
+        lambda: all(
+            simulation.all_have(step % 20, f'part{step % 3}', b'%d' % step)
+            for step in range(50)
+            if all(
+                later % 20 != step % 20 or later % 3 != step % 3
+                for later in range(step + 1, 50)
+            )
+        ),
+        20,
+    )
+    check_monotone(simulation)
+
+
+def test_newcomer_gets_everything() -> None:
+    simulation = Simulation(4)
+    simulation.add_many(50)
+    simulation.run(5)
+    for number in range(50):
+        for part in range(4):
+            simulation.publish(number, f'part{part}', bytes([part]) * 400)
+    simulation.run(10)
+
+    simulation.add([3])
+
+    newcomer = simulation.peers[50].node
+    took = simulation.run_until(
+        lambda: all(
+            len(newcomer.records(peer.id)) == 4
+            for peer in simulation.peers[:50]
+        ),
+        10,
+    )
+    assert took <= 5
+
+
+def test_deleted_part_is_gone_everywhere() -> None:
+    simulation = Simulation(5)
+    simulation.add_many(10)
+    simulation.publish(1, 'a', b'x')
+    simulation.run_until(lambda: simulation.all_have(1, 'a', b'x'), 5)
+
+    simulation.publish(1, 'a', b'')
+
+    simulation.run_until(lambda: simulation.all_have(1, 'a', b''), 5)
+    simulation.add([0])
+    simulation.run(5)
+    assert simulation.all_have(1, 'a', b'')
+
+
+def test_records_of_the_dead_stay_and_are_given_on() -> None:
+    simulation = Simulation(6)
+    simulation.add_many(10)
+    simulation.publish(1, 'a', b'last words')
+    simulation.run(5)
+    simulation.kill(1)
+    simulation.run(20)
+
+    simulation.add([0])
+    simulation.run(5)
+
+    assert simulation.all_have(1, 'a', b'last words')
+
+
+def test_both_sides_of_a_partition_catch_up() -> None:
+    simulation = Simulation(7)
+    simulation.add_many(20)
+    simulation.run(5)
+    simulation.partition(range(10), range(10, 20))
+    simulation.run(60)
+    simulation.publish(1, 'a', b'left')
+    simulation.publish(11, 'a', b'right')
+
+    simulation.partition()
+
+    simulation.run_until(
+        lambda: (
+            simulation.all_have(1, 'a', b'left')
+            and simulation.all_have(11, 'a', b'right')
+        ),
+        30,
+    )
+    check_monotone(simulation)
+
+
+def test_parts_not_published_after_a_restart_go_away() -> None:
+    simulation = Simulation(8)
+    simulation.add_many(10)
+    simulation.publish(1, 'kept', b'old')
+    simulation.publish(1, 'stale', b'old')
+    simulation.run(5)
+    simulation.kill(1)
+    simulation.run(2)
+
+    simulation.restart(1)
+    simulation.publish(1, 'kept', b'new')
+    simulation.peers[1].node.join(
+        [simulation.peers[0].address], simulation.now
+    )
+
+    simulation.run_until(
+        lambda: (
+            simulation.all_have(1, 'kept', b'new')
+            and simulation.all_have(1, 'stale', b'')
+        ),
+        20,
+    )
+    check_monotone(simulation)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One node, and a peer made by hand that says what a test wants said."""
+
+import random
+from collections.abc import Iterable
+
+from gossip import (
+    codec,
+    config,
+    events,
+    messages,
+    node,
+    seal,
+    signing,
+    simulator,
+)
+from gossip.descriptor import Address, Status
+from gossip.identity import Identity
+
+WALL = 1_800_000_000
+HERE = Address('10.0.0.1', 7400)
+THERE = Address('10.0.0.2', 7400)
+BOOT_ID = b'thereboo'
+
+
+class Other:
+    """A peer made by hand, to say whatever a test wants said."""
+
+    def __init__(
+        self, overlay: simulator.Overlay, who: Identity, boot: int = 1
+    ) -> None:
+        self.overlay = overlay
+        self.who = who
+        self.boot = boot
+        self.sealer = seal.Sealer(overlay.ring, who.peer, BOOT_ID)
+
+    def sign(self, what: messages.Message) -> signing.Signed:
+        return signing.sign(self.who, self.overlay.overlay, what)
+
+    def member(
+        self, incarnation: int = 0, claim: bytes = b''
+    ) -> messages.MemberItem:
+        place = messages.Descriptor(
+            self.who.peer,
+            self.boot,
+            BOOT_ID,
+            incarnation,
+            bytes([10, 0, 0, 2]),
+            7400,
+            7400,
+        )
+        return messages.MemberItem(
+            *self.sign(place), self.who.credential, claim
+        )
+
+    def hello(self) -> bytes:
+        many: list[messages.Message] = [self.member(), messages.Hello(True)]
+        if self.who.issuer_credential is not None:
+            many.insert(0, messages.IssuerItem(self.who.issuer_credential))
+        return self.say(*many)
+
+    def claim(
+        self,
+        kind: Status,
+        subject: bytes,
+        incarnation: int = 0,
+        author: bytes | None = None,
+    ) -> messages.ClaimItem:
+        return messages.ClaimItem(
+            *self.sign(
+                messages.Claim(
+                    kind, author or self.who.peer, subject, 1, incarnation
+                )
+            )
+        )
+
+    def record(
+        self, payload: bytes, n: int = 1, part: str = 'a'
+    ) -> messages.RecordItem:
+        return messages.RecordItem(
+            *self.sign(
+                messages.Part(self.who.peer, part, self.boot, n, payload)
+            )
+        )
+
+    def say(self, *many: messages.Message) -> bytes:
+        return self.sealer.seal(codec.encode_all(many))
+
+
+class Case:
+    """A node, and another peer that it does not know yet."""
+
+    def __init__(self) -> None:
+        self.overlay = simulator.Overlay(random.Random(1))
+        self.trust = self.overlay.make_trust()
+        self.who = self.overlay.make_identity()
+        self.node = node.Node(
+            config.NodeConfig(),
+            self.who,
+            self.trust,
+            self.overlay.ring,
+            address=HERE,
+            boot=1,
+            boot_id=b'hereboot',
+            rng=random.Random(1),
+            now=0.0,
+            now_wall=WALL,
+        )
+        self.other = Other(self.overlay, self.overlay.make_identity())
+        self.opener = seal.Opener(self.overlay.ring)
+
+    def hear(self, datagram: bytes, now: float = 0.0) -> None:
+        self.node.receive(datagram, THERE, now)
+
+    def meet(self) -> None:
+        self.hear(self.other.hello())
+        self.sent()
+
+    def sent(self) -> list[messages.Message]:
+        return [
+            message
+            for _, datagram in self.node.outgoing()
+            for message in codec.decode(
+                self.opener.open(datagram).plain
+            ).messages
+        ]
+
+    def happened(self) -> list[events.Event]:
+        return list(self.node.events())
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        return dict(self.node.statistics().dropped)
+
+
+def of_kind(many: Iterable[object], kind: type) -> list[object]:
+    return [one for one in many if isinstance(one, kind)]

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One node at a time: what it drops, and that it counts it."""
+
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gossip import codec, errors, events, messages, signing, simulator
+from gossip.descriptor import Address, Status
+from tests.support.gossip_case import (
+    BOOT_ID,
+    Case,
+    Other,
+    of_kind,
+)
+
+
+@pytest.fixture
+def case() -> Case:
+    return Case()
+
+
+def test_stranger_is_asked_who_it_is_once_a_second(case: Case) -> None:
+    for _ in range(5):
+        case.hear(case.other.say(messages.Ping(1, 0)))
+
+    assert case.sent() == [messages.Introduce()]
+    assert case.dropped == {'stranger': 5}
+    assert case.node.members() == (case.node.member(case.who.peer),)
+
+
+def test_stranger_speaks_of_itself_only(case: Case) -> None:
+    third = Other(case.overlay, case.overlay.make_identity())
+
+    case.hear(
+        case.other.say(
+            messages.IssuerItem(case.overlay.issuer_credential),
+            third.member(),
+        )
+    )
+
+    assert case.node.member(third.who.peer) is None
+    assert case.dropped == {'stranger': 1}
+
+
+def test_replayed_datagram_is_dropped_and_counted(case: Case) -> None:
+    hello = case.other.hello()
+
+    case.hear(hello)
+    case.hear(hello)
+
+    assert case.dropped == {'replay': 1}
+
+
+def test_datagram_of_another_overlay_is_dropped(case: Case) -> None:
+    other = simulator.Overlay(random.Random(2))
+
+    case.hear(Other(other, other.make_identity()).hello())
+
+    assert case.dropped == {'seal': 1}
+    assert case.sent() == []
+
+
+def test_member_of_another_overlay_with_our_ring_key_is_refused(
+    case: Case,
+) -> None:
+    other = simulator.Overlay(random.Random(2))
+    other.ring = case.overlay.ring
+
+    case.hear(Other(other, other.make_identity()).hello())
+
+    assert case.dropped == {'credential_overlay': 2}
+    assert len(case.node.members()) == 1
+
+
+def test_expired_credential_is_refused(case: Case) -> None:
+    who = case.overlay.make_identity(lifetime_s=-10)
+
+    case.hear(Other(case.overlay, who).hello())
+
+    assert case.dropped == {'credential_time': 1}
+    assert len(case.node.members()) == 1
+
+
+def test_forged_descriptor_is_refused(case: Case) -> None:
+    victim = case.overlay.make_identity()
+    case.meet()
+    place = messages.Descriptor(
+        victim.peer, 1, BOOT_ID, 0, bytes([10, 0, 0, 9]), 1, 1
+    )
+    forged = messages.MemberItem(*case.other.sign(place), victim.credential)
+
+    case.hear(case.other.say(forged))
+
+    assert case.dropped == {'descriptor_signature': 1}
+    assert case.node.member(victim.peer) is None
+
+
+def test_descriptor_with_a_borrowed_credential_is_refused(
+    case: Case,
+) -> None:
+    case.meet()
+    place = messages.Descriptor(
+        bytes(16), 1, BOOT_ID, 0, bytes([10, 0, 0, 9]), 1, 1
+    )
+    borrowed = messages.MemberItem(
+        *case.other.sign(place), case.other.who.credential
+    )
+
+    case.hear(case.other.say(borrowed))
+
+    assert case.dropped == {'descriptor_peer': 1}
+
+
+def test_claim_forged_in_anothers_name_is_refused(case: Case) -> None:
+    case.meet()
+    third = Other(case.overlay, case.overlay.make_identity())
+    case.hear(case.other.say(third.member()))
+
+    case.hear(
+        case.other.say(
+            case.other.claim(Status.DEAD, third.who.peer, author=case.who.peer)
+        )
+    )
+    case.hear(case.other.say(case.other.claim(Status.LEFT, third.who.peer)))
+
+    assert case.dropped == {'claim_signature': 1, 'claim_author': 1}
+    member = case.node.member(third.who.peer)
+    assert member is not None
+    assert member.status is Status.ALIVE
+
+
+def test_claim_of_a_stranger_is_refused(case: Case) -> None:
+    case.meet()
+    third = Other(case.overlay, case.overlay.make_identity())
+
+    case.hear(case.other.say(third.claim(Status.DEAD, case.other.who.peer)))
+
+    assert case.dropped == {'claim_author': 1}
+
+
+def test_forged_record_is_refused(case: Case) -> None:
+    case.meet()
+    forged = messages.RecordItem(
+        *case.other.sign(messages.Part(case.who.peer, 'a', 9, 9, b'x'))
+    )
+
+    case.hear(case.other.say(forged))
+
+    assert case.dropped == {'record_signature': 1}
+
+
+def test_signature_of_one_kind_is_none_of_another(case: Case) -> None:
+    case.meet()
+    body = codec.encode_body(
+        messages.Part(case.other.who.peer, 'a', 1, 1, b'x')
+    )
+    signature = case.other.who.private_key.sign(
+        b'gossip claim 1\0' + case.overlay.overlay + body
+    )
+
+    case.hear(case.other.say(messages.RecordItem(body, signature)))
+
+    assert case.dropped == {'record_signature': 1}
+
+
+def test_cloned_identity_is_named_and_not_fought_for_ever(
+    case: Case,
+) -> None:
+    case.meet()
+    for boot in range(1, 9):
+        clone = messages.Descriptor(
+            case.who.peer, boot, b'clonecln', 0, bytes([10, 0, 0, 3]), 1, 1
+        )
+        item = messages.MemberItem(
+            *signing.sign(case.who, case.overlay.overlay, clone),
+            case.who.credential,
+        )
+        case.hear(case.other.say(item))
+
+    happened = case.happened()
+    assert len(of_kind(happened, events.BootRaised)) == 3
+    assert events.IdentityContested(case.who.peer) in happened
+
+
+def test_revoked_peer_is_out_at_once_and_stays_out(case: Case) -> None:
+    case.meet()
+    peer = case.other.who.peer
+    case.happened()
+
+    case.node.revoke(peer, 1.0)
+    case.hear(case.other.say(messages.Ping(1, 0)), 2.0)
+    case.hear(case.other.hello(), 2.0)
+
+    assert case.happened() == [events.PeerLeft(peer)]
+    assert case.node.member(peer) is None
+    assert case.dropped == {'credential_revoked': 2}
+
+
+@pytest.mark.parametrize(
+    'address',
+    [
+        Address('example.org', 7400),
+        Address('0.0.0.0', 7400),
+        Address('10.0.0.1', 0),
+        Address('10.0.0.1', 70000),
+    ],
+)
+def test_bad_addresses_are_our_own_fault(case: Case, address: Address) -> None:
+    with pytest.raises(errors.Misuse):
+        case.node.join([address], 0.0)
+    with pytest.raises(errors.Misuse):
+        case.node.set_address(address, 0.0)
+
+
+FUZZED = Case()
+FUZZED.meet()
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=1300))
+def test_any_datagram_is_survived(datagram: bytes) -> None:
+    FUZZED.hear(datagram)
+    assert len(FUZZED.node.members()) == 2
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 20), st.binary(max_size=200)), max_size=5
+    )
+)
+def test_anything_sealed_is_survived(
+    frames: list[tuple[int, bytes]],
+) -> None:
+    plain = b''.join(
+        bytes([kind]) + len(body).to_bytes(2, 'big') + body
+        for kind, body in frames
+    )
+    FUZZED.hear(FUZZED.other.sealer.seal(plain))
+    assert all(len(data) <= 1200 for _, data in FUZZED.node.outgoing())
+    assert len(FUZZED.node.members()) == 2

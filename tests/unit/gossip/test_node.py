@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One node at a time: whom it believes alive, and what it answers."""
+
+import pytest
+
+from gossip import codec, errors, events, messages
+from gossip.descriptor import Address, Role, Status
+from tests.support.gossip_case import (
+    THERE,
+    WALL,
+    Case,
+    Other,
+    of_kind,
+)
+
+
+@pytest.fixture
+def case() -> Case:
+    return Case()
+
+
+def test_hello_is_answered_with_hello(case: Case) -> None:
+    case.hear(case.other.hello())
+
+    assert [type(event) for event in case.happened()] == [events.PeerJoined]
+    assert messages.Hello(False) in case.sent()
+    member = case.node.member(case.other.who.peer)
+    assert member is not None
+    assert member.address == THERE
+    assert member.status is Status.ALIVE
+    assert {m.peer for m in case.node.members()} == {
+        case.who.peer,
+        case.other.who.peer,
+    }
+
+
+def test_ping_is_answered_with_ack_to_where_it_came_from(case: Case) -> None:
+    case.meet()
+    elsewhere = Address('10.9.9.9', 1234)
+
+    case.node.receive(case.other.say(messages.Ping(77, 0)), elsewhere, 0.0)
+
+    ((to, datagram),) = [
+        (to, codec.decode(case.opener.open(datagram).plain).messages)
+        for to, datagram in case.node.outgoing()
+        if to == elsewhere
+    ][:1]
+    assert to == elsewhere
+    assert isinstance(datagram[0], messages.Ack)
+    assert datagram[0].seq == 77
+
+
+def test_member_is_told_of_others(case: Case) -> None:
+    case.meet()
+    third = Other(case.overlay, case.overlay.make_identity())
+
+    case.hear(case.other.say(third.member()))
+
+    assert case.node.member(third.who.peer) is not None
+
+
+def test_member_leaves_the_view_when_its_credential_ends(case: Case) -> None:
+    who = case.overlay.make_identity(lifetime_s=100)
+    case.hear(Other(case.overlay, who).hello())
+    case.happened()
+
+    case.node.set_wall_clock(WALL + 101, 1.0)
+
+    assert case.happened() == [events.PeerLeft(who.peer)]
+    assert case.node.member(who.peer) is None
+
+
+def test_suspicion_of_ourselves_is_refuted(case: Case) -> None:
+    case.meet()
+
+    case.hear(case.other.say(case.other.claim(Status.SUSPECT, case.who.peer)))
+
+    own = case.node.member(case.who.peer)
+    assert own is not None
+    assert own.incarnation == 1
+    assert own.status is Status.ALIVE
+    answered = own_items(case)
+    due = case.node.deadline()
+    assert due is not None
+    case.node.on_deadline(due)
+    pushed = own_items(case)
+    assert [said.incarnation for said in answered] == [1]
+    assert [said.incarnation for said in pushed] == [1]
+
+
+def own_items(case: Case) -> list[messages.Descriptor]:
+    """The descriptors of its own that the node has sent."""
+    said = [
+        codec.decode_body(messages.Descriptor, item.body)
+        for item in case.sent()
+        if isinstance(item, messages.MemberItem)
+    ]
+    return [one for one in said if one.peer == case.who.peer]
+
+
+def test_outdated_suspicion_is_answered_but_not_refuted_again(
+    case: Case,
+) -> None:
+    case.meet()
+    accuse = case.other.claim(Status.SUSPECT, case.who.peer)
+    case.hear(case.other.say(accuse))
+    case.hear(case.other.say(accuse))
+
+    own = case.node.member(case.who.peer)
+    assert own is not None
+    assert own.incarnation == 1
+
+
+def test_greater_incarnation_clears_a_suspect(case: Case) -> None:
+    case.meet()
+    third = Other(case.overlay, case.overlay.make_identity())
+    case.hear(case.other.say(third.member()))
+    case.happened()
+
+    case.hear(case.other.say(case.other.claim(Status.SUSPECT, third.who.peer)))
+    case.hear(case.other.say(third.member()))
+    assert [type(event) for event in case.happened()] == [events.PeerSuspected]
+    case.hear(case.other.say(third.member(incarnation=1)))
+
+    assert [type(event) for event in case.happened()] == [events.PeerRecovered]
+
+
+def test_lone_confirmation_is_only_a_suspicion(case: Case) -> None:
+    case.meet()
+    others = [
+        Other(case.overlay, case.overlay.make_identity()) for _ in range(4)
+    ]
+    case.hear(case.other.say(*(one.member() for one in others[:2])))
+    case.hear(case.other.say(*(one.member() for one in others[2:])))
+    victim = others[0].who.peer
+
+    case.hear(case.other.say(case.other.claim(Status.DEAD, victim)))
+    first = case.node.member(victim)
+    case.hear(case.other.say(others[1].claim(Status.DEAD, victim)))
+    second = case.node.member(victim)
+
+    assert first is not None
+    assert first.status is Status.SUSPECT
+    assert second is not None
+    assert second.status is Status.DEAD
+
+
+def test_waking_late_blames_nobody(case: Case) -> None:
+    case.meet()
+    due = case.node.deadline()
+    assert due is not None
+    case.node.on_deadline(due)
+    case.node.on_deadline(due + 3600.0)
+    case.happened()
+
+    assert case.node.statistics().pauses == 1
+    assert case.node.statistics().suspect == 0
+
+
+def test_leaving_tells_others_and_then_is_silent(case: Case) -> None:
+    case.meet()
+
+    case.node.leave(1.0)
+
+    (claim,) = of_kind(case.sent(), messages.ClaimItem)
+    said = codec.decode_body(messages.Claim, claim.body)  # type: ignore[attr-defined]
+    assert (said.kind, said.subject) == (Status.LEFT, case.who.peer)
+    assert case.node.deadline() is None
+    case.hear(case.other.say(messages.Ping(1, 0)), 2.0)
+    assert case.sent() == []
+
+
+def test_coming_back_after_leaving_outranks_the_leave(case: Case) -> None:
+    case.meet()
+    case.node.leave(1.0)
+    case.sent()
+
+    case.node.join([THERE], 2.0)
+
+    own = case.node.member(case.who.peer)
+    assert own is not None
+    assert own.incarnation == 1
+    assert case.node.deadline() is not None
+
+
+def test_new_address_is_told(case: Case) -> None:
+    case.meet()
+
+    case.node.set_address(Address('10.0.0.77', 7400), 1.0)
+
+    own = case.node.member(case.who.peer)
+    assert own is not None
+    assert own.address.host == '10.0.0.77'
+    assert own.incarnation == 1
+
+
+def test_renewed_credential_is_told(case: Case) -> None:
+    renewed = case.overlay.sign(
+        case.overlay.issuer,
+        case.who.private_key,
+        Role.PEER,
+        2 * 365 * 86400,
+    )
+
+    case.node.set_credential(renewed, case.overlay.issuer_credential, 1.0)
+
+    own = case.node.member(case.who.peer)
+    assert own is not None
+    assert own.incarnation == 1
+    with pytest.raises(errors.Misuse):
+        case.node.set_credential(
+            case.other.who.credential, case.overlay.issuer_credential, 1.0
+        )
