@@ -3,23 +3,25 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import trio
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import service as services
 from p2pcs_nova.transport import handling
 
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 Handler = Callable[[Request], Awaitable[Response]]
 
-BODY_SILENCE_S = 30.0
-"""The longest pause between two pieces of an image's bytes."""
+PIECE = 256 * 1024
+"""Bytes of an image that are read at once."""
 CONSOLE_LIMIT = 2**20
 """Bytes of a console that one answer holds at most."""
 
@@ -51,10 +53,14 @@ def peer_routes(service: services.GatewayService) -> list[Route]:
     async def image(request: Request) -> Response:
         caller = handling.require(request, 'peer')
         digest = _path(request, 'digest', wire.Digest)
-        path = service.images.open_for(
+        path, size = service.images.find_for(
             caller.peer_id, digest, handling.run_right(request)
         )
-        return FileResponse(path, media_type='application/octet-stream')
+        return StreamingResponse(
+            _file(path),
+            headers={'content-length': str(size)},
+            media_type='application/octet-stream',
+        )
 
     return [Route('/v1/images/{digest}', image, methods=['GET'])]
 
@@ -94,7 +100,7 @@ class Local:
     async def placements(self, request: Request) -> Response:
         name = self._slice(request)
         after = _query(request, 'after', int, -1)
-        wait_s = _query(request, 'wait_s', float, 0.0)
+        wait_s = _query(request, 'wait_s', Seconds, 0.0)
         return handling.answer(
             await self._service.wait_placements(name, after, wait_s)
         )
@@ -209,20 +215,18 @@ def _checked(value: Any, kind: Any, name: str, strict: bool = True) -> Any:
         raise errors.Malformed(f'{name}: {error}') from None
 
 
+async def _file(path: pathlib.Path) -> AsyncGenerator[bytes, None]:
+    """A file in pieces."""
+    async with await trio.open_file(path, 'rb') as file:
+        while piece := await file.read(PIECE):
+            yield piece
+
+
 async def _body(request: Request) -> AsyncGenerator[bytes, None]:
-    """The body in pieces, each within a deadline."""
-    source = request.stream()
+    """The body in pieces; the listener limits how long it may pause."""
     try:
-        while True:
-            with trio.fail_after(BODY_SILENCE_S):
-                piece = await anext(source, None)
-            if piece is None:
-                return
+        async for piece in request.stream():
             if piece:
                 yield piece
-    except trio.TooSlowError:
-        raise errors.Malformed(
-            f'the body stopped for {BODY_SILENCE_S:g} s'
-        ) from None
     except ClientDisconnect:
         raise errors.Malformed('the body broke off') from None

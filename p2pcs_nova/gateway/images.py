@@ -68,10 +68,10 @@ class Images:
             image.format,
         )
 
-    def open_for(
+    def find_for(
         self, caller: str, digest: str, signed: wire.Signed
-    ) -> pathlib.Path:
-        """The file of an image, for the PC that may run it.
+    ) -> tuple[pathlib.Path, int]:
+        """The file and the size of an image, for the PC that may run it.
 
         :param caller: the PC's id, proved by its certificate
         :raises BadRunRight: the right is not ours, another PC's or names
@@ -88,4 +88,5 @@ class Images:
             raise errors.BadRunRight('the run right is over')
         if not self.has(digest):
             raise errors.NotFound(f'image {digest[:23]}… is not here')
-        return imaging.image_path(self._folder, digest)
+        path = imaging.image_path(self._folder, digest)
+        return path, self._book.images[digest].size_bytes
