@@ -16,12 +16,14 @@ the answer.  Raised besides what each call names:
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import types
 from collections.abc import Iterable, Iterator
+from http import client
 from typing import Any, TypeVar
 from urllib import parse
 
-import httpx
 import msgspec
 
 from p2pcs_nova import errors, wire
@@ -29,8 +31,6 @@ from p2pcs_nova.client import answers
 
 T = TypeVar('T')
 
-CONNECTIONS = 64
-"""At once; more callers than this wait for a free one."""
 WORK_MARGIN_S = 60.0
 """What a daemon may need beside the time that an action itself is given:
 it asks a PC, which asks its hypervisor."""
@@ -46,16 +46,6 @@ class LocalClient:
     def __init__(self, socket: str, timeout_s: float = 10.0) -> None:
         self.socket = socket
         self.timeout_s = timeout_s
-        self._client = httpx.Client(
-            transport=httpx.HTTPTransport(
-                uds=socket,
-                limits=httpx.Limits(
-                    max_connections=CONNECTIONS, max_keepalive_connections=0
-                ),
-            ),
-            base_url='http://localhost',
-            trust_env=False,
-        )
 
     def __enter__(self) -> LocalClient:
         return self
@@ -66,11 +56,7 @@ class LocalClient:
         error: BaseException | None,
         trace: types.TracebackType | None,
     ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close; calls that still run fail with Unreachable."""
-        self._client.close()
+        """Nothing to close: no connection outlives its call."""
 
     # -- this daemon --------------------------------------------------------
 
@@ -308,49 +294,77 @@ class LocalClient:
         path: str,
         *,
         value: msgspec.Struct | None = None,
-        content: Iterable[bytes] | bytes | None = None,
+        content: Iterable[bytes] | bytes = b'',
         query: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
         timeout_s: float | None = None,
         request_id: str = '',
     ) -> bytes:
-        headers = dict(headers or {})
+        headers = {'connection': 'close', **(headers or {})}
         if request_id:
             headers[wire.REQUEST_ID_HEADER] = request_id
         if value is not None:
             content = msgspec.json.encode(value)
             headers['content-type'] = 'application/json'
+        if query:
+            path = f'{path}?{parse.urlencode(query)}'
         silence_s = self.timeout_s if timeout_s is None else timeout_s
-        try:
-            answer = self._client.request(
-                method,
-                path,
-                params=query,
-                content=content,
-                headers=headers,
-                timeout=silence_s,
-            )
-        except httpx.ConnectError as error:
-            raise self._nobody(error) from None
-        except httpx.TimeoutException:
-            raise errors.Unreachable(
-                f'the daemon on {self.socket} said nothing for '
-                f'{silence_s:g} s to {method} {path}'
-            ) from None
-        except httpx.TransportError as error:
-            raise errors.Unreachable(
-                f'the daemon on {self.socket} broke off {method} {path}: '
-                f'{error}'
-            ) from None
-        if not answer.is_success:
-            raise answers.failure_to_error(answer.status_code, answer.content)
-        return answer.content
+        with contextlib.closing(_Connection(self.socket, silence_s)) as line:
+            line.connect()
+            try:
+                status, body = line.ask(method, path, content, headers)
+            except TimeoutError:
+                raise errors.Unreachable(
+                    f'the daemon on {self.socket} said nothing for '
+                    f'{silence_s:g} s to {method} {path}'
+                ) from None
+            except (OSError, client.HTTPException) as error:
+                raise errors.Unreachable(
+                    f'the daemon on {self.socket} broke off {method} '
+                    f'{path}: {str(error) or type(error).__name__}'
+                ) from None
+        if not 200 <= status < 300:
+            raise answers.failure_to_error(status, body)
+        return body
 
-    def _nobody(self, error: Exception) -> errors.P2PcsError:
-        return errors.Unavailable(
-            f'no daemon answers on {self.socket} ({error}): start it with '
-            '`p2pcs-peer run`, or name the right socket'
-        )
+
+class _Connection(client.HTTPConnection):
+    """HTTP over one UNIX socket, for one request."""
+
+    def __init__(self, path: str, silence_s: float) -> None:
+        super().__init__('localhost', timeout=silence_s)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect.
+
+        :raises Unavailable: nobody listens
+        """
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        try:
+            self.sock.connect(self._path)
+        except OSError as error:
+            raise errors.Unavailable(
+                f'no daemon answers on {self._path} ({error}): start it '
+                'with `p2pcs-peer run`, or name the right socket'
+            ) from None
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        content: Iterable[bytes] | bytes,
+        headers: dict[str, str],
+    ) -> tuple[int, bytes]:
+        """One request; its status and body.
+
+        A refusal that comes before all is sent is heard too.
+        """
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.request(method, path, content, headers)
+        answer = self.getresponse()
+        return answer.status, answer.read()
 
 
 def _path(*parts: str) -> str:
@@ -358,15 +372,18 @@ def _path(*parts: str) -> str:
 
 
 def _counted(data: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes, refused as soon as they are not ``size`` ones."""
+    """The same bytes, refused before the last of them if not ``size``."""
     count = 0
+    held = b''
     for chunk in data:
         count += len(chunk)
         if count > size:
             break
-        yield chunk
+        yield held
+        held = chunk
     if count != size:
         raise errors.ImageRefused(
             f'the image has {"more" if count > size else "fewer"} bytes '
             f'than the {size} that were announced'
         )
+    yield held

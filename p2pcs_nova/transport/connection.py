@@ -1,44 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One connection, served as HTTP/1.1 by anycorn.
+"""One connection, served as HTTP/1.1.
 
-anycorn brings the protocol; here are its ends: a stream whose writes have a
-deadline (anycorn shields them from cancellation), and a gate before the
-application that knows the caller, limits the body and speaks plain HTTP
-only.
+anycorn brings the protocol, above h11; the stream below it, its deadlines
+and its end are here.  Nothing but HTTP/1.1 is spoken.  A handler that runs
+when its client goes away runs to its end.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import math
 from typing import Any, cast
 
-import anyio
-import anyio.abc
 import trio
 from anycorn import config as anycorn_config
-from anycorn import tcp_server, worker_context
-from anyio.streams import tls as anyio_tls
+from anycorn import events, task_group, worker_context
+from anycorn.protocol import h11
 
-from p2pcs_nova import errors, wire
 from p2pcs_nova.transport import handling
+from p2pcs_nova.transport.gate import App, Gate, Gated
 from p2pcs_nova.transport.limits import Limits
 
 LOG = logging.getLogger(__name__)
 
-Scope = dict[str, Any]
-Message = dict[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Any, Any, Any], Awaitable[None]]
-
 _PIECE = 64 * 1024
-_DRAINED = 64 * 1024
-_DRAIN_S = 2.0
-
-
-Gate = Callable[[], None]
-"""Raises an error of :mod:`p2pcs_nova.errors` to refuse a request."""
+_OTHER_PROTOCOLS = (h11.H2CProtocolRequiredError, h11.H2ProtocolAssumedError)
 
 
 async def serve_connection(
@@ -46,7 +32,7 @@ async def serve_connection(
     stream: trio.abc.Stream,
     sock: trio.socket.SocketType,
     *,
-    caller: handling.Caller | None,
+    caller: handling.Caller,
     gate: Gate,
     limits: Limits,
     encrypted: bool,
@@ -55,32 +41,101 @@ async def serve_connection(
 
     :param stream: what to speak over, TLS or not
     :param sock: the socket below it; closed here
-    :param caller: verified by the listener; None if he has no identity
+    :param caller: as the listener has verified him
     :param gate: called before every request
     """
-    server = tcp_server.TCPServer(
-        cast(Any, _Gated(app, caller, gate, limits)),
-        _config(limits),
-        worker_context.WorkerContext(None),
-        cast(Any, {}),
-        cast(
-            anyio.abc.SocketStream,
-            _AnyioStream(stream, sock, limits, encrypted),
-        ),
-    )
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_close_when_cancelled, sock)
-        try:
-            await server.run()
-        finally:
-            nursery.cancel_scope.cancel()
+    connection = _Connection(stream, sock, limits)
+    await connection.serve(Gated(app, caller, gate, limits), encrypted)
 
 
-async def _close_when_cancelled(sock: trio.socket.SocketType) -> None:
-    try:
-        await trio.sleep_forever()
-    finally:
-        sock.close()
+class _Connection:
+    """What anycorn's protocol reads from and writes to."""
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        sock: trio.socket.SocketType,
+        limits: Limits,
+    ) -> None:
+        self._stream = stream
+        self._sock = sock
+        self._limits = limits
+        self._writing = trio.Lock()
+        self._idle = trio.CancelScope()
+        self._protocol: h11.H11Protocol
+
+    async def serve(self, app: Gated, encrypted: bool) -> None:
+        client, server = _addresses(self._sock)
+        async with task_group.TaskGroup() as tasks:
+            self._protocol = h11.H11Protocol(
+                cast(Any, app),
+                _config(self._limits),
+                cast(Any, worker_context.WorkerContext(None)),
+                cast(Any, tasks),
+                cast(Any, {}),
+                client,
+                server,
+                self._send,
+                {} if encrypted else None,
+            )
+            try:
+                await self._read()
+            finally:
+                self._sock.close()
+            await self._protocol.handle(events.Closed())
+
+    async def _read(self) -> None:
+        self._set_idle(True)
+        with self._idle:
+            while True:
+                try:
+                    data = await self._stream.receive_some(_PIECE)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    return
+                if not data:
+                    return
+                try:
+                    await self._protocol.handle(events.RawData(bytes(data)))
+                except _OTHER_PROTOCOLS:
+                    LOG.info('a client wanted another protocol than HTTP/1.1')
+                    return
+
+    async def _send(self, event: events.Event) -> None:
+        if isinstance(event, events.RawData):
+            await self._write(event.data)
+        elif isinstance(event, events.Closed):
+            await self._close()
+        elif isinstance(event, events.Updated):
+            self._set_idle(event.idle)
+
+    def _set_idle(self, idle: bool) -> None:
+        """A request's head must come in time, or the connection ends."""
+        now = trio.current_time()
+        self._idle.deadline = now + self._limits.idle_s if idle else math.inf
+
+    async def _write(self, data: bytes) -> None:
+        view = memoryview(data)
+        async with self._writing:
+            try:
+                while view:
+                    with trio.fail_after(self._limits.write_s):
+                        await self._stream.send_all(view[:_PIECE])
+                    view = view[_PIECE:]
+                return
+            except (
+                trio.BrokenResourceError,
+                trio.ClosedResourceError,
+                trio.TooSlowError,
+            ):
+                self._sock.close()
+        await self._protocol.handle(events.Closed())
+
+    async def _close(self) -> None:
+        with trio.move_on_after(self._limits.write_s):
+            async with self._writing:
+                await self._stream.aclose()
+        self._sock.close()
+        await self._protocol.handle(events.Closed())
 
 
 def _config(limits: Limits) -> anycorn_config.Config:
@@ -88,181 +143,16 @@ def _config(limits: Limits) -> anycorn_config.Config:
     config.accesslog = None
     config.errorlog = LOG
     config.include_server_header = False
-    config.alpn_protocols = ['http/1.1']
     config.h11_max_incomplete_size = limits.header_bytes
-    config.keep_alive_timeout = limits.idle_s
     return config
 
 
-class _AnyioStream(anyio.abc.ByteStream):
-    """A trio stream in the form in which anycorn wants it."""
-
-    def __init__(
-        self,
-        stream: trio.abc.Stream,
-        sock: trio.socket.SocketType,
-        limits: Limits,
-        encrypted: bool,
-    ) -> None:
-        self._stream = stream
-        self._sock = sock
-        self._limits = limits
-        self._encrypted = encrypted
-
-    @property
-    def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        attributes: dict[Any, Callable[[], Any]] = {
-            anyio.abc.SocketAttribute.raw_socket: lambda: self._sock
-        }
-        if self._encrypted:
-            attributes[anyio_tls.TLSAttribute.alpn_protocol] = lambda: (
-                'http/1.1'
-            )
-        return attributes
-
-    async def receive(self, max_bytes: int = _PIECE) -> bytes:
-        try:
-            data = await self._stream.receive_some(max_bytes)
-        except trio.ClosedResourceError:
-            raise anyio.ClosedResourceError from None
-        except (trio.BrokenResourceError, trio.BusyResourceError) as error:
-            raise anyio.BrokenResourceError from error
-        if not data:
-            raise anyio.EndOfStream
-        return bytes(data)
-
-    async def send(self, item: bytes) -> None:
-        view = memoryview(item)
-        try:
-            while view:
-                with trio.fail_after(self._limits.write_s):
-                    await self._stream.send_all(view[:_PIECE])
-                view = view[_PIECE:]
-        except trio.ClosedResourceError:
-            raise anyio.ClosedResourceError from None
-        except (
-            trio.BrokenResourceError,
-            trio.BusyResourceError,
-            trio.TooSlowError,
-        ) as error:
-            self._sock.close()
-            raise anyio.BrokenResourceError from error
-
-    async def send_eof(self) -> None:
-        raise NotImplementedError
-
-    async def aclose(self) -> None:
-        with trio.move_on_after(self._limits.write_s):
-            await self._stream.aclose()
-        self._sock.close()
-
-
-class _Gated:
-    """The application behind the gate, in anycorn's form."""
-
-    def __init__(
-        self,
-        app: App,
-        caller: handling.Caller | None,
-        gate: Gate,
-        limits: Limits,
-    ) -> None:
-        self._app = app
-        self._caller = caller
-        self._gate = gate
-        self._limits = limits
-
-    async def __call__(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        _sync_spawn: object,
-        _call_soon: object,
-    ) -> None:
-        if scope['type'] == 'websocket':
-            await send({'type': 'websocket.close', 'code': 1008})
-            return
-        body = _Body(receive, self._limits)
-        try:
-            self._check(scope)
-        except errors.P2PcsError as error:
-            await _drain(body)
-            await _refuse(send, error)
-            return
-        scope[handling.CALLER_SCOPE] = self._caller
-        await self._app(scope, body.receive, send)
-
-    def _check(self, scope: Scope) -> None:
-        if not scope['http_version'].startswith('1.'):
-            raise errors.Malformed('this daemon speaks HTTP/1.1')
-        self._gate()
-        for name, value in scope['headers']:
-            if (
-                name == b'content-length'
-                and int(value) > self._limits.body_bytes
-            ):
-                raise _too_large(self._limits)
-
-
-class _Body:
-    """A request's body, with deadlines while it arrives."""
-
-    def __init__(self, receive: Receive, limits: Limits) -> None:
-        self._receive = receive
-        self._limits = limits
-        self._deadline = trio.current_time() + limits.body_s
-        self._bytes = 0
-        self.whole = False
-
-    async def receive(self) -> Message:
-        """The next event of the request.
-
-        :raises TooLarge: more than the listener takes
-        :raises Malformed: it does not arrive in time
-        """
-        if self.whole:
-            return await self._receive()
-        deadline = min(
-            self._deadline, trio.current_time() + self._limits.body_silence_s
-        )
-        with trio.CancelScope(deadline=deadline) as scope:
-            message = await self._receive()
-        if scope.cancelled_caught:
-            self.whole = True
-            raise errors.Malformed('the body did not arrive in time')
-        self._bytes += len(message.get('body', b''))
-        self.whole = not message.get('more_body', False)
-        if self._bytes > self._limits.body_bytes:
-            raise _too_large(self._limits)
-        return message
-
-
-def _too_large(limits: Limits) -> errors.TooLarge:
-    return errors.TooLarge(f'a body has at most {limits.body_bytes:g} bytes')
-
-
-async def _drain(body: _Body) -> None:
-    """Read a little of what comes, so that the refusal is heard."""
-    count = 0
-    with trio.move_on_after(_DRAIN_S):
-        while not body.whole and count < _DRAINED:
-            try:
-                message = await body.receive()
-            except errors.P2PcsError:
-                return
-            count += len(message.get('body', b''))
-
-
-async def _refuse(send: Send, error: errors.P2PcsError) -> None:
-    response = handling.answer(
-        wire.Problem(error.code, error.message), error.status
-    )
-    await send(
-        {
-            'type': 'http.response.start',
-            'status': response.status_code,
-            'headers': [*response.raw_headers, (b'connection', b'close')],
-        }
-    )
-    await send({'type': 'http.response.body', 'body': response.body})
+def _addresses(
+    sock: trio.socket.SocketType,
+) -> tuple[tuple[str, int] | None, tuple[str, int] | None]:
+    """The client's and our own address; none on a UNIX socket."""
+    names = sock.getpeername(), sock.getsockname()
+    if not all(isinstance(name, tuple) for name in names):
+        return None, None
+    client, server = ((str(name[0]), int(name[1])) for name in names)
+    return client, server

@@ -29,7 +29,9 @@ from cryptography import x509
 from p2pcs_nova import errors
 from p2pcs_nova.identity import ca
 from p2pcs_nova.transport import handling, unix_socket
-from p2pcs_nova.transport.connection import App, serve_connection
+from p2pcs_nova.transport.connection import serve_connection
+from p2pcs_nova.transport.gate import App
+from p2pcs_nova.transport.handshake import handshake
 from p2pcs_nova.transport.limits import (
     JOINING,
     LOCAL,
@@ -82,7 +84,7 @@ async def serve_mutual_tls(
     """
 
     async def serve(stream: trio.SocketStream) -> None:
-        secure = await _handshake(stream, tls, limits)
+        secure = await handshake(stream, tls, limits.handshake_s)
         certificate = secure.getpeercert(binary_form=True)
         member = ca.certificate_to_member(certificate)
         if member.overlay != overlay:
@@ -127,7 +129,7 @@ async def serve_join(
     """
 
     async def serve(stream: trio.SocketStream) -> None:
-        secure = await _handshake(stream, tls, limits)
+        secure = await handshake(stream, tls, limits.handshake_s)
         await serve_connection(
             app,
             secure,
@@ -269,17 +271,6 @@ def _address(stream: trio.SocketStream) -> str:
 
 def _reason(error: BaseException) -> str:
     return str(error) or str(error.__cause__ or type(error).__name__)
-
-
-async def _handshake(
-    stream: trio.SocketStream, tls: ssl.SSLContext, limits: Limits
-) -> trio.SSLStream[trio.SocketStream]:
-    secure = trio.SSLStream(
-        stream, tls, server_side=True, https_compatible=True
-    )
-    with trio.fail_after(limits.handshake_s):
-        await secure.do_handshake()
-    return secure
 
 
 def _user(uid: int) -> str:
