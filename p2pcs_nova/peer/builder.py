@@ -17,8 +17,7 @@ import trio
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.layout import Layout
-from p2pcs_nova.peer import config_drive, disks, domain, terms
-from p2pcs_nova.peer.filters import Filters
+from p2pcs_nova.peer import config_drive, disks, domain, filters, terms
 from p2pcs_nova.peer.hypervisor import Hypervisor
 from p2pcs_nova.peer.images import Fetch, Images
 from p2pcs_nova.peer.steps import Passed, Step
@@ -37,7 +36,7 @@ class Builder:
         layout: Layout,
         hypervisor: Hypervisor,
         images: Images,
-        filters: Filters,
+        table: filters.Filters,
         bridges: Mapping[str, str],
         emulator: str,
         passed: Passed,
@@ -45,7 +44,7 @@ class Builder:
         self._layout = layout
         self._hypervisor = hypervisor
         self._images = images
-        self._filters = filters
+        self._filters = table
         self._bridges = dict(bridges)
         self._emulator = emulator
         self._passed = passed
@@ -72,8 +71,6 @@ class Builder:
             raise errors.NoSpace(
                 f'{error.filename or "a file"}: {error.strerror}'
             ) from None
-        await self._filters.set(entry.right.instance, entry.spec.vifs)
-        self._passed(Step.FILTERS_SET, entry.right.instance)
         await self.define(entry, accelerator)
         await self.start_paused(entry)
 
@@ -99,12 +96,32 @@ class Builder:
         await trio.to_thread.run_sync(_sync_folder, folder)
         self._passed(Step.CONFIG_DRIVE_MADE, instance)
 
+    def check(self, entry: Entry, accelerator: wire.Accelerator) -> None:
+        """Whether it can be built at all; nothing is touched.
+
+        :raises Malformed: an amount or address is none
+        :raises Unsupported: a property would have to be ignored
+        :raises NotOffered: a network has no bridge here
+        """
+        need = entry.spec.need
+        if not (need.vcpus and need.memory_mb):
+            raise errors.Malformed('an instance needs a vCPU and memory')
+        if entry.spec.root_mb > need.disk_mb:
+            raise errors.Malformed('root_mb is more than the disk claimed')
+        filters.render(entry.spec.vifs)
+        self._xml(entry, accelerator)
+
     async def define(
         self, entry: Entry, accelerator: wire.Accelerator
     ) -> None:
         """Make its domain known to the hypervisor."""
+        xml = self._xml(entry, accelerator)
+        await self._hypervisor.define(entry.right.instance, xml)
+        self._passed(Step.DOMAIN_DEFINED, entry.right.instance)
+
+    def _xml(self, entry: Entry, accelerator: wire.Accelerator) -> str:
         right = entry.right
-        xml = domain.domain_xml(
+        return domain.domain_xml(
             entry.spec,
             domain.Mark(right.instance, right.epoch, right.slice, right.peer),
             self._files(entry),
@@ -112,11 +129,11 @@ class Builder:
             self._bridges,
             self._emulator,
         )
-        await self._hypervisor.define(right.instance, xml)
-        self._passed(Step.DOMAIN_DEFINED, right.instance)
 
     async def start_paused(self, entry: Entry) -> None:
-        """From off to paused; its filters are there already."""
+        """From off to paused: first its filters, then its taps."""
+        await self._filters.set(entry.right.instance, entry.spec.vifs)
+        self._passed(Step.FILTERS_SET, entry.right.instance)
         await self._hypervisor.start_paused(entry.right.instance)
         self._passed(Step.DOMAIN_STARTED, entry.right.instance)
 

@@ -15,6 +15,7 @@ from lxml import etree
 from p2pcs_nova import errors, wire
 from p2pcs_nova.peer import networks
 
+DEFAULT_MTU = 1500
 NAMESPACE = 'https://p2pcs.invalid/xmlns/instance/1'
 TCG_CPU = 'Nehalem'
 """x86-64-v2, all of it known to TCG: what distributions of today need."""
@@ -225,13 +226,16 @@ def _interface(
 ) -> etree._Element:
     if vif.network not in bridges:
         raise errors.NotOffered(f'network {vif.network} has no bridge here')
+    # A tap with a small MTU would lower the one of the owner's bridge; the
+    # guest learns its own from the config drive.
+    mtu = [_e('mtu', size=str(vif.mtu))] if vif.mtu > DEFAULT_MTU else []
     return _e(
         'interface',
         _e('mac', address=vif.mac),
         _e('source', bridge=bridges[vif.network]),
         _e('target', dev=networks.tap_name(vif.port)),
         _e('model', type=machine.vif_model),
-        _e('mtu', size=str(vif.mtu)),
+        *mtu,
         type='bridge',
     )
 

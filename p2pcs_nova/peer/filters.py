@@ -18,6 +18,7 @@ from __future__ import annotations
 import ipaddress
 import subprocess
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import trio
 
@@ -36,6 +37,7 @@ UNSPECIFIED = ipaddress.IPv4Network(0)
 """Whoever looks for an address has this one."""
 
 Apply = Callable[[Iterable[wire.Vif]], Awaitable[None]]
+N = TypeVar('N', ipaddress.IPv4Network, ipaddress.IPv6Network)
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -127,10 +129,7 @@ def _addresses(
     return v4, v6
 
 
-def _set(
-    addresses: Sequence[ipaddress.IPv4Network]
-    | Sequence[ipaddress.IPv6Network],
-) -> str:
+def _set(addresses: Sequence[N]) -> str:
     """An nftables set; overlapping networks would be refused."""
     merged = ipaddress.collapse_addresses(addresses)
     return '{ ' + ', '.join(_text(n) for n in merged) + ' }'

@@ -188,12 +188,13 @@ class Instances:
             known = self._entries.get(right.instance)
             if known is not None and known.right.epoch == right.epoch:
                 return self._answer_again(known, request)
+            entry = Entry(right, request.run_right, request.spec)
+            self._builder.check(entry, accelerator)
             if known is not None:
                 await self._bury(
                     wire.Tombstone(right.instance, known.right.epoch)
                 )
                 await self._take_away(known)
-            entry = Entry(right, request.run_right, request.spec)
             self._reservations.confirm(
                 request.reservation, right, entry.spec.need, now()
             )
@@ -209,7 +210,7 @@ class Instances:
     ) -> wire.InstanceStatus:
         if known.signed.payload != request.run_right.payload:
             raise errors.BadRunRight('this epoch was given out differently')
-        if known.stage is Stage.FAILED:
+        if known.stage in (Stage.UNDOING, Stage.FAILED):
             raise errors.from_code(known.code, known.detail)
         if known.stage is Stage.BUILDING:
             raise errors.HypervisorBusy(
@@ -245,14 +246,19 @@ class Instances:
         return self.status(built)
 
     async def _fail(self, entry: Entry, error: errors.P2PcsError) -> None:
-        """A build has failed: if all of it is gone, say so for good."""
+        """A build has failed: nothing turns it into a success again."""
+        failed = msgspec.structs.replace(
+            entry, stage=Stage.UNDOING, code=error.code, detail=error.message
+        )
+        await self._put(failed, Step.FAILURE_STORED)
+        await self._undo(failed)
+
+    async def _undo(self, entry: Entry) -> None:
         instance, epoch = entry.right.instance, entry.right.epoch
         await self._builder.take_away(instance, epoch)
         self._reservations.drop(instance, epoch)
-        failed = msgspec.structs.replace(
-            entry, stage=Stage.FAILED, code=error.code, detail=error.message
-        )
-        await self._put(failed, Step.FAILURE_STORED)
+        undone = msgspec.structs.replace(entry, stage=Stage.FAILED)
+        await self._put(undone, Step.UNDONE_STORED)
 
     async def act(
         self,
@@ -363,6 +369,8 @@ class Instances:
             return
         if self._is_buried(entry):
             await self._take_away(entry)
+        elif entry.stage is Stage.UNDOING:
+            await self._undo(entry)
         elif entry.stage is Stage.BUILDING:
             domain = await self._watch.refresh(instance)
             if (

@@ -91,6 +91,7 @@ class PeerService:
         self._problem = ''
         self._errands = Errands()
         self._expiries = trio.Event()
+        self._look_again = trio.Event()
         self._reservations = Reservations(
             self._health.finding.offer, reservation_s
         )
@@ -159,20 +160,15 @@ class PeerService:
                 except errors.P2PcsError as error:
                     self._find_problem(error)
                 self._publish_offer()
-                await trio.sleep(RETRY_S if self._problem else RESYNC_S)
+                self._look_again = trio.Event()
+                with trio.move_on_after(
+                    RETRY_S if self._problem else RESYNC_S
+                ):
+                    await self._look_again.wait()
 
     async def _probe(self) -> None:
         await self._health.probe(self._around.probe)
-        with_reason = not self._problem
-        if with_reason:
-            await self._measure_again()
-
-    async def _measure_again(self) -> None:
-        try:
-            await self._health.measure()
-        except errors.P2PcsError as error:
-            self._find_problem(error)
-        self._publish_offer()
+        self._look_again.set()
 
     def _find_problem(self, error: errors.P2PcsError) -> None:
         if error.message != self._problem:

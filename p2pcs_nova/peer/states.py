@@ -21,7 +21,7 @@ def find_state(
     """
     if entry.stage is Stage.BUILDING:
         return State.BUILDING, ''
-    if entry.stage is Stage.FAILED:
+    if entry.stage in (Stage.UNDOING, Stage.FAILED):
         return State.FAILED, entry.detail
     if not reached:
         return State.UNKNOWN, 'libvirt has not answered yet'

@@ -25,8 +25,8 @@ class Step(enum.StrEnum):
     IMAGE_KEPT = 'image-kept'
     DISK_MADE = 'disk-made'
     CONFIG_DRIVE_MADE = 'config-drive-made'
-    FILTERS_SET = 'filters-set'
     DOMAIN_DEFINED = 'domain-defined'
+    FILTERS_SET = 'filters-set'
     DOMAIN_STARTED = 'domain-started'
     BUILT_STORED = 'built-stored'
     WISH_STORED = 'wish-stored'
@@ -38,6 +38,7 @@ class Step(enum.StrEnum):
     FILTERS_REMOVED = 'filters-removed'
     FOLDER_REMOVED = 'folder-removed'
     FAILURE_STORED = 'failure-stored'
+    UNDONE_STORED = 'undone-stored'
     RIGHT_FORGOTTEN = 'right-forgotten'
     DRAIN_STORED = 'drain-stored'
 

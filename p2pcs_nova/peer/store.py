@@ -38,8 +38,10 @@ class Stage(enum.StrEnum):
 
     BUILDING = 'building'
     BUILT = 'built'
+    UNDOING = 'undoing'
+    """The build failed; something of it may be left."""
     FAILED = 'failed'
-    """The build failed and nothing of it is left."""
+    """The build failed; nothing of it is left."""
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ and then, since an event can be lost with the connection.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 
@@ -33,6 +34,8 @@ class Watch:
         self._on_change = on_change
         self._changed = trio.Event()
         self._domains: dict[str, Domain] = {}
+        self._looks = itertools.count(1)
+        self._known_at: dict[str, int] = {}
         self._reboots: Counter[str] = Counter()
         self.reached = False
         """Whether the hypervisor has listed its domains once."""
@@ -47,19 +50,39 @@ class Watch:
 
     async def refresh(self, instance: str) -> Domain | None:
         """Look at one."""
+        look = next(self._looks)
         seen = await self._hypervisor.domain(instance)
+        if self._learn(look, instance, seen):
+            self._tell()
+        return self.domain(instance)
+
+    def _learn(self, look: int, instance: str, seen: Domain | None) -> bool:
+        """Take what a look has seen, unless a later look has returned.
+
+        :returns: whether that changed anything
+        """
+        if look < self._known_at.get(instance, 0):
+            return False
+        self._known_at[instance] = look
         before = self._domains.pop(instance, None)
         if seen is not None:
             self._domains[instance] = seen
-        if seen != before:
-            self._tell()
-        return seen
+        return seen != before
 
     async def refresh_all(self) -> None:
         """Look at all."""
+        look = next(self._looks)
         seen = {d.mark.instance: d for d in await self._hypervisor.domains()}
-        if seen != self._domains or not self.reached:
-            self._domains = seen
+        changed = [
+            self._learn(look, instance, seen.get(instance))
+            for instance in sorted(seen.keys() | self._domains.keys())
+        ]
+        self._known_at = {
+            instance: at
+            for instance, at in self._known_at.items()
+            if at > look or instance in self._domains
+        }
+        if any(changed) or not self.reached:
             self.reached = True
             self._tell()
 

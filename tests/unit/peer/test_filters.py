@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What nftables is told of a port."""
+
+import ipaddress
+from collections.abc import Iterable
+
+import msgspec
+import pytest
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.peer import filters
+from tests.support.one_peer import FilterTable, vif
+
+
+def test_table_is_replaced_as_a_whole_whatever_the_order() -> None:
+    one, two = vif(1), vif(2)
+    text = filters.render([one, two])
+    assert text == filters.render([two, one])
+    assert text.index('delete table bridge p2pcs') < text.index('chain')
+
+
+def test_no_ports_make_an_empty_table() -> None:
+    assert 'drop' not in filters.render([])
+
+
+def test_guest_sends_only_with_its_own_addresses() -> None:
+    port = msgspec.structs.replace(
+        vif(), ips=('198.19.0.1', '10.1.0.0/16', '2001:db8::1')
+    )
+    text = filters.render([port])
+    assert f'ether saddr != {port.mac} drop' in text
+    assert 'ip saddr { 10.1.0.0/16, 198.19.0.1 } accept' in text
+    assert 'ip6 saddr { 2001:db8::1, fe80::f816:3eff:fe00:1 } accept' in text
+
+
+def test_port_without_address_sends_no_ip() -> None:
+    port = msgspec.structs.replace(vif(), ips=())
+    assert 'ip saddr {' not in filters.render([port]).replace('arp ', '')
+
+
+def test_overlapping_addresses_are_merged() -> None:
+    port = msgspec.structs.replace(vif(), ips=('10.1.0.0/16', '10.1.2.3'))
+    assert 'ip saddr { 10.1.0.0/16 } accept' in filters.render([port])
+
+
+@pytest.mark.parametrize(
+    'ip', ['', 'x', '1.2.3', '1.2.3.4 } accept; drop {', '::g', '1.2.3.4/33']
+)
+def test_what_is_no_address_is_refused(ip: str) -> None:
+    with pytest.raises(errors.Malformed):
+        filters.render([msgspec.structs.replace(vif(), ips=(ip,))])
+
+
+def test_link_local_address_of_a_mac() -> None:
+    assert filters.link_local('00:11:22:33:44:55') == (
+        ipaddress.IPv6Address('fe80::211:22ff:fe33:4455')
+    )
+
+
+@pytest.mark.trio
+async def test_ports_of_instances_are_set_and_cleared() -> None:
+    table = FilterTable()
+    ports = filters.Filters(table.apply)
+    one, two, three = vif(1), vif(2), vif(3)
+    await ports.restore({'a': (one,)})
+    await ports.set('b', (two, three))
+    assert set(table.vifs) == {one, two, three}
+    await ports.clear('a')
+    assert set(table.vifs) == {two, three}
+    await ports.clear('a')
+    assert set(table.vifs) == {two, three}
+
+
+@pytest.mark.trio
+async def test_refused_change_is_not_remembered() -> None:
+    seen: list[list[wire.Vif]] = []
+
+    async def apply(vifs: Iterable[wire.Vif]) -> None:
+        seen.append(list(vifs))
+        if len(seen) == 1:
+            raise errors.HypervisorFailed('no')
+
+    ports = filters.Filters(apply)
+    one, two = vif(1), vif(2)
+    with pytest.raises(errors.HypervisorFailed):
+        await ports.set('a', (one,))
+    await ports.set('b', (two,))
+    assert seen == [[one], [two]]
+
+
+@pytest.mark.trio
+async def test_missing_nft_is_an_error_of_this_pc() -> None:
+    with pytest.raises(errors.HypervisorFailed, match='nft'):
+        await filters.apply([], nft=('/nowhere/nft',))
