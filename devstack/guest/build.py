@@ -39,6 +39,8 @@ def build(output: pathlib.Path) -> bool:
         stamp = _stamp(wanted)
         if _current(output) == stamp:
             return False
+        for left_over in output.glob('build-*'):  # a build that was killed
+            shutil.rmtree(left_over)
         packages.fetch(wanted, output / 'packages')
         with tempfile.TemporaryDirectory(dir=output, prefix='build-') as name:
             image = _make(pathlib.Path(name), wanted, kernel, output)

@@ -62,10 +62,12 @@ def make_boot(folder: pathlib.Path, image: pathlib.Path) -> None:
     geometry = ['-T', size, '-h', '255', '-s', '63', '-H', hidden]
     # Long runs of sectors: each read through the BIOS has its cost.
     geometry += ['-c', '32', '-N', _SERIAL, '-v', 'BOOT']
-    command.run(['mformat', '-i', image, *geometry, '::'])
+    command.run(
+        ['mformat', '-i', image, *geometry, '::'], fake_time=_FAKE_TIME
+    )
     files = sorted(folder.iterdir())
     command.run(['mcopy', '-i', image, *files, '::'], fake_time=_FAKE_TIME)
-    command.run(['syslinux', '--install', image])
+    command.run(['syslinux', '--install', image], fake_time=_FAKE_TIME)
 
 
 def make_root(tree: pathlib.Path, image: pathlib.Path) -> None:

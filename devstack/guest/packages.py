@@ -70,9 +70,16 @@ def _candidates(names: Sequence[str]) -> tuple[Package, ...]:
 
 
 def fetch(packages: Iterable[Package], cache: pathlib.Path) -> None:
-    """Download what the cache does not hold; apt checks the digests."""
+    """Make the cache hold these packages and no others.
+
+    apt checks the digests of what it downloads.
+    """
     cache.mkdir(parents=True, exist_ok=True)
-    wanted = [p for p in packages if _archive(p, cache) is None]
+    held = {p: _archive(p, cache) for p in packages}
+    for path in cache.iterdir():
+        if path not in held.values():
+            path.unlink()
+    wanted = [p for p, path in held.items() if path is None]
     if wanted:
         specs = [f'{p.name}={p.version}' for p in wanted]
         # Root's apt would change to a user who may not write here.
