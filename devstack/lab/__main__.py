@@ -8,7 +8,15 @@ import pathlib
 import sys
 from collections.abc import Callable
 
-from devstack.lab import down, first_server, machines, pcs, preflight, up
+from devstack.lab import (
+    down,
+    first_server,
+    machines,
+    pcs,
+    preflight,
+    testing,
+    up,
+)
 from devstack.lab.errors import LabError
 from devstack.lab.layout import CONTROL, DEFAULT_PCS, Layout, pc_name
 from devstack.lab.lock import exclusive
@@ -85,6 +93,18 @@ def command_pc_add(
     plan.run(progress)
 
 
+def command_test(
+    arguments: argparse.Namespace, layout: Layout, progress: Progress
+) -> None:
+    """Install what a suite needs; the tests run after it."""
+    suite = testing.SUITES[arguments.suite]
+    if suite.machines:
+        preflight.check(layout)
+    plan = Plan()
+    testing.prepare(plan, layout, suite)
+    plan.run(progress)
+
+
 Command = Callable[[argparse.Namespace, Layout, Progress], None]
 
 
@@ -110,6 +130,8 @@ def parser() -> argparse.ArgumentParser:
         ('pc-plug', command_pc_plug),
     ):
         add(name, run).add_argument('pc', type=int, metavar='N')
+    for name in testing.SUITES:
+        add(name, command_test).set_defaults(suite=name)
     return root
 
 
@@ -133,6 +155,8 @@ def main(argv: list[str]) -> int:
         )
         return 130
     progress.close()
+    if 'suite' in arguments:
+        testing.run(layout, testing.SUITES[arguments.suite])
     return 0
 
 

@@ -37,8 +37,9 @@ def missing(layout: Layout, profiles: set[str]) -> list[str]:
 
 
 def install(layout: Layout, profiles: set[str]) -> None:
-    """Have all packages of the profiles; nothing starts, nothing stays
-    enabled that was not before.
+    """Have all packages of the profiles.
+
+    Nothing is started, and what was not enabled before is not after.
 
     :raises LabError: apt failed; what it started or enabled is undone
     """
