@@ -6,7 +6,8 @@ Das, Gupta, Motivala 2002, SWIM, with Lifeguard's additions (2018).
 Rules, for a peer at one (boot, incarnation):
 
 1. alive -> suspect: our own probe failed, or a signed suspicion came.
-   Each accuser counts once; its claim is passed on while it still counts.
+   Each accuser counts once, unless it is dead itself; its claim is passed
+   on while it still counts.
 2. suspect -> alive: only by a descriptor with a greater incarnation, which
    only the suspect can sign. It is told directly, and answers who told it.
 3. suspect -> dead: the time to refute is over (:mod:`gossip.suspicion`)
@@ -157,6 +158,11 @@ class Detection:
             return
         if claim.kind <= entry.member.status != Status.SUSPECT:
             return
+        author = self._view.get(claim.author)
+        if claim.kind == Status.SUSPECT and (
+            author is None or author.settled is not Status.ALIVE
+        ):
+            raise errors.Refused('claim_author')
         if claim.kind == Status.LEFT:
             self._conclude(entry, Status.LEFT, item)
         elif claim.kind == Status.DEAD and self._is_confirmed(claim):
@@ -260,6 +266,7 @@ class Detection:
     def _tell(self, sender: protocol.Origin, now: float) -> None:
         entry = self._view.get(sender.peer)
         if entry is None or entry.member.status is Status.ALIVE:
+            self._told.pop(sender.peer, None)
             return
         told = self._told.get(sender.peer)
         if told is not None and now < told + 1.0:

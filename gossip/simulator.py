@@ -225,6 +225,15 @@ class Simulation:
         self._after(peer)
         self.kill(number)
 
+    def move(self, number: int, address: descriptor.Address) -> None:
+        """Give a running machine another address."""
+        peer = self.peers[number]
+        del self._places[peer.address]
+        peer.address = address
+        self._places[address] = peer
+        peer.node.set_address(address, self.now)
+        self._after(peer)
+
     def publish(self, number: int, part: str, payload: bytes) -> None:
         """Publish a part at one peer."""
         peer = self.peers[number]

@@ -5,6 +5,7 @@ import pytest
 
 from gossip import events
 from gossip.descriptor import Address, Status
+from gossip.seal import RingKeys
 from gossip.simulator import NetworkConfig, Simulation
 
 
@@ -139,6 +140,57 @@ def test_peer_returns_with_another_address() -> None:
         member = peer.node.member(who)
         assert member is not None
         assert member.address == elsewhere
+
+
+def test_running_peer_that_moves_is_followed() -> None:
+    simulation = grown(10, 13)
+    who = simulation.peers[4].id
+    elsewhere = Address('10.0.9.9', 7400)
+
+    simulation.move(4, elsewhere)
+    simulation.run(20)
+
+    assert simulation.is_whole()
+    assert not simulation.seen(events.PeerFailed)
+    for peer in simulation.peers:
+        member = peer.node.member(who)
+        assert member is not None
+        assert member.address == elsewhere
+
+
+def test_ring_keys_are_rotated_under_way() -> None:
+    simulation = grown(10, 14)
+    old = simulation.overlay.ring.keys
+    new = ((1, bytes(range(32))),)
+
+    for keys in (new + old, old + new, new):
+        for peer in simulation.peers:
+            peer.node.set_ring_keys(RingKeys(keys))
+            simulation.run(0.5)
+    simulation.run(20)
+
+    assert simulation.is_whole()
+    assert not simulation.seen(events.PeerFailed)
+    for peer in simulation.peers:
+        assert not dict(peer.node.statistics().dropped)
+
+
+def test_revoked_peer_is_out_everywhere() -> None:
+    simulation = grown(10, 15)
+    who = simulation.peers[4].id
+    since = simulation.now
+
+    for peer in simulation.peers:
+        if peer.number != 4:
+            peer.node.revoke(who, simulation.now)
+    simulation.run(60)
+
+    left = [seen.number for seen in simulation.seen(events.PeerLeft, since)]
+    assert sorted(left) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    for peer in simulation.peers:
+        if peer.number != 4:
+            assert peer.node.member(who) is None
+            assert len(peer.node.members()) == 9
 
 
 @pytest.mark.parametrize('boot', [1, 2, 5])

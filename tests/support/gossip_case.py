@@ -90,12 +90,12 @@ class Other:
 class Case:
     """A node, and another peer that it does not know yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: config.NodeConfig | None = None) -> None:
         self.overlay = simulator.Overlay(random.Random(1))
         self.trust = self.overlay.make_trust()
         self.who = self.overlay.make_identity()
         self.node = node.Node(
-            config.NodeConfig(),
+            settings or config.NodeConfig(),
             self.who,
             self.trust,
             self.overlay.ring,

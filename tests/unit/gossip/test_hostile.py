@@ -2,12 +2,13 @@
 """One node at a time: what it drops, and that it counts it."""
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossip import codec, errors, events, messages, signing, simulator
+from gossip import codec, config, errors, events, messages, signing, simulator
 from gossip.descriptor import Address, Status
 from tests.support.gossip_case import (
     BOOT_ID,
@@ -213,6 +214,52 @@ def test_bad_addresses_are_our_own_fault(case: Case, address: Address) -> None:
         case.node.join([address], 0.0)
     with pytest.raises(errors.Misuse):
         case.node.set_address(address, 0.0)
+
+
+def test_members_are_bounded() -> None:
+    case = Case(config.NodeConfig(members_max=4))
+    case.meet()
+    for _ in range(10):
+        other = Other(case.overlay, case.overlay.make_identity())
+        case.hear(case.other.say(other.member()))
+
+    assert len(case.node.members()) == 4
+    assert case.dropped == {'members_full': 8}
+
+
+def test_dead_accuser_does_not_count(case: Case) -> None:
+    case.meet()
+    dead, victim = (
+        Other(case.overlay, case.overlay.make_identity()) for _ in range(2)
+    )
+    case.hear(case.other.say(victim.member()))
+    end = case.other.claim(Status.DEAD, dead.who.peer)
+    case.hear(case.other.say(dead.member(claim=end.signature + end.body)))
+
+    case.hear(case.other.say(dead.claim(Status.SUSPECT, victim.who.peer)))
+
+    assert case.dropped == {'claim_author': 1}
+    member = case.node.member(victim.who.peer)
+    assert member is not None
+    assert member.status is Status.ALIVE
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        {'probe_period_s': 0.01},
+        {'ack_timeout_s': 0.9},
+        {'suspicion_min_s': 13.0},
+        {'indirect_probes': 9},
+        {'parts_max': 17},
+        {'fanout': 0},
+    ],
+)
+def test_parameters_out_of_bounds_are_our_own_fault(
+    wrong: dict[str, Any],
+) -> None:
+    with pytest.raises(errors.Misuse):
+        config.NodeConfig(**wrong)
 
 
 FUZZED = Case()
