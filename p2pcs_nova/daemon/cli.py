@@ -78,6 +78,7 @@ def load_conf(path: str | None, *, debug: bool) -> cfg.ConfigOpts:
         default_config_dirs=[],
     )
     conf.set_default('debug', debug)
+    conf.set_default('use_stderr', True)
     log.set_defaults(default_log_levels=['httpx=WARNING', 'httpcore=WARNING'])
     log.setup(conf, 'p2pcs', version.release())
     return conf

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real daemons on loopback: joining, seeing one another, failing."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+import stat
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import daemons, waiting
+
+POLICY = pathlib.Path(__file__).parents[3] / 'etc' / 'p2pcs' / 'policy.yaml'
+
+
+@pytest.fixture
+def office(tmp_path: pathlib.Path) -> Iterator[daemons.Office]:
+    with daemons.office(tmp_path, POLICY, '127.40.1') as place:
+        yield place
+
+
+def state_of(office: daemons.Office, name: str) -> str:
+    row = daemons.peer_row(office.gateway, name)
+    return '' if row is None else row.state
+
+
+def reason_of(office: daemons.Office, name: str) -> str:
+    row = daemons.peer_row(office.gateway, name)
+    return '' if row is None else row.reason
+
+
+def test_a_pc_joins_works_and_dies(office: daemons.Office) -> None:
+    pc = office.joined('pc1', attributes='tier:gold')
+    pc.start()
+    waiting.until(lambda: state_of(office, 'pc1') == 'alive')
+    row = daemons.peer_row(office.gateway, 'pc1')
+    assert row is not None
+    assert (row.role, row.slice) == ('peer', 'gold')
+    waiting.until(lambda: 'libvirt' in reason_of(office, 'pc1'))
+
+    pc.stop(signal.SIGKILL)
+    waiting.until(lambda: state_of(office, 'pc1') == 'failed')
+
+    pc.start()
+    waiting.until(lambda: state_of(office, 'pc1') == 'alive')
+
+
+def test_a_token_lets_one_pc_join_once(office: daemons.Office) -> None:
+    with office.gateway.client as client:
+        token = client.create_token(600)
+    first, second = office.machine('pc1'), office.machine('pc2')
+    assert first.run('join', token).returncode == 0
+    refused = second.run('join', token)
+    assert refused.returncode == 1
+    assert 'the token was used' in refused.stderr
+    again = first.run('join', token)
+    assert again.returncode == 0
+    assert 'a member of overlay office already' in again.stdout
+
+
+def test_a_pc_relays_for_another_when_the_gateway_is_not_a_seed(
+    office: daemons.Office,
+) -> None:
+    office.joined('pc1').start()
+    waiting.until(lambda: state_of(office, 'pc1') == 'alive')
+    with office.gateway.client as client:
+        token = client.create_token(600)
+    machine = office.machine('pc2')
+    through_pc1 = daemons.reseed(token, ['127.40.1.9:7401', '127.40.1.2:7401'])
+    joined = machine.run('join', through_pc1)
+    assert joined.returncode == 0, joined.stderr
+
+
+def test_the_owner_sees_his_pc_and_closes_it(office: daemons.Office) -> None:
+    pc = office.joined('pc1')
+    pc.start()
+    assert 'It sees' in pc.run('status').stdout
+    assert pc.run('drain').returncode == 0
+    assert json.loads(pc.run('status', '--json').stdout)['draining'] is True
+    pc.stop()
+    pc.start()
+    assert 'draining' in pc.run('status').stdout
+    assert pc.run('undrain').returncode == 0
+    assert json.loads(pc.run('status', '--json').stdout)['draining'] is False
+
+
+def test_secrets_are_their_owners_alone(office: daemons.Office) -> None:
+    pc = office.joined('pc1')
+    identity = pc.folder / 'state' / 'identity'
+    assert stat.S_IMODE(identity.stat().st_mode) == 0o700
+    for path in identity.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_machine_that_never_joined_is_told_what_to_do(
+    office: daemons.Office,
+) -> None:
+    result = office.machine('pc1').run('run')
+    assert result.returncode == 1
+    assert 'p2pcs-peer join' in result.stderr
+    assert 'Traceback' not in result.stderr
+
+
+def test_a_second_daemon_says_that_the_port_is_taken(
+    office: daemons.Office,
+) -> None:
+    result = office.gateway.run('run')
+    assert result.returncode == 1
+    assert 'Traceback' not in result.stderr
+    assert 'use' in result.stderr

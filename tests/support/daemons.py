@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real daemons as processes on loopback addresses of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import os
+import pathlib
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import msgspec
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.client.local import LocalClient
+from p2pcs_nova.identity import token as tokens
+from p2pcs_nova.identity.authority import Authority
+
+DEADLINE_S = 60.0
+_COMMAND = (
+    sys.executable,
+    '-c',
+    'import sys; from p2pcs_nova.daemon.cli import main; sys.exit(main())',
+)
+
+
+@dataclasses.dataclass
+class Machine:
+    """One machine: its folder, its address, its daemon if it runs."""
+
+    folder: pathlib.Path
+    host: str
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def name(self) -> str:
+        """As its configuration says."""
+        return self.folder.name
+
+    @property
+    def conf(self) -> pathlib.Path:
+        """Its configuration file."""
+        return self.folder / 'p2pcs.conf'
+
+    @property
+    def client(self) -> LocalClient:
+        """Requests over its UNIX socket."""
+        return LocalClient(str(self.folder / 'sock'), timeout_s=DEADLINE_S)
+
+    def write_conf(self, policy: pathlib.Path, **owner: str) -> None:
+        """Configure it without a hypervisor, to offer nothing."""
+        lines = [
+            '[DEFAULT]',
+            f'state_dir = {self.folder / "state"}',
+            f'socket = {self.folder / "sock"}',
+            f'bind_address = {self.host}',
+            f'name = {self.name}',
+            '[hypervisor]',
+            f'uri = qemu:///system?socket={self.folder / "no-libvirt"}',
+            'probe_kvm = false',
+            '[gateway]',
+            f'policy_file = {policy}',
+            '[owner]',
+            *(f'{key} = {value}' for key, value in owner.items()),
+        ]
+        self.conf.write_text('\n'.join(lines) + '\n')
+
+    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command of ``p2pcs-peer`` to its end."""
+        return subprocess.run(
+            [*_COMMAND, *command, '--config-file', str(self.conf)],
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+
+    def start(self) -> None:
+        """Start the daemon; returns when it serves.
+
+        :raises AssertionError: it ended, or did not serve in time
+        """
+        self.process = subprocess.Popen(
+            [*_COMMAND, 'run', '--config-file', str(self.conf)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {'PYTHONUNBUFFERED': '1'},
+        )
+        self.wait_line('serves at')
+
+    def wait_line(self, text: str) -> str:
+        """The next line of its log that has this text."""
+        assert self.process is not None
+        assert self.process.stderr is not None
+        seen = []
+        while select.select([self.process.stderr], [], [], DEADLINE_S)[0]:
+            line = self.process.stderr.readline()
+            seen.append(line)
+            if text in line:
+                return line
+            if not line:
+                break
+        raise AssertionError(f'{self.name} never said {text!r}: {seen}')
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End the daemon; returns when it has ended."""
+        if self.process is None:
+            return
+        self.process.send_signal(number)
+        try:
+            self.process.wait(DEADLINE_S)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            assert self.process.stderr is not None
+            self.process.stderr.close()
+            self.process = None
+
+
+class Office:
+    """A gateway and some PCs, in one folder; nothing runs yet.
+
+    :param base: second half of 127.x.y.0/24: tests must not share it
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, policy: pathlib.Path, base: str
+    ) -> None:
+        self._folder = folder
+        self._policy = policy
+        self._base = base
+        self._machines: list[Machine] = []
+        self.gateway = self.machine('gw')
+        now = datetime.datetime.now(datetime.UTC)
+        authority = Authority.create(folder / 'ca', 'office', now)
+        authority.enrol(
+            self.gateway.folder / 'state', 'gw', self.gateway.host, 7400, now
+        )
+
+    def machine(self, name: str, **owner: str) -> Machine:
+        """A configured machine that has not joined."""
+        folder = self._folder / name
+        folder.mkdir()
+        host = f'{self._base}.{len(self._machines) + 1}'
+        machine = Machine(folder, host)
+        machine.write_conf(self._policy, **owner)
+        self._machines.append(machine)
+        return machine
+
+    def joined(self, name: str, **owner: str) -> Machine:
+        """A machine that has joined; its daemon does not run yet."""
+        machine = self.machine(name, **owner)
+        with self.gateway.client as client:
+            token = client.create_token(600)
+        result = machine.run('join', token)
+        assert result.returncode == 0, result.stderr
+        return machine
+
+    def close(self) -> None:
+        """End all daemons."""
+        with contextlib.ExitStack() as stack:
+            for machine in self._machines:
+                stack.callback(machine.stop)
+
+
+@contextlib.contextmanager
+def office(
+    folder: pathlib.Path, policy: pathlib.Path, base: str
+) -> Iterator[Office]:
+    """An office whose gateway runs."""
+    place = Office(folder, policy, base)
+    try:
+        place.gateway.start()
+        yield place
+    finally:
+        place.close()
+
+
+def peer_row(machine: Machine, name: str) -> wire.PeerRow | None:
+    """How a gateway lists a peer; None if it does not know it."""
+    with machine.client as client:
+        try:
+            rows = client.peers().peers
+        except errors.Unavailable:
+            return None
+    return next((row for row in rows if row.name == name), None)
+
+
+def reseed(token_text: str, seeds: list[str]) -> str:
+    """The same token, naming other seeds."""
+    parsed = tokens.text_to_token(token_text)
+    return tokens.token_to_text(
+        msgspec.structs.replace(parsed, seeds=tuple(seeds))
+    )
