@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova and Placement in one process, our driver over the fake overlay."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from typing import Any
+
+from nova import context as nova_context
+from nova.tests.functional import integrated_helpers
+
+from p2pcs_nova import wire
+from p2pcs_nova.virt import plugin
+from tests.integration.nova import helpers
+
+Base: Any = integrated_helpers.ProviderUsageBaseTestCase
+IMAGE = '155d900f-4e14-4e4c-a73d-069cbf4541e6'
+API_PASTE = pathlib.Path(sys.prefix, 'etc/nova/api-paste.ini')
+
+
+class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
+    """One slice of two PCs with 4 CPUs each: a host of 8."""
+
+    compute_driver = 'p2pcs.P2PDriver'
+
+    def setUp(self) -> None:
+        plugin.install()
+        self.flags(api_paste_config=str(API_PASTE), group='wsgi')
+        self.overlay = helpers.make_overlay('gold')
+        helpers.stand_in_for_the_gateway(self, self.overlay)
+        super().setUp()
+        helpers.stand_in_for_glance(self)
+        self.stub_out(
+            'p2pcs_nova.virt.vifs.report_plugged', lambda *args: None
+        )
+        port = self.neutron._ports[self.neutron.port_1['id']]
+        port['binding:vif_details'] = {'physical_network': 'office'}
+        self.compute = self.start_service('compute', host='gold')
+        [self.provider] = self._get_all_providers()
+
+    def create(self, vcpus: int = 1, **expected: Any) -> Any:
+        flavor = self._create_flavor(
+            vcpu=vcpus, memory_mb=512, disk=1, ephemeral=0
+        )
+        server = self._build_server(
+            image_uuid=IMAGE,
+            flavor_id=flavor,
+            networks=[{'port': self.neutron.port_1['id']}],
+        )
+        created = self.api.post_server({'server': server})
+        return self._wait_for_state_change(
+            created, expected.get('status', 'ACTIVE')
+        )
+
+    def used(self) -> dict[str, int]:
+        return dict(self._get_provider_usages(self.provider['uuid']))
+
+    def test_node_provider_and_inventory_are_those_of_the_slice(self) -> None:
+        assert self.provider['name'] == 'gold'
+        inventory = self._get_provider_inventory(self.provider['uuid'])
+        for name, total, largest in (
+            ('VCPU', 8, 4),
+            ('MEMORY_MB', 16384, 8192),
+            ('DISK_GB', 400, 200),
+        ):
+            assert inventory[name]['total'] == total
+            assert inventory[name]['max_unit'] == largest
+            assert inventory[name]['allocation_ratio'] == 1.0
+            assert inventory[name]['reserved'] == 0
+        [shown] = self.api.api_get('/os-hypervisors/detail').body[
+            'hypervisors'
+        ]
+        assert shown['hypervisor_hostname'] == 'gold'
+
+    def test_server_lives_and_leaves_nothing(self) -> None:
+        server = self.create()
+        assert server['OS-EXT-SRV-ATTR:host'] == 'gold'
+        row = self.overlay.rows[server['id']]
+        assert row.state is wire.InstanceState.RUNNING
+        assert self.used() == {'VCPU': 1, 'MEMORY_MB': 512, 'DISK_GB': 1}
+        for action, body, state, status in (
+            ('os-stop', None, 'stopped', 'SHUTOFF'),
+            ('os-start', None, 'running', 'ACTIVE'),
+            ('pause', None, 'paused', 'PAUSED'),
+            ('unpause', None, 'running', 'ACTIVE'),
+            ('reboot', {'type': 'SOFT'}, 'running', 'ACTIVE'),
+            ('reboot', {'type': 'HARD'}, 'running', 'ACTIVE'),
+        ):
+            self.api.post_server_action(server['id'], {action: body})
+            self._wait_for_server_parameter(
+                server,
+                {'status': status, 'OS-EXT-STS:task_state': None},
+            )
+            assert row.state == state
+        output = self.api.post_server_action(
+            server['id'], {'os-getConsoleOutput': {}}
+        )
+        assert output['output'].endswith('login: ')
+        found = self.api.api_get(f'/servers/{server["id"]}/diagnostics')
+        assert found.body['driver'] == 'libvirt'
+        assert found.body['num_cpus'] == 1
+        self._delete_server(server)
+        assert self.overlay.rows == {}
+        assert self.used() == {'VCPU': 0, 'MEMORY_MB': 0, 'DISK_GB': 0}
+
+    def test_what_fits_no_pc_finds_no_valid_host(self) -> None:
+        server = self.create(vcpus=5, status='ERROR')
+        assert 'No valid host was found' in server['fault']['message']
+        assert self.used() == {'VCPU': 0, 'MEMORY_MB': 0, 'DISK_GB': 0}
+
+    def test_what_only_placement_takes_ends_in_error_with_nothing_held(
+        self,
+    ) -> None:
+        for pc in self.overlay.pcs:
+            self.overlay.rows[helpers.new_uuid()] = helpers.stranger(pc, 3)
+        server = self.create(vcpus=2, status='ERROR')
+        assert 'Exhausted all hosts' in server['fault']['message']
+        assert server['id'] not in self.overlay.rows
+        assert self.used() == {'VCPU': 0, 'MEMORY_MB': 0, 'DISK_GB': 0}
+
+    def test_guest_that_powers_itself_off_is_shut_off(self) -> None:
+        server = self.create()
+        self.overlay.set_state(server['id'], wire.InstanceState.STOPPED)
+        self._wait_for_server_parameter(server, {'status': 'SHUTOFF'})
+
+    def test_server_out_of_reach_stays_active(self) -> None:
+        server = self.create()
+        pc = self.overlay.rows[server['id']].pc
+        self.overlay.set_reachable(pc.name, False)
+        self.compute.manager._sync_power_states(self.context())
+        self._wait_for_server_parameter(
+            server, {'status': 'ACTIVE', 'OS-EXT-STS:power_state': 0}
+        )
+        self._delete_server(server)
+        assert self.used() == {'VCPU': 0, 'MEMORY_MB': 0, 'DISK_GB': 0}
+
+    def test_restarted_compute_finds_its_servers(self) -> None:
+        server = self.create()
+        self.restart_compute_service(self.compute)
+        found = self.api.get_server(server['id'])
+        assert found['status'] == 'ACTIVE'
+        assert found['OS-EXT-STS:power_state'] == 1
+        self._delete_server(server)
+        assert self.overlay.rows == {}
+
+    def context(self) -> Any:
+        return nova_context.get_admin_context()
