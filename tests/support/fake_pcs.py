@@ -47,6 +47,8 @@ class FakePc:
         """Raised by the next builds, before anything is committed."""
         self.silent_builds = 0
         """So many builds commit, then their answer is lost."""
+        self.commits_first = False
+        """A build that its gateway does not wait for goes on."""
         self.has_images: set[str] = set()
         self.reservations = reservations.Reservations(self.offer, HOLD_S)
         self.terms = terms.Terms({})
@@ -149,7 +151,6 @@ class Session:
         pc.reservations.confirm(
             request.reservation, right, request.spec.need, trio.current_time()
         )
-        await trio.sleep(pc.build_s)
         status = wire.InstanceStatus(
             instance,
             right.epoch,
@@ -157,6 +158,9 @@ class Session:
             wire.InstanceState.PLUGGED,
             request.spec.need,
         )
+        if pc.commits_first:
+            pc.instances[instance] = status
+        await trio.sleep(pc.build_s)
         pc.instances[instance] = status
         if pc.silent_builds:
             pc.silent_builds -= 1

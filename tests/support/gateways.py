@@ -7,22 +7,41 @@ import contextlib
 import pathlib
 import random
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import trio
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from p2pcs_nova import layout, run_right, wire
 from p2pcs_nova.gateway import options as config
+from p2pcs_nova.gateway import peers as asking
 from p2pcs_nova.gateway import policy as policies
 from p2pcs_nova.gateway import service as services
-from tests.support import fake_pcs
 
 T = TypeVar('T')
 
 GATEWAY_ID = 'f' * 32
 KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
 ONE_SLICE = 'slices: [{name: all, match: {}}]'
+
+
+class Pcs(Protocol):
+    """The PCs around a gateway, played or real."""
+
+    def connect(
+        self,
+        peer: str,
+        command: wire.Command,
+        timeout_s: float,
+        request_id: str,
+        /,
+    ) -> asking.RemotePeer:
+        """As a gateway's ``Connect``."""
+        ...
+
+    def tell(self, service: services.GatewayService) -> None:
+        """Everything that the overlay knows now."""
+        ...
 
 
 def sign(right: wire.RunRight) -> wire.Signed:
@@ -45,7 +64,7 @@ async def at_once(call: Callable[..., T], /, *arguments: Any) -> T:
 
 def make_service(
     folder: pathlib.Path,
-    office: fake_pcs.Office,
+    office: Pcs,
     *,
     policy: str = ONE_SLICE,
     options: config.Options = config.DEFAULTS,
@@ -69,7 +88,7 @@ def make_service(
 
 @contextlib.asynccontextmanager
 async def running(
-    folder: pathlib.Path, office: fake_pcs.Office, **how: Any
+    folder: pathlib.Path, office: Pcs, **how: Any
 ) -> AsyncIterator[services.GatewayService]:
     """A running service that has heard of every PC."""
     service = make_service(folder, office, **how)
