@@ -46,6 +46,7 @@ def test_suite_passes(
             'pytest',
             *options,
             '-q',
+            '--noconftest',
             '-p',
             'no:cacheprovider',
             '-o',
