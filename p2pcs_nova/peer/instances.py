@@ -305,8 +305,19 @@ class Instances:
         lock = self._locks.setdefault(instance, trio.Lock())
         async with lock:
             known = self._entries.get(instance)
-            if known is not None and self._is_buried(known):
+            if known is None:
+                await self._take_stranger_away(instance)
+            elif self._is_buried(known):
                 await self._take_away(known)
+
+    async def _take_stranger_away(self, instance: str) -> None:
+        """A domain of ours without a right, if its epoch is buried."""
+        domain = self._watch.domain(instance)
+        buried = self._tombstones.get(instance)
+        if domain is None or buried is None or domain.mark.epoch > buried:
+            return
+        await self._builder.take_away(instance, domain.mark.epoch)
+        await self._watch.refresh(instance)
 
     def _is_buried(self, entry: Entry) -> bool:
         buried = self._tombstones.get(entry.right.instance)
@@ -346,7 +357,9 @@ class Instances:
 
         :raises P2PcsError: the hypervisor failed; call it again
         """
-        for instance in list(self._entries):
+        failed: list[errors.P2PcsError] = []
+        strangers = [domain.mark.instance for domain in self.strangers()]
+        for instance in [*self._entries, *strangers]:
             lock = self._locks.setdefault(instance, trio.Lock())
             try:
                 lock.acquire_nowait()
@@ -355,19 +368,18 @@ class Instances:
                 continue
             try:
                 await self._put_right(instance)
+            except errors.P2PcsError as error:
+                failed.append(error)
             finally:
                 lock.release()
-        for stranger in self.strangers():
-            mark = stranger.mark
-            buried = self._tombstones.get(mark.instance)
-            if buried is not None and mark.epoch <= buried:
-                await self._builder.take_away(mark.instance, mark.epoch)
+        if failed:
+            raise failed[0]
 
     async def _put_right(self, instance: str) -> None:
         entry = self._entries.get(instance)
         if entry is None:
-            return
-        if self._is_buried(entry):
+            await self._take_stranger_away(instance)
+        elif self._is_buried(entry):
             await self._take_away(entry)
         elif entry.stage is Stage.UNDOING:
             await self._undo(entry)

@@ -11,7 +11,8 @@ import dataclasses
 import logging
 import pathlib
 import uuid as uuids
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, TypeVarTuple
 
 import trio
 
@@ -31,6 +32,9 @@ from p2pcs_nova.peer.store import Store
 from p2pcs_nova.peer.watch import Watch
 
 LOG = logging.getLogger(__name__)
+
+T = TypeVar('T')
+Ts = TypeVarTuple('Ts')
 
 RESYNC_S = 10.0
 """How often everything is looked at, whatever the events say."""
@@ -149,6 +153,7 @@ class PeerService:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._probe)
             while True:
+                self._look_again = trio.Event()
                 try:
                     if not restored:
                         await self._filters.restore(self._instances.ports())
@@ -160,7 +165,6 @@ class PeerService:
                 except errors.P2PcsError as error:
                     self._find_problem(error)
                 self._publish_offer()
-                self._look_again = trio.Event()
                 with trio.move_on_after(
                     RETRY_S if self._problem else RESYNC_S
                 ):
@@ -325,7 +329,7 @@ class PeerService:
         """Confirm a reservation and build; returns when PLUGGED."""
         await self._obey(command)
         right = self._check_right(command, instance, request)
-        return await self._errands.run(
+        return await self._errand(
             self._instances.build,
             right,
             request,
@@ -358,6 +362,16 @@ class PeerService:
                 )
         return right
 
+    async def _errand(
+        self, work: Callable[[*Ts], Awaitable[T]], *args: *Ts
+    ) -> T:
+        """Do it even if the caller goes; if it fails, look what is left."""
+        try:
+            return await self._errands.run(work, *args)
+        except errors.P2PcsError:
+            self._look_again.set()
+            raise
+
     async def act(
         self,
         command: wire.Command,
@@ -367,7 +381,7 @@ class PeerService:
         """Start, stop, reboot, pause."""
         await self._obey(command)
         self._mine(command, instance)
-        return await self._errands.run(
+        return await self._errand(
             self._instances.act, instance, request, self._health.accelerator
         )
 
@@ -382,7 +396,7 @@ class PeerService:
             self._mine(command, instance)
         except errors.NotFound:
             LOG.info('[instance %s] buried before it was here', instance)
-        await self._errands.run(self._instances.bury, tombstone)
+        await self._errand(self._instances.bury, tombstone)
 
     async def instances(self, command: wire.Command) -> wire.InstanceList:
         """Everything that this PC holds."""

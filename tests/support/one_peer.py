@@ -6,8 +6,9 @@ import dataclasses
 import hashlib
 import pathlib
 import time
+import types
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
 import trio
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -31,6 +32,7 @@ RULES = OwnerRules(
     attributes={'tier': 'gold'},
     bridge_mappings={'office': 'br0'},
 )
+NOTHING: Mapping[str, str] = types.MappingProxyType({})
 NEED = wire.Capacity(1, 128, 64)
 
 
@@ -59,7 +61,10 @@ class OnePeer:
     changes: list[None]
 
     def right(
-        self, spec: wire.InstanceSpec, n: int = 1, **other: str
+        self,
+        spec: wire.InstanceSpec,
+        n: int = 1,
+        other: Mapping[str, str] = NOTHING,
     ) -> wire.Signed:
         """A run right for this PC, signed by the gateway."""
         parts = {

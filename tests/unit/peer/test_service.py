@@ -1,0 +1,477 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A PC as gateways see it, over a hypervisor in memory."""
+
+import msgspec
+import pytest
+import trio
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.peer.hypervisor import Power
+from tests.support import one_peer
+from tests.support.one_peer import GOLD
+from tests.unit.peer.conftest import CONTENT, Pc
+
+pytestmark = pytest.mark.trio
+
+State = wire.InstanceState
+Action = wire.Action
+IMAGE = one_peer.image_of(CONTENT)
+SILVER = wire.Command('silver', wire.Counter(1, 1))
+
+
+def claim_of(spec: wire.InstanceSpec) -> wire.Claim:
+    return wire.Claim(spec.instance, spec.need, ('office',), spec.image.digest)
+
+
+async def test_instance_lives_and_leaves_nothing(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        status = await peer.place(spec)
+        assert status.state is State.PLUGGED
+        assert pc.table.vifs == list(spec.vifs)
+        assert peer.service.slice == 'gold'
+        assert peer.service.used() == spec.need
+        for action, state in (
+            (Action.START, State.RUNNING),
+            (Action.PAUSE, State.PAUSED),
+            (Action.UNPAUSE, State.RUNNING),
+            (Action.REBOOT_SOFT, State.RUNNING),
+            (Action.REBOOT_HARD, State.RUNNING),
+            (Action.STOP, State.STOPPED),
+            (Action.START, State.RUNNING),
+        ):
+            assert (await peer.act(spec, action)).state is state, action
+        await peer.bury(spec)
+        assert peer.service.statuses() == ()
+        assert peer.service.used() == wire.Capacity()
+        assert peer.service.slice == ''
+    assert pc.hypervisor.rows == {}
+    assert pc.table.vifs == []
+    assert pc.instance_folders() == []
+
+
+async def test_same_build_again_gives_the_same_answer(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
+        answers = []
+
+        async def build() -> None:
+            answers.append(
+                await peer.service.build(GOLD, spec.instance, request)
+            )
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(build)
+            nursery.start_soon(build)
+        assert answers[0] == answers[1]
+        assert len(peer.fetched) == 1
+        other = msgspec.structs.replace(
+            request, run_right=peer.right(spec, other={'slice': 'silver'})
+        )
+        with pytest.raises(errors.BadRunRight):
+            await peer.service.build(SILVER, spec.instance, other)
+
+
+async def test_image_is_fetched_once_for_all_instances(pc: Pc) -> None:
+    async with pc.run() as peer:
+        first, second = one_peer.spec_of(IMAGE), one_peer.spec_of(IMAGE)
+        await peer.place(first)
+        reservation = await peer.service.claim(GOLD, claim_of(second))
+        assert reservation.has_image
+        assert reservation.free == wire.Capacity(2, 2048 - 256, 8192 - 128)
+        await peer.place(second)
+        assert len(peer.fetched) == 1
+
+
+async def test_build_without_reservation_is_refused(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        with pytest.raises(errors.ReservationGone):
+            await peer.service.build(
+                GOLD,
+                spec.instance,
+                wire.BuildRequest(spec.instance, peer.right(spec), spec),
+            )
+        assert peer.service.statuses() == ()
+
+
+@pytest.mark.parametrize(
+    'wrong',
+    [
+        {'peer': 'c' * 32},
+        {'slice': 'silver'},
+        {'instance': '00000000-0000-0000-0000-000000000001'},
+        {'image': f'sha256:{"0" * 64}'},
+    ],
+)
+async def test_run_right_for_something_else_is_refused(
+    pc: Pc, wrong: dict[str, str]
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        request = wire.BuildRequest(
+            reservation.id, peer.right(spec, other=wrong), spec
+        )
+        with pytest.raises(errors.BadRunRight):
+            await peer.service.build(GOLD, spec.instance, request)
+    assert pc.hypervisor.rows == {}
+
+
+async def test_forged_run_right_is_refused(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        good = peer.right(spec)
+        for bad in (
+            msgspec.structs.replace(good, signature=bytes(64)),
+            msgspec.structs.replace(good, signature=b''),
+            msgspec.structs.replace(good, payload=b'{}'),
+            msgspec.structs.replace(good, signer='d' * 32),
+        ):
+            request = wire.BuildRequest(reservation.id, bad, spec)
+            with pytest.raises(errors.BadRunRight):
+                await peer.service.build(GOLD, spec.instance, request)
+
+
+async def test_lower_term_is_refused_even_after_a_restart(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.service.instances(wire.Command('gold', wire.Counter(2, 1)))
+    async with pc.run() as peer:
+        for stale in (wire.Counter(1, 99), wire.Counter(2, 0)):
+            command = wire.Command('gold', stale)
+            with pytest.raises(errors.StaleTerm):
+                await peer.service.claim(command, claim_of(spec))
+            with pytest.raises(errors.StaleTerm):
+                await peer.service.instances(command)
+        await peer.service.claim(
+            wire.Command('silver', wire.Counter(1, 1)), claim_of(spec)
+        )
+
+
+async def test_tombstone_before_the_build_wins(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.bury(spec, n=3)
+    async with pc.run() as peer:
+        for epoch in (1, 3):
+            with pytest.raises(errors.StaleEpoch):
+                await peer.place(spec, epoch)
+        assert (await peer.place(spec, 4)).epoch == wire.Counter(1, 4)
+        await peer.bury(spec, n=3)
+        assert len(peer.service.statuses()) == 1
+
+
+async def test_higher_epoch_replaces_a_lower_one(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec, 1)
+        await peer.act(spec, Action.START)
+        assert (await peer.place(spec, 2)).state is State.PLUGGED
+        [status] = peer.service.statuses()
+        assert status.epoch == wire.Counter(1, 2)
+        with pytest.raises(errors.StaleEpoch):
+            await peer.place(spec, 1)
+        with pytest.raises(errors.StaleEpoch):
+            await peer.act(spec, Action.START, n=1)
+        assert peer.service.used() == spec.need
+    assert pc.instance_folders() == [f'{spec.instance}_1.2']
+
+
+async def test_action_needs_the_epoch(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        with pytest.raises(errors.StaleEpoch):
+            await peer.service.act(
+                GOLD, spec.instance, wire.ActionRequest(Action.START)
+            )
+
+
+async def test_other_slice_commands_nothing_here(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        tombstone = wire.Tombstone(spec.instance, wire.Counter(1, 1))
+        with pytest.raises(errors.OtherSlice):
+            await peer.service.bury(SILVER, spec.instance, tombstone)
+        with pytest.raises(errors.OtherSlice):
+            await peer.service.claim(SILVER, claim_of(one_peer.spec_of(IMAGE)))
+        with pytest.raises(errors.OtherSlice):
+            await peer.service.console(SILVER, spec.instance, 10)
+        with pytest.raises(errors.NotFound):
+            await peer.service.instance(GOLD, 'nobody')
+        assert len(peer.service.statuses()) == 1
+
+
+async def test_draining_pc_takes_no_claims_even_after_a_restart(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.service.drain(True)
+        assert peer.service.record().draining
+    async with pc.run() as peer:
+        assert any('draining' in reason for reason in peer.service.reasons())
+        with pytest.raises(errors.Draining):
+            await peer.service.claim(GOLD, claim_of(spec))
+        await peer.service.drain(False)
+        await peer.service.claim(GOLD, claim_of(spec))
+
+
+async def test_reservation_ends_by_itself(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run(reservation_s=0.05) as peer:
+        await peer.service.claim(GOLD, claim_of(spec))
+        assert peer.service.slice == 'gold'
+        await peer.wait(lambda: peer.service.slice == '')
+
+
+async def test_released_reservation_is_free_again(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        for _ in range(2):
+            await peer.service.release(GOLD, reservation.id)
+        assert peer.service.slice == ''
+
+
+async def test_failed_build_leaves_nothing_and_says_why_again(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
+        pc.hypervisor.failing_at['start_paused'] = errors.NoSpace('no memory')
+        for _ in range(2):
+            with pytest.raises(errors.NoSpace, match='no memory'):
+                await peer.service.build(GOLD, spec.instance, request)
+        [status] = peer.service.statuses()
+        assert status.state is State.FAILED
+        assert status.detail == 'no memory'
+        assert peer.service.used() == wire.Capacity()
+        assert pc.hypervisor.rows == {}
+        assert pc.table.vifs == []
+        assert pc.instance_folders() == []
+        pc.hypervisor.failing_at.clear()
+        assert (await peer.place(spec, 2)).state is State.PLUGGED
+
+
+async def test_build_that_libvirt_leaves_open_is_undone_later(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        busy = errors.HypervisorBusy('no answer')
+        pc.hypervisor.failing_at = {'resume': busy, 'cut_power': busy}
+        pc.table.failing = True
+        with pytest.raises(errors.HypervisorFailed):
+            await peer.place(spec)
+        assert peer.service.statuses()[0].state is State.FAILED
+        assert peer.service.used() == spec.need
+        pc.hypervisor.failing_at.clear()
+        pc.table.failing = False
+        await peer.wait(lambda: peer.service.used() == wire.Capacity())
+    assert pc.hypervisor.rows == {}
+
+
+async def test_tombstone_cancels_a_build_under_way(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        waiting = trio.Event()
+
+        async def never(instance: str) -> None:
+            waiting.set()
+            await trio.sleep_forever()
+
+        pc.hypervisor.start_paused = never  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+
+            async def build() -> None:
+                with pytest.raises(errors.StaleEpoch):
+                    await peer.place(spec)
+
+            nursery.start_soon(build)
+            await waiting.wait()
+            await peer.bury(spec)
+        assert peer.service.statuses() == ()
+    assert pc.hypervisor.rows == {}
+    assert pc.instance_folders() == []
+
+
+async def test_build_goes_on_when_its_caller_has_gone(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await peer.service.build(GOLD, spec.instance, request)
+        with trio.move_on_after(0.001):
+            await peer.service.build(GOLD, spec.instance, request)
+        await peer.wait(
+            lambda: (
+                [s.state for s in peer.service.statuses()] == [State.PLUGGED]
+            )
+        )
+
+
+async def test_guest_that_ignores_acpi_is_switched_off(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    pc.hypervisor.obeys = False
+    async with pc.run() as peer:
+        await peer.place(spec)
+        await peer.act(spec, Action.START)
+        status = await peer.act(spec, Action.STOP, timeout_s=0.05)
+        assert status.state is State.STOPPED
+        await peer.act(spec, Action.START)
+        status = await peer.act(spec, Action.REBOOT_SOFT, timeout_s=0.05)
+        assert status.state is State.RUNNING
+
+
+async def test_what_a_guest_does_by_itself_is_told_at_once(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        await peer.act(spec, Action.START)
+        for power, state in (
+            (Power.OFF, State.STOPPED),
+            (Power.CRASHED, State.CRASHED),
+        ):
+            peer.changes.clear()
+            pc.hypervisor.set_power(spec.instance, power)
+            await peer.wait(lambda: bool(peer.changes))
+            [(_, _, seen)] = peer.service.instance_rows()
+            assert seen is state
+        status = await peer.act(spec, Action.START)
+        assert status.state is State.RUNNING
+
+
+async def test_without_libvirt_nothing_is_offered_and_the_reason_is_said(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    pc.hypervisor.failing = errors.HypervisorBusy('libvirt is silent')
+    async with pc.run_as_it_is() as peer:
+        await peer.wait(lambda: 'libvirt is silent' in peer.service.reasons())
+        assert peer.service.record().offer.total == wire.Capacity()
+        with pytest.raises(errors.NotOffered, match='libvirt is silent'):
+            await peer.service.claim(GOLD, claim_of(spec))
+        await peer.service.drain(True)
+        pc.hypervisor.failing = None
+        await peer.wait(lambda: peer.service.offer().total.vcpus == 4)
+        assert 'libvirt is silent' not in peer.service.reasons()
+
+
+async def test_tombstone_without_libvirt_is_kept_and_carried_out_later(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        pc.hypervisor.failing = errors.HypervisorBusy('silent')
+        with pytest.raises(errors.HypervisorBusy):
+            await peer.bury(spec)
+    pc.hypervisor.failing = None
+    async with pc.run() as peer:
+        await peer.wait(lambda: peer.service.statuses() == ())
+    assert pc.hypervisor.rows == {}
+
+
+async def test_restart_of_the_daemon_touches_no_running_guest(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        await peer.act(spec, Action.START)
+    before = dict(pc.hypervisor.rows)
+    pc.table.vifs = []
+    async with pc.run() as peer:
+        [status] = peer.service.statuses()
+        assert status.state is State.RUNNING
+        assert peer.service.used() == spec.need
+        assert peer.service.slice == 'gold'
+        assert pc.table.vifs == list(spec.vifs)
+    assert pc.hypervisor.rows == before
+
+
+async def test_after_a_power_cut_nothing_starts_by_itself(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        await peer.act(spec, Action.START)
+    pc.hypervisor.set_power(spec.instance, Power.OFF)
+    pc.table.vifs = []
+    async with pc.run() as peer:
+        [status] = peer.service.statuses()
+        assert status.state is State.STOPPED
+        status = await peer.act(spec, Action.START)
+        assert status.state is State.RUNNING
+        assert pc.table.vifs == list(spec.vifs)
+
+
+async def test_marked_domain_without_a_right_is_left_alone_and_named(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+    (pc.root / 'peer.sqlite').unlink()
+    async with pc.run() as peer:
+        assert any(spec.instance in r for r in peer.service.reasons())
+        assert spec.instance in pc.hypervisor.rows
+        await peer.bury(spec)
+        await peer.wait(lambda: pc.hypervisor.rows == {})
+
+
+@pytest.mark.parametrize(
+    ('change', 'error'),
+    [
+        ({'root_mb': 65}, errors.Malformed),
+        ({'need': wire.Capacity(0, 128, 64)}, errors.Malformed),
+        (
+            {'machine': wire.Machine(disk_bus='ide', machine_type='q35')},
+            errors.Unsupported,
+        ),
+        (
+            {'vifs': (one_peer.vif(), msgspec.structs.replace(
+                one_peer.vif(), network='other'))},
+            errors.NotOffered,
+        ),
+        (
+            {'vifs': (msgspec.structs.replace(
+                one_peer.vif(), ips=('x',)),)},
+            errors.Malformed,
+        ),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_built_is_refused_before_anything_is_touched(
+    pc: Pc, change: dict[str, object], error: type[errors.P2PcsError]
+) -> None:
+    good = one_peer.spec_of(IMAGE)
+    spec = msgspec.structs.replace(good, **change)
+    async with pc.run() as peer:
+        reservation = await peer.service.claim(GOLD, claim_of(good))
+        request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
+        with pytest.raises(error):
+            await peer.service.build(GOLD, spec.instance, request)
+        assert peer.service.statuses() == ()
+        assert peer.fetched == []
+
+
+async def test_image_larger_than_the_disk_is_refused(pc: Pc) -> None:
+    large = bytes(3 * 2**20)
+    spec = one_peer.spec_of(
+        one_peer.image_of(large), need=wire.Capacity(1, 128, 2)
+    )
+    async with one_peer.one_peer(
+        pc.root, pc.hypervisor, pc.table.apply, [large], sysfs=pc.sysfs
+    ) as peer:
+        await peer.wait(lambda: peer.service.offer().total.vcpus > 0)
+        with pytest.raises(errors.ImageRefused, match='3 MiB'):
+            await peer.place(spec)
