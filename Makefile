@@ -4,6 +4,7 @@
 LAB = /usr/bin/python3 -m devstack.lab
 PEERS = 4
 HORIZON = 0
+PC =
 
 .PHONY: help cloud cloud-down pc-off pc-on pc-unplug pc-plug pc-add
 .PHONY: test test-fast test-all

@@ -33,9 +33,13 @@ def command_up(
     preflight.check(layout)
     plan = Plan()
     numbers = sorted({*layout.pcs(), *range(1, arguments.pcs + 1)})
-    up.up(plan, layout, numbers)
+    up.up(plan, layout, numbers, dashboard=arguments.horizon)
     plan.run(progress)
-    progress.say(first_server.farewell(layout, progress.seconds))
+    progress.say(
+        first_server.farewell(
+            layout, progress.seconds, dashboard=arguments.horizon
+        )
+    )
 
 
 def command_down(
@@ -51,6 +55,7 @@ def command_pc_off(
     arguments: argparse.Namespace, layout: Layout, progress: Progress
 ) -> None:
     """Cut the power of a PC: daemon, libvirtd and QEMU die at once."""
+    pcs.known(layout, arguments.pc)
     with progress.step(f'pc{arguments.pc}: power cut'):
         if not machines.power_off(layout, pc_name(arguments.pc)):
             progress.say(f'pc{arguments.pc} was off')
@@ -118,9 +123,9 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add('up', command_up).add_argument(
-        '--pcs', type=int, default=DEFAULT_PCS, metavar='N'
-    )
+    bring_up = add('up', command_up)
+    bring_up.add_argument('--pcs', type=int, default=DEFAULT_PCS, metavar='N')
+    bring_up.add_argument('--horizon', action='store_true')
     add('down', command_down)
     add('pc-add', command_pc_add)
     for name, run in (

@@ -7,6 +7,7 @@ import json
 import shlex
 from typing import Any
 
+from devstack.lab import horizon
 from devstack.lab.errors import LabError
 from devstack.lab.layout import Layout
 from devstack.lab.names import (
@@ -135,8 +136,9 @@ def wait_for_login(layout: Layout) -> None:
         raise LabError(f'{error}\n  its console:\n{console}') from error
 
 
-def farewell(layout: Layout, seconds: float) -> str:
+def farewell(layout: Layout, seconds: float, *, dashboard: bool) -> str:
     """What to try next, to copy and paste."""
+    browse = f'    {horizon.URL}  (a user: see .lab/openrc)\n'
     lab = layout.lab
     words = ' '.join(
         shlex.quote(word) for word in ssh(layout, address(layout))
@@ -150,7 +152,7 @@ The cloud is up ({seconds:.0f} s). Try:
     make pc-off PC=2        # a power cut; make pc-on PC=2 boots it again
     make pc-unplug PC=2     # its cable only; make pc-plug PC=2
     make pc-add             # one more PC joins
-
+{browse if dashboard else ''}
 The administrator's file is {lab / 'openrc-admin'}, logs are in
 {lab / 'log'}. "make cloud-down" takes everything away.
 """

@@ -16,6 +16,7 @@ ACCOUNTS = (
     'database',
     'rabbit',
     'glance',
+    'horizon',
     'neutron',
     'nova',
     'placement',

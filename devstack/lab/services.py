@@ -166,7 +166,7 @@ def answers(port: int) -> bool:
     )
     try:
         connection.request('GET', '/')
-        return connection.getresponse().status in (200, 300, 401)
+        return connection.getresponse().status in (200, 300, 302, 401)
     except OSError:
         return False
     finally:

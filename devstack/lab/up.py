@@ -12,6 +12,7 @@ from devstack.lab import (
     configure,
     control,
     first_server,
+    horizon,
     machines,
     network,
     overlay,
@@ -32,6 +33,7 @@ from devstack.lab.shell import CLEAN_ENVIRONMENT, run_logged
 SEED_TIMEOUT_S = 120.0
 GUEST_TIMEOUT_S = 600.0
 
+BUILD_TOOLS = 'Debian packages to build with'
 PACKAGES = 'Debian packages'
 CLOUD_VENV = 'virtual environment of the control plane'
 PEER_VENV = 'virtual environment of the PCs'
@@ -143,7 +145,7 @@ def prepare(plan: Plan, layout: Layout) -> None:
     def debian(*profiles: str) -> Callable[[], None]:
         return lambda: packages.install(layout, set(profiles))
 
-    build = add('Debian packages to build with', debian('build'))
+    build = add(BUILD_TOOLS, debian('build'))
     add(PACKAGES, debian('peer', 'cloud'), build)
     add(GUEST, lambda: build_guest(layout), PACKAGES)
     add(CLOUD_VENV, lambda: venvs.ensure(layout, venvs.CLOUD), build)
@@ -196,13 +198,31 @@ def join_pc(plan: Plan, layout: Layout, number: int, *after: str) -> str:
     )
 
 
-def up(plan: Plan, layout: Layout, numbers: list[int]) -> None:
-    """Everything, from a fresh machine to a cloud with servers."""
+def up(
+    plan: Plan, layout: Layout, numbers: list[int], *, dashboard: bool
+) -> None:
+    """Everything, from a fresh machine to a cloud with servers.
+
+    :param numbers: the PCs
+    :param dashboard: whether Horizon is wanted too
+    """
     prepare(plan, layout)
     words = passwords.load(layout.passwords)
     cloud = Cloud(Settings(layout, words))
     plan.add(CONFIGURATION, cloud.configure, CLOUD_VENV)
     control_plane(plan, cloud)
+    if dashboard:
+        venv = plan.add(
+            'virtual environment of the dashboard',
+            functools.partial(horizon.install, layout),
+            BUILD_TOOLS,
+        )
+        plan.add(
+            'horizon',
+            functools.partial(horizon.bring_up, cloud.settings),
+            venv,
+            RESOURCES,
+        )
     plan.add(
         GATEWAY,
         functools.partial(overlay.bring_up_gateway, layout),

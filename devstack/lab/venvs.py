@@ -8,6 +8,7 @@ import hashlib
 import os
 import pathlib
 import shutil
+from collections.abc import Callable
 
 from devstack.lab.errors import LabError
 from devstack.lab.layout import Layout
@@ -51,9 +52,12 @@ def stamp(venv: Venv, root: pathlib.Path) -> str:
     return digest.hexdigest()
 
 
-def ensure(layout: Layout, venv: Venv) -> None:
+def ensure(
+    layout: Layout, venv: Venv, finish: Callable[[], None] | None = None
+) -> None:
     """Have the environment as its inputs ask for.
 
+    :param finish: what is still to be done when pip has installed
     :raises LabError: pip failed; the next run tries again
     """
     folder = layout.root / '.venvs' / venv.name
@@ -83,6 +87,8 @@ def ensure(layout: Layout, venv: Venv) -> None:
         )
     except LabError as error:
         raise LabError(f'virtual environment {venv.name}: {error}') from error
+    if finish is not None:
+        finish()
     mark.write_text(wanted)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import sys
 from collections.abc import Mapping
 
 from openstack.connection import Connection
@@ -92,14 +93,13 @@ def command(*arguments: str) -> None:
 
     :raises LabError: it failed; the text ends with what it said
     """
-    print(
-        run(
-            [machines.INTERPRETER, '-m', 'devstack.lab', *arguments],
-            timeout_s=LAB_TIMEOUT_S,
-            env=CLEAN_ENVIRONMENT,
-            cwd=ROOT,
-        )
+    said = run(
+        [machines.INTERPRETER, '-m', 'devstack.lab', *arguments],
+        timeout_s=LAB_TIMEOUT_S,
+        env=CLEAN_ENVIRONMENT,
+        cwd=ROOT,
     )
+    sys.stdout.write(said)
 
 
 def attach(layout: Layout) -> Lab:
