@@ -32,6 +32,7 @@ RULES = OwnerRules(
     attributes={'tier': 'gold'},
     bridge_mappings={'office': 'br0'},
 )
+PLAIN = wire.Machine()
 NOTHING: Mapping[str, str] = types.MappingProxyType({})
 NEED = wire.Capacity(1, 128, 64)
 
@@ -143,7 +144,11 @@ def vif(number: int = 1) -> wire.Vif:
 
 
 def spec_of(
-    image: wire.Image, *, need: wire.Capacity = NEED, vifs: int = 1
+    image: wire.Image,
+    *,
+    need: wire.Capacity = NEED,
+    vifs: int = 1,
+    machine: wire.Machine = PLAIN,
 ) -> wire.InstanceSpec:
     """An instance of this image."""
     return wire.InstanceSpec(
@@ -155,6 +160,7 @@ def spec_of(
         config_drive=(
             wire.ConfigFile('openstack/latest/meta_data.json', b'{}'),
         ),
+        machine=machine,
         vifs=tuple(vif(number + 1) for number in range(vifs)),
     )
 
