@@ -402,3 +402,24 @@ async def test_service_that_does_not_run_is_unavailable(
     service = gateways.make_service(tmp_path, office(1))
     with pytest.raises(errors.Unavailable):
         service.slices()
+
+
+async def test_list_of_a_pc_does_not_judge_a_build_that_is_going_on(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    pc.build_s = 20.0
+    async with (
+        gateways.running(tmp_path, pcs) as service,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(spawn, service)
+        await trio.sleep(5.0)
+        pc.boot = 'second'
+        pcs.tell_liveness(service, pc, views.Liveness.ALIVE)
+        await trio.sleep(5.0)
+        assert 'instances' in pc.calls
+        assert pc.tombstones == {}
+        await spawn(service)
+        assert pc.calls.count('build') == 1
