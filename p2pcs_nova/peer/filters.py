@@ -76,6 +76,8 @@ def _rules(vif: wire.Vif) -> list[str]:
     v6 = [*v6, ipaddress.IPv6Network(link_local(vif.mac))]
     own6 = _set(v6)
     rules = [
+        # A tag is taken off before IP is looked at: refuse it first.
+        'ether type { 0x8100, 0x88a8 } drop',
         f'ether saddr != {vif.mac} drop',
         f'arp saddr ether != {vif.mac} drop',
         f'arp saddr ip != {_set([*v4, UNSPECIFIED])} drop',

@@ -125,11 +125,12 @@ class PrivateLibvirtd:
         """nftables of its network."""
         return functools.partial(filters.apply, nft=(*self.enter, 'nft'))
 
-    def run(self, *command: str) -> str:
-        """Run a command in there; its output."""
+    def run(self, *command: str, given: str = '') -> str:
+        """Run a command in there, with this input; its output."""
         return subprocess.run(
             [*self.enter, *command],
             check=True,
+            input=given,
             capture_output=True,
             text=True,
             timeout=30,
