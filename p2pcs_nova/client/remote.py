@@ -23,7 +23,7 @@ import trio
 
 from p2pcs_nova import errors, names, wire
 from p2pcs_nova.client import answers
-from p2pcs_nova.client.pool import ConnectionPool, Target
+from p2pcs_nova.client.pool import ConnectionPool, Target, close_if_cancelled
 
 T = TypeVar('T')
 
@@ -278,7 +278,10 @@ class RemoteClient:
         return self._pool.lease(self.target)
 
     def _extensions(self) -> dict[str, Any]:
-        return {'sni_hostname': str(self.target.name)}
+        return {
+            'sni_hostname': str(self.target.name),
+            'trace': close_if_cancelled(),
+        }
 
     @contextlib.contextmanager
     def _translated(self, method: str, what: str) -> Iterator[None]:

@@ -35,6 +35,10 @@ _QUESTION = b'p2pcs?01'
 _ANSWER = b'p2pcs!01'
 
 
+class PortTaken(errors.Unavailable):
+    """A port is in use on this PC; nothing was asked of anybody."""
+
+
 async def dial_back(
     host: str, port: int, key: bytes, timeout_s: float = TIMEOUT_S
 ) -> None:
@@ -79,7 +83,7 @@ async def answer_dial_backs(
     """Be what a seed wants to find; until cancelled. Reports the port.
 
     :param port: UDP and TCP; 0 takes any that is free for both
-    :raises Unavailable: the port is taken on this PC
+    :raises PortTaken: by something else on this PC
     """
     with contextlib.ExitStack() as stack:
         tcp, udp = await _bind(stack, host, port)
@@ -174,7 +178,7 @@ async def _bind(
             if error.errno == errno.EADDRINUSE
             else ''
         )
-        raise errors.Unavailable(
+        raise PortTaken(
             f'port {port} of {host} cannot be used on this PC: '
             f'{os.strerror(error.errno or 0).lower()}{hint}'
         ) from None

@@ -77,6 +77,8 @@ async def join(
         async for seed in receive:
             try:
                 return await asked.ask(seed)
+            except dialback.PortTaken:
+                raise
             except (errors.Unreachable, errors.Unavailable) as error:
                 failures.append((seed.address, error))
         raise _nobody_helped(failures)

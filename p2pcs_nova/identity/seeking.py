@@ -19,6 +19,7 @@ from cryptography import x509
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client import answers
+from p2pcs_nova.client.pool import close_if_cancelled
 from p2pcs_nova.identity import ca, clock, tls, token
 from p2pcs_nova.identity.clock import Wall, utc_now
 
@@ -98,7 +99,11 @@ async def exchange(
     try:
         with trio.fail_after(timeout_s):
             async with client.stream(
-                method, '/v1/join', content=content, timeout=None
+                method,
+                '/v1/join',
+                content=content,
+                timeout=None,
+                extensions={'trace': close_if_cancelled()},
             ) as answer:
                 async for piece in answer.aiter_raw():
                     body += piece
