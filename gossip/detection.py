@@ -29,6 +29,7 @@ from collections.abc import Iterator
 from gossip import awareness as awarenesses
 from gossip import config as configs
 from gossip import descriptor, errors, messages, probing, protocol
+from gossip import entry as entries
 from gossip import rumours as rumour
 from gossip import suspicion as suspicions
 from gossip import view as views
@@ -134,7 +135,7 @@ class Detection:
         own = self._view.own
         return self._claim(Status.LEFT, own)
 
-    def tell(self, entry: views.Entry, now: float) -> None:
+    def tell(self, entry: entries.Entry, now: float) -> None:
         """Tell a peer that it is held for suspect or dead."""
         self._tell(
             protocol.Origin(entry.member.peer, entry.member.address), now
@@ -177,7 +178,7 @@ class Detection:
         others = suspect.accusers - suspect.has_accuser(claim.author)
         return others > 0 or len(self._view.others()) < 3
 
-    def _on_failed(self, entry: views.Entry, now: float) -> None:
+    def _on_failed(self, entry: entries.Entry, now: float) -> None:
         """Our own probe of a peer was not answered."""
         current = self._view.get(entry.member.peer)
         if current is None or current.settled is not Status.ALIVE:
@@ -189,7 +190,7 @@ class Detection:
 
     def _accuse(
         self,
-        entry: views.Entry,
+        entry: entries.Entry,
         author: descriptor.PeerId,
         item: messages.ClaimItem,
         now: float,
@@ -213,7 +214,7 @@ class Detection:
             self._outbox.send(member.address, item)
 
     def _suspect(
-        self, entry: views.Entry, item: messages.ClaimItem, now: float
+        self, entry: entries.Entry, item: messages.ClaimItem, now: float
     ) -> suspicions.Suspicion:
         others = len(self._view.others())
         return suspicions.Suspicion(
@@ -227,7 +228,7 @@ class Detection:
 
     def _on_expiry(
         self,
-        entry: views.Entry,
+        entry: entries.Entry,
         suspect: suspicions.Suspicion,
         now: float,
     ) -> None:
@@ -245,14 +246,14 @@ class Detection:
         self._conclude(entry, Status.DEAD, item)
 
     def _conclude(
-        self, entry: views.Entry, status: Status, item: messages.ClaimItem
+        self, entry: entries.Entry, status: Status, item: messages.ClaimItem
     ) -> None:
         peer = entry.member.peer
         self._suspects.pop(peer, None)
         self._view.set_status(entry, status, item)
         self._rumours.add(('claim', peer, 'end'), item, urgent=True)
 
-    def _claim(self, kind: Status, entry: views.Entry) -> messages.ClaimItem:
+    def _claim(self, kind: Status, entry: entries.Entry) -> messages.ClaimItem:
         signed = self._view.sign(
             messages.Claim(
                 kind,
@@ -274,12 +275,12 @@ class Detection:
         self._told[sender.peer] = now
         suspect = self._suspects.get(sender.peer)
         if entry.settled is not Status.ALIVE:
-            self._outbox.send(sender.address, views.split_claim(entry.item))
+            self._outbox.send(sender.address, entries.split_claim(entry.item))
         elif suspect is not None:
             self._outbox.send(sender.address, suspect.claim)
 
 
-def _is_current(entry: views.Entry, suspect: suspicions.Suspicion) -> bool:
+def _is_current(entry: entries.Entry, suspect: suspicions.Suspicion) -> bool:
     return (
         entry.order == suspect.order and entry.member.status is Status.SUSPECT
     )

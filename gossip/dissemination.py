@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator
 from gossip import codec, descriptor, messages, protocol, seal
 from gossip import config as configs
 from gossip import digest as digests
+from gossip import entry as entries
 from gossip import store as stores
 from gossip import view as views
 
@@ -167,7 +168,7 @@ class Dissemination:
             size += length
         yield messages.Have(low, high, tuple(members))
 
-    def _describe_peer(self, entry: views.Entry) -> messages.HaveMember:
+    def _describe_peer(self, entry: entries.Entry) -> messages.HaveMember:
         peer = entry.member.peer
         parts = tuple(
             messages.HavePart(held.record.part, *held.record.version)

@@ -26,6 +26,7 @@ from collections.abc import Iterator, Sequence
 
 from gossip import config as configs
 from gossip import descriptor, messages, protocol
+from gossip import entry as entries
 from gossip import view as views
 
 _STRANGERS_MAX = 1024
@@ -77,7 +78,7 @@ class Introduction:
         if self._may_answer(address, now):
             self._outbox.send(address, messages.Introduce(), ride=False)
 
-    def remind(self, entry: views.Entry, sender: protocol.Origin) -> None:
+    def remind(self, entry: entries.Entry, sender: protocol.Origin) -> None:
         """Show a sender what we hold of it."""
         self._hello(sender.address, entry.item, reply=False)
 
@@ -138,7 +139,7 @@ class Introduction:
             return
         entry = self._rng.choice(dead)
         self._hello(
-            entry.member.address, views.split_claim(entry.item), reply=True
+            entry.member.address, entries.split_claim(entry.item), reply=True
         )
 
     def _hello(

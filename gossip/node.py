@@ -5,20 +5,12 @@ Whoever drives a node calls :meth:`Node.receive` for each datagram and
 :meth:`Node.on_deadline` at :meth:`Node.deadline`, and after any call sends
 what :meth:`Node.outgoing` gives and looks at :meth:`Node.events`. ``now`` is
 in seconds of a clock that goes on while the machine sleeps.
-
-Rules for what comes in:
-
-1. A datagram that does not open, or was seen, is counted and dropped.
-2. From a sender whose descriptor and credential we do not hold, or whose
-   boot id is another, only introductions are read, and each proves itself
-   by its signatures; the sender is asked to introduce itself.
-3. A message that does not hold is counted and dropped, alone.
 """
 
 import collections
 import dataclasses
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from gossip import (
     codec,
@@ -27,6 +19,7 @@ from gossip import (
     dissemination,
     errors,
     events,
+    intake,
     introduction,
     messages,
     protocol,
@@ -42,13 +35,6 @@ from gossip import identity as identities
 
 _EXPIRE_S = 60.0
 _LEAVE_TO = 16
-_MESSAGES_MAX = 128
-_FROM_STRANGERS = (
-    messages.IssuerItem,
-    messages.MemberItem,
-    messages.Hello,
-    messages.Introduce,
-)
 
 
 class Node:
@@ -84,7 +70,6 @@ class Node:
         self._rng = rng
         self._config = config
         self._sealer = seal.Sealer(ring, identity.peer, boot_id)
-        self._opener = seal.Opener(ring)
         self._wall_offset = now_wall - now
         self._rumours = rumours.Rumours(config)
         self._view = view.View(
@@ -116,19 +101,21 @@ class Node:
             self._detection,
             self._dissemination,
         )
-        self._routes: dict[type, list[protocol.Protocol]] = {}
-        for part in (
-            self._introduction,
-            self._detection,
-            self._dissemination,
-        ):
-            for kind in part.handles:
-                self._routes.setdefault(kind, []).append(part)
         self._pushes: collections.deque[tuple[descriptor.Address, bytes]] = (
             collections.deque()
         )
         self._events: collections.deque[events.Event] = collections.deque()
         self._counters = statistics.Counters()
+        self._intake = intake.Intake(
+            seal.Opener(ring),
+            trust,
+            self._view,
+            self._store,
+            self._introduction,
+            self._detection,
+            self._dissemination,
+            self._counters.dropped,
+        )
         self._expire_at = now + _EXPIRE_S
         self._left = False
         self._detection.start(now)
@@ -214,7 +201,7 @@ class Node:
     def set_ring_keys(self, ring: seal.RingKeys) -> None:
         """Seal with the newest of these, open with any, from now on."""
         self._sealer.set_ring_keys(ring)
-        self._opener.set_ring_keys(ring)
+        self._intake.set_ring_keys(ring)
 
     def set_wall_clock(self, now_wall: float, now: float) -> None:
         """The wall clock was set; credentials are judged by it."""
@@ -299,26 +286,10 @@ class Node:
         self._counters.received += 1
         self._counters.bytes_received += len(datagram)
         if self._left:
-            self._drop('left')
+            self._counters.dropped['left'] += 1
             return
         self._notice_pause(now)
-        try:
-            opened = self._opener.open(datagram)
-            decoded = codec.decode(opened.plain)
-        except errors.MalformedMessage:
-            self._drop('malformed')
-            return
-        except errors.Refused as error:
-            self._drop(error.reason)
-            return
-        if opened.peer == self.peer:
-            self._drop('own_id')
-        elif self._trust.is_revoked(opened.peer):
-            self._drop('credential_revoked')
-        else:
-            if decoded.unknown:
-                self._counters.dropped['unknown_kind'] += decoded.unknown
-            self._read(opened, decoded.messages, sender, now)
+        self._intake.take(datagram, sender, now)
         self._settle(now)
 
     def deadline(self) -> float | None:
@@ -367,97 +338,11 @@ class Node:
 
     # Inside
 
-    def _drop(self, reason: str) -> None:
-        self._counters.dropped[reason] += 1
-
     def _seal(self, plain: bytes) -> bytes:
         datagram = self._sealer.seal(plain)
         self._counters.sent += 1
         self._counters.bytes_sent += len(datagram)
         return datagram
-
-    def _read(
-        self,
-        opened: seal.Opened,
-        many: Iterable[messages.Message],
-        sender: descriptor.Address,
-        now: float,
-    ) -> None:
-        origin = protocol.Origin(opened.peer, sender)
-        is_bulk = False
-        for number, message in enumerate(many):
-            if number >= _MESSAGES_MAX:
-                self._drop('too_many_messages')
-                return
-            is_known = self._knows(opened)
-            if not is_known and not isinstance(message, _FROM_STRANGERS):
-                self._drop('stranger')
-                self._introduction.on_stranger(sender, now)
-                return
-            if isinstance(message, messages.Bulk):
-                is_bulk = True
-                continue
-            try:
-                if not is_known:
-                    self._check_stranger(message, origin)
-                self._dispatch(message, origin, is_bulk, now)
-            except errors.MalformedMessage:
-                self._drop('malformed')
-            except errors.Refused as error:
-                self._drop(error.reason)
-
-    def _knows(self, opened: seal.Opened) -> bool:
-        entry = self._view.get(opened.peer)
-        return (
-            entry is not None
-            and entry.member.boot_id == opened.boot_id
-            and entry.settled is not descriptor.Status.LEFT
-        )
-
-    def _check_stranger(
-        self, message: messages.Message, origin: protocol.Origin
-    ) -> None:
-        """Let a stranger speak of itself only; remind it of its past."""
-        if isinstance(message, messages.MemberItem):
-            said = codec.decode_body(messages.Descriptor, message.body)
-            if said.peer != origin.peer:
-                raise errors.Refused('stranger')
-        elif isinstance(message, messages.Hello):
-            entry = self._view.get(origin.peer)
-            if entry is not None:
-                self._introduction.remind(entry, origin)
-
-    def _dispatch(
-        self,
-        message: messages.Message,
-        origin: protocol.Origin,
-        is_bulk: bool,
-        now: float,
-    ) -> None:
-        match message:
-            case messages.IssuerItem():
-                self._trust.learn_issuer(
-                    message.credential, self._view.now_wall
-                )
-            case messages.MemberItem():
-                self._view.admit(message, spread=not is_bulk)
-                if message.claim:
-                    self._detection.receive(
-                        view.split_claim(message), origin, now
-                    )
-            case messages.RecordItem():
-                self._store.accept(message, spread=not is_bulk)
-            case messages.Hello(reply=False):
-                self._dissemination.greet(origin, now)
-                self._told_if_dead(origin, now)
-            case _:
-                for part in self._routes.get(type(message), ()):
-                    part.receive(message, origin, now)
-
-    def _told_if_dead(self, origin: protocol.Origin, now: float) -> None:
-        entry = self._view.get(origin.peer)
-        if entry is not None:
-            self._detection.tell(entry, now)
 
     def _notice_pause(self, now: float) -> None:
         due = self.deadline()

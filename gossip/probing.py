@@ -20,6 +20,7 @@ from collections.abc import Callable
 from gossip import awareness as awarenesses
 from gossip import config as configs
 from gossip import descriptor, messages, protocol
+from gossip import entry as entries
 from gossip import view as views
 
 _RELAYS_MAX = 256
@@ -27,7 +28,7 @@ _RELAYS_MAX = 256
 
 @dataclasses.dataclass
 class _Probe:
-    entry: views.Entry
+    entry: entries.Entry
     seq: int
     escalate_at: float
     asked: int = 0
@@ -52,7 +53,7 @@ class Prober:
         view: views.View,
         awareness: awarenesses.Awareness,
         outbox: protocol.Outbox,
-        failed: Callable[[views.Entry, float], None],
+        failed: Callable[[entries.Entry, float], None],
     ) -> None:
         self._config = config
         self._rng = rng
@@ -194,7 +195,7 @@ class Prober:
         self._probe = _Probe(entry, seq, escalate_at)
         self._outbox.send(entry.member.address, self._ping(seq))
 
-    def _draw(self) -> views.Entry | None:
+    def _draw(self) -> entries.Entry | None:
         alive = descriptor.Status.ALIVE
         while self._urgent:
             peer = next(iter(self._urgent))

@@ -13,77 +13,16 @@ import itertools
 import random
 from collections.abc import Callable, Iterable, Sequence
 
-from cryptography.hazmat.primitives.asymmetric import ed25519
-
 from gossip import config as configs
-from gossip import credential, descriptor, events, identity, seal
+from gossip import descriptor, events, identity, throwaway
 from gossip import node as nodes
 
-WALL = 1_800_000_000
-_YEAR_S = 365 * 86400
 _PORT = 7400
 _INBOX_MAX = 4096
 
 
 def _seeded(seed: float) -> random.Random:
     return random.Random(seed)  # noqa: S311 (a simulation is repeatable)
-
-
-class Overlay:
-    """The keys of a throw-away overlay: a root, an issuer, a ring."""
-
-    def __init__(self, rng: random.Random, name: str = 'simulated') -> None:
-        self._rng = rng
-        self.root = self._make_key()
-        self.issuer = self._make_key()
-        root = credential.raw_public_key(self.root)
-        self.overlay = credential.overlay_id(name, root)
-        self.root_key = root
-        self.issuer_credential = self.sign(
-            self.root, self.issuer, descriptor.Role.ISSUER
-        )
-        self.ring = seal.RingKeys(((0, rng.randbytes(32)),))
-
-    def sign(
-        self,
-        signer: ed25519.Ed25519PrivateKey,
-        holder: ed25519.Ed25519PrivateKey,
-        role: descriptor.Role,
-        lifetime_s: int = _YEAR_S,
-    ) -> bytes:
-        """A credential for the holder, valid since a day ago."""
-        return credential.make_credential(
-            signer,
-            overlay=self.overlay,
-            public_key=credential.raw_public_key(holder),
-            role=role,
-            not_before=WALL - 86400,
-            not_after=WALL + lifetime_s,
-        )
-
-    def make_identity(
-        self,
-        role: descriptor.Role = descriptor.Role.PEER,
-        lifetime_s: int = _YEAR_S,
-    ) -> identity.Identity:
-        """A new member: a peer by the issuer, others by the root."""
-        key = self._make_key()
-        if role is descriptor.Role.PEER:
-            signed = self.sign(self.issuer, key, role, lifetime_s)
-            return identity.Identity(
-                key, signed, self.issuer_credential, _PORT
-            )
-        signed = self.sign(self.root, key, role, lifetime_s)
-        return identity.Identity(key, signed, None, _PORT)
-
-    def make_trust(self) -> credential.Trust:
-        """What a member believes."""
-        return credential.Trust(self.overlay, self.root_key)
-
-    def _make_key(self) -> ed25519.Ed25519PrivateKey:
-        return ed25519.Ed25519PrivateKey.from_private_bytes(
-            self._rng.randbytes(32)
-        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +91,7 @@ class Simulation:
         self.bytes = 0
         self._config = config or configs.NodeConfig()
         self._rng = _seeded(seed)
-        self.overlay = Overlay(_seeded(self._rng.random()))
+        self.overlay = throwaway.Overlay(_seeded(self._rng.random()))
         self._trust = self.overlay.make_trust()
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -348,7 +287,7 @@ class Simulation:
             boot_id=self._rng.randbytes(8),
             rng=_seeded(self._rng.random()),
             now=self.now,
-            now_wall=WALL + self.now,
+            now_wall=throwaway.WALL + self.now,
         )
 
     def _join(self, peer: Peer, seeds: Iterable[int]) -> None:

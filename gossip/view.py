@@ -27,46 +27,10 @@ from gossip import credential as credentials
 from gossip import digest as digests
 from gossip import identity as identities
 from gossip import rumours as rumour
+from gossip.entry import Entry, differs, join_claim, make_entry, split_claim
 
 _RAISES_MAX = 3
 Status = descriptor.Status
-
-
-@dataclasses.dataclass
-class Entry:
-    """What a node holds of one peer."""
-
-    member: descriptor.Member
-    item: messages.MemberItem
-    credential: credentials.Credential
-    contested: bool = False
-
-    @property
-    def order(self) -> tuple[int, int]:
-        """What a newer descriptor exceeds."""
-        return self.member.boot, self.member.incarnation
-
-    @property
-    def settled(self) -> Status:
-        """The status without suspicions, which are passing."""
-        if self.member.status is Status.SUSPECT:
-            return Status.ALIVE
-        return self.member.status
-
-
-def join_claim(signed: signing.Signed) -> bytes:
-    """A signed claim as a MemberItem carries it."""
-    return signed.signature + signed.body
-
-
-def split_claim(item: messages.MemberItem) -> messages.ClaimItem:
-    """The claim that a MemberItem carries.
-
-    :raises MalformedMessage: shorter than a signature
-    """
-    if len(item.claim) <= 64:
-        raise errors.MalformedMessage('claim')
-    return messages.ClaimItem(item.claim[64:], item.claim[:64])
 
 
 class View:
@@ -331,7 +295,7 @@ class View:
             signing.Signed(item.body, item.signature),
         ):
             raise errors.Refused('descriptor_signature')
-        return self._make_entry(said, item, credential)
+        return make_entry(said, item, credential)
 
     def _make_own(
         self, own: messages.Descriptor, said: credentials.Credential
@@ -340,29 +304,7 @@ class View:
         item = messages.MemberItem(
             signed.body, signed.signature, self.identity.credential
         )
-        return self._make_entry(own, item, said)
-
-    def _make_entry(
-        self,
-        said: messages.Descriptor,
-        item: messages.MemberItem,
-        credential: credentials.Credential,
-    ) -> Entry:
-        address = descriptor.Address(
-            descriptor.bytes_to_host(said.host), said.port
-        )
-        member = descriptor.Member(
-            said.peer,
-            credential.role,
-            credential.public_key,
-            address,
-            said.request_port,
-            said.boot,
-            said.boot_id,
-            said.incarnation,
-            Status.ALIVE,
-        )
-        return Entry(member, item, credential)
+        return make_entry(own, item, said)
 
     def _apply_claim(self, entry: Entry, item: messages.ClaimItem) -> None:
         claim = codec.decode_body(messages.Claim, item.body)
@@ -420,7 +362,7 @@ class View:
             self.emit(events.PeerJoined(member))
         elif before is not Status.ALIVE:
             self.emit(events.PeerRecovered(member))
-        elif held is not None and _differs(held.member, member):
+        elif held is not None and differs(held.member, member):
             self.emit(events.PeerChanged(member))
         if (
             held is not None
@@ -457,9 +399,3 @@ class View:
                     entry.item.credential,
                     join_claim(signed),
                 )
-
-
-def _differs(before: descriptor.Member, after: descriptor.Member) -> bool:
-    return dataclasses.replace(
-        before, incarnation=0, status=Status.ALIVE
-    ) != dataclasses.replace(after, incarnation=0, status=Status.ALIVE)

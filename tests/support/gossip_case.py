@@ -12,7 +12,7 @@ from gossip import (
     node,
     seal,
     signing,
-    simulator,
+    throwaway,
 )
 from gossip.descriptor import Address, Status
 from gossip.identity import Identity
@@ -27,7 +27,7 @@ class Other:
     """A peer made by hand, to say whatever a test wants said."""
 
     def __init__(
-        self, overlay: simulator.Overlay, who: Identity, boot: int = 1
+        self, overlay: throwaway.Overlay, who: Identity, boot: int = 1
     ) -> None:
         self.overlay = overlay
         self.who = who
@@ -91,7 +91,7 @@ class Case:
     """A node, and another peer that it does not know yet."""
 
     def __init__(self, settings: config.NodeConfig | None = None) -> None:
-        self.overlay = simulator.Overlay(random.Random(1))
+        self.overlay = throwaway.Overlay(random.Random(1))
         self.trust = self.overlay.make_trust()
         self.who = self.overlay.make_identity()
         self.node = node.Node(

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import trio
 
-from gossip import config, errors, events, node, runtime, simulator
+from gossip import config, errors, events, node, runtime, throwaway
 from gossip.descriptor import Address, PeerId, Role
 
 pytestmark = pytest.mark.trio
@@ -51,12 +51,12 @@ class Machine:
     """One node, its socket, and what it has told."""
 
     def __init__(
-        self, overlay: simulator.Overlay, role: Role = Role.PEER
+        self, overlay: throwaway.Overlay, role: Role = Role.PEER
     ) -> None:
         self.socket = runtime.open_socket(Address('127.0.0.1', 0))
         self.address = Address(*self.socket.getsockname())
         self.told: list[events.Event] = []
-        now, wall = runtime.boottime(), simulator.WALL
+        now, wall = runtime.boottime(), throwaway.WALL
         self.node = node.Node(
             FAST,
             overlay.make_identity(role),
@@ -113,8 +113,8 @@ async def running(
 
 
 @pytest.fixture
-def overlay() -> simulator.Overlay:
-    return simulator.Overlay(random.Random(1))
+def overlay() -> throwaway.Overlay:
+    return throwaway.Overlay(random.Random(1))
 
 
 def all_see(*machines: Machine) -> bool:
@@ -124,7 +124,7 @@ def all_see(*machines: Machine) -> bool:
 
 
 async def test_three_nodes_meet_and_tell_of_themselves(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
     machines = [Machine(overlay, Role.GATEWAY)]
     machines += [Machine(overlay) for _ in range(2)]
@@ -155,7 +155,7 @@ async def test_three_nodes_meet_and_tell_of_themselves(
 
 
 async def test_stopped_node_fails_and_returns(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
     first, second = Machine(overlay), Machine(overlay)
     async with running(first, second) as scopes:
@@ -173,7 +173,7 @@ async def test_stopped_node_fails_and_returns(
 
 
 async def test_leave_is_told_before_the_call_returns(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
     first, second = Machine(overlay), Machine(overlay)
     async with running(first, second):
@@ -188,7 +188,7 @@ async def test_leave_is_told_before_the_call_returns(
 
 
 async def test_strangers_bytes_are_counted(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
     first, second = Machine(overlay), Machine(overlay)
     async with running(first, second):
@@ -205,7 +205,7 @@ async def test_strangers_bytes_are_counted(
 
 
 async def test_socket_full_of_datagrams_is_drained(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
     first, second = Machine(overlay), Machine(overlay)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
@@ -219,7 +219,7 @@ async def test_socket_full_of_datagrams_is_drained(
 
 
 async def test_address_nobody_can_reach_is_counted(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
     first, second = Machine(overlay), Machine(overlay)
     async with running(first, second):
@@ -229,7 +229,7 @@ async def test_address_nobody_can_reach_is_counted(
         await first.wait_for(events.PeerJoined)
 
 
-async def test_node_is_driven_once(overlay: simulator.Overlay) -> None:
+async def test_node_is_driven_once(overlay: throwaway.Overlay) -> None:
     machine = Machine(overlay)
     async with running(machine):
         await trio.testing.wait_all_tasks_blocked()
@@ -238,7 +238,7 @@ async def test_node_is_driven_once(overlay: simulator.Overlay) -> None:
 
 
 async def test_credentials_end_when_the_wall_clock_says_so(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
     first, second = Machine(overlay), Machine(overlay)
     async with running(first, second):
@@ -246,7 +246,7 @@ async def test_credentials_end_when_the_wall_clock_says_so(
         await first.wait_for(events.PeerJoined)
 
         first.node.set_wall_clock(
-            simulator.WALL + 366 * 86400, runtime.boottime()
+            throwaway.WALL + 366 * 86400, runtime.boottime()
         )
 
         await first.wait_for(events.PeerLeft)

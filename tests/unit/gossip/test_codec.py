@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossip import codec, errors, messages, seal, signing, simulator
+from gossip import codec, errors, messages, seal, signing, throwaway
 from gossip.descriptor import Role
 
 GOLDEN = pathlib.Path(__file__).with_name('golden.txt')
@@ -134,7 +134,7 @@ def test_cut_frames_are_malformed(data: bytes) -> None:
 
 def make_golden() -> dict[str, bytes]:
     """One of each kind, with fixed keys, and each sealed in a datagram."""
-    overlay = simulator.Overlay(random.Random(0), 'golden')
+    overlay = throwaway.Overlay(random.Random(0), 'golden')
     who = overlay.make_identity(Role.PEER)
     peer = who.peer
 

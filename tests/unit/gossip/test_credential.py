@@ -5,15 +5,15 @@ import random
 
 import pytest
 
-from gossip import credential, errors, simulator
+from gossip import credential, errors, throwaway
 from gossip.descriptor import Role
 
 NOW = 1_800_000_000
 
 
 @pytest.fixture
-def overlay() -> simulator.Overlay:
-    return simulator.Overlay(random.Random(1))
+def overlay() -> throwaway.Overlay:
+    return throwaway.Overlay(random.Random(1))
 
 
 def reason(
@@ -25,7 +25,7 @@ def reason(
 
 
 def test_credential_has_122_bytes_and_reads_back(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
     who = overlay.make_identity()
 
@@ -39,7 +39,7 @@ def test_credential_has_122_bytes_and_reads_back(
 
 
 def test_peer_is_believed_with_its_issuer_and_then_without(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
     trust = overlay.make_trust()
     first, second = overlay.make_identity(), overlay.make_identity()
@@ -52,7 +52,7 @@ def test_peer_is_believed_with_its_issuer_and_then_without(
     )
 
 
-def test_peer_of_unknown_issuer_is_refused(overlay: simulator.Overlay) -> None:
+def test_peer_of_unknown_issuer_is_refused(overlay: throwaway.Overlay) -> None:
     who = overlay.make_identity()
 
     assert (
@@ -62,7 +62,7 @@ def test_peer_of_unknown_issuer_is_refused(overlay: simulator.Overlay) -> None:
 
 
 def test_gateway_is_believed_by_the_root_alone(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
     who = overlay.make_identity(Role.GATEWAY)
 
@@ -73,7 +73,7 @@ def test_gateway_is_believed_by_the_root_alone(
 
 @pytest.mark.parametrize('role', [Role.GATEWAY, Role.ADMIN])
 def test_issuer_cannot_make_more_than_peers(
-    overlay: simulator.Overlay, role: Role
+    overlay: throwaway.Overlay, role: Role
 ) -> None:
     data = overlay.sign(overlay.issuer, overlay.root, role)
 
@@ -83,14 +83,14 @@ def test_issuer_cannot_make_more_than_peers(
     )
 
 
-def test_issuer_is_no_member(overlay: simulator.Overlay) -> None:
+def test_issuer_is_no_member(overlay: throwaway.Overlay) -> None:
     assert (
         reason(overlay.make_trust(), overlay.issuer_credential, NOW, None)
         == 'credential_role'
     )
 
 
-def test_peer_cannot_issue(overlay: simulator.Overlay) -> None:
+def test_peer_cannot_issue(overlay: throwaway.Overlay) -> None:
     who, other = overlay.make_identity(), overlay.make_identity()
     data = overlay.sign(who.private_key, other.private_key, Role.PEER)
 
@@ -102,7 +102,7 @@ def test_peer_cannot_issue(overlay: simulator.Overlay) -> None:
 
 @pytest.mark.parametrize('shift', [-2 * 86400, 366 * 86400])
 def test_credential_outside_its_time_is_refused(
-    overlay: simulator.Overlay, shift: int
+    overlay: throwaway.Overlay, shift: int
 ) -> None:
     who = overlay.make_identity(Role.GATEWAY)
 
@@ -113,9 +113,9 @@ def test_credential_outside_its_time_is_refused(
 
 
 def test_credential_of_another_overlay_is_refused(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
-    other = simulator.Overlay(random.Random(2))
+    other = throwaway.Overlay(random.Random(2))
     who = other.make_identity(Role.GATEWAY)
 
     assert (
@@ -124,7 +124,7 @@ def test_credential_of_another_overlay_is_refused(
     )
 
 
-def test_every_flipped_bit_is_noticed(overlay: simulator.Overlay) -> None:
+def test_every_flipped_bit_is_noticed(overlay: throwaway.Overlay) -> None:
     who = overlay.make_identity(Role.GATEWAY)
     trust = overlay.make_trust()
 
@@ -136,7 +136,7 @@ def test_every_flipped_bit_is_noticed(overlay: simulator.Overlay) -> None:
 
 
 def test_revoked_peer_is_refused_though_it_was_believed(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
     who = overlay.make_identity()
     trust = overlay.make_trust()
@@ -148,7 +148,7 @@ def test_revoked_peer_is_refused_though_it_was_believed(
 
 
 def test_revoked_issuer_takes_its_peers_along(
-    overlay: simulator.Overlay,
+    overlay: throwaway.Overlay,
 ) -> None:
     who = overlay.make_identity()
     trust = overlay.make_trust()
@@ -168,7 +168,7 @@ def test_other_name_or_root_is_another_overlay() -> None:
     assert first != credential.overlay_id('a', bytes([1]) * 32)
 
 
-def test_bad_arguments_are_our_own_fault(overlay: simulator.Overlay) -> None:
+def test_bad_arguments_are_our_own_fault(overlay: throwaway.Overlay) -> None:
     with pytest.raises(errors.Misuse):
         credential.make_credential(
             overlay.root,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossip import codec, config, errors, events, messages, signing, simulator
+from gossip import codec, config, errors, events, messages, signing, throwaway
 from gossip.descriptor import Address, Status
 from tests.support.gossip_case import (
     BOOT_ID,
@@ -56,7 +56,7 @@ def test_replayed_datagram_is_dropped_and_counted(case: Case) -> None:
 
 
 def test_datagram_of_another_overlay_is_dropped(case: Case) -> None:
-    other = simulator.Overlay(random.Random(2))
+    other = throwaway.Overlay(random.Random(2))
 
     case.hear(Other(other, other.make_identity()).hello())
 
@@ -67,7 +67,7 @@ def test_datagram_of_another_overlay_is_dropped(case: Case) -> None:
 def test_member_of_another_overlay_with_our_ring_key_is_refused(
     case: Case,
 ) -> None:
-    other = simulator.Overlay(random.Random(2))
+    other = throwaway.Overlay(random.Random(2))
     other.ring = case.overlay.ring
 
     case.hear(Other(other, other.make_identity()).hello())

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What becomes of a datagram: opened, judged, and given to the protocols.
+
+Rules for what comes in:
+
+1. A datagram that does not open, or was seen, is counted and dropped.
+2. From a sender whose descriptor and credential we do not hold, or whose
+   boot id is another, only introductions are read, and each proves itself
+   by its signatures; the sender is asked to introduce itself.
+3. A message that does not hold is counted and dropped, alone.
+"""
+
+import collections
+from collections.abc import Iterable
+
+from gossip import codec, descriptor, errors, messages, protocol, seal
+from gossip import credential as credentials
+from gossip import detection as detections
+from gossip import dissemination as disseminations
+from gossip import entry as entries
+from gossip import introduction as introductions
+from gossip import store as stores
+from gossip import view as views
+
+_MESSAGES_MAX = 128
+_FROM_STRANGERS = (
+    messages.IssuerItem,
+    messages.MemberItem,
+    messages.Hello,
+    messages.Introduce,
+)
+
+
+class Intake:
+    """Reads datagrams for one node.
+
+    :param dropped: where what is dropped is counted, by its reason
+    """
+
+    def __init__(
+        self,
+        opener: seal.Opener,
+        trust: credentials.Trust,
+        view: views.View,
+        store: stores.Store,
+        introduction: introductions.Introduction,
+        detection: detections.Detection,
+        dissemination: disseminations.Dissemination,
+        dropped: collections.Counter[str],
+    ) -> None:
+        self._opener = opener
+        self._trust = trust
+        self._view = view
+        self._store = store
+        self._introduction = introduction
+        self._detection = detection
+        self._dissemination = dissemination
+        self._dropped = dropped
+        self._routes: dict[type, list[protocol.Protocol]] = {}
+        for part in (introduction, detection, dissemination):
+            for kind in part.handles:
+                self._routes.setdefault(kind, []).append(part)
+
+    def set_ring_keys(self, ring: seal.RingKeys) -> None:
+        """Open what was sealed with any of these from now on."""
+        self._opener.set_ring_keys(ring)
+
+    def take(
+        self, datagram: bytes, sender: descriptor.Address, now: float
+    ) -> None:
+        """Take a datagram; never raises for what is in it."""
+        try:
+            opened = self._opener.open(datagram)
+            decoded = codec.decode(opened.plain)
+        except errors.MalformedMessage:
+            self._drop('malformed')
+            return
+        except errors.Refused as error:
+            self._drop(error.reason)
+            return
+        if opened.peer == self._view.identity.peer:
+            self._drop('own_id')
+        elif self._trust.is_revoked(opened.peer):
+            self._drop('credential_revoked')
+        else:
+            if decoded.unknown:
+                self._dropped['unknown_kind'] += decoded.unknown
+            self._read(opened, decoded.messages, sender, now)
+
+    def _drop(self, reason: str) -> None:
+        self._dropped[reason] += 1
+
+    def _read(
+        self,
+        opened: seal.Opened,
+        many: Iterable[messages.Message],
+        sender: descriptor.Address,
+        now: float,
+    ) -> None:
+        origin = protocol.Origin(opened.peer, sender)
+        is_bulk = False
+        for number, message in enumerate(many):
+            if number >= _MESSAGES_MAX:
+                self._drop('too_many_messages')
+                return
+            is_known = self._knows(opened)
+            if not is_known and not isinstance(message, _FROM_STRANGERS):
+                self._drop('stranger')
+                self._introduction.on_stranger(sender, now)
+                return
+            if isinstance(message, messages.Bulk):
+                is_bulk = True
+                continue
+            try:
+                if not is_known:
+                    self._check_stranger(message, origin)
+                self._dispatch(message, origin, is_bulk, now)
+            except errors.MalformedMessage:
+                self._drop('malformed')
+            except errors.Refused as error:
+                self._drop(error.reason)
+
+    def _knows(self, opened: seal.Opened) -> bool:
+        entry = self._view.get(opened.peer)
+        return (
+            entry is not None
+            and entry.member.boot_id == opened.boot_id
+            and entry.settled is not descriptor.Status.LEFT
+        )
+
+    def _check_stranger(
+        self, message: messages.Message, origin: protocol.Origin
+    ) -> None:
+        """Let a stranger speak of itself only; remind it of its past."""
+        if isinstance(message, messages.MemberItem):
+            said = codec.decode_body(messages.Descriptor, message.body)
+            if said.peer != origin.peer:
+                raise errors.Refused('stranger')
+        elif isinstance(message, messages.Hello):
+            entry = self._view.get(origin.peer)
+            if entry is not None:
+                self._introduction.remind(entry, origin)
+
+    def _dispatch(
+        self,
+        message: messages.Message,
+        origin: protocol.Origin,
+        is_bulk: bool,
+        now: float,
+    ) -> None:
+        match message:
+            case messages.IssuerItem():
+                self._trust.learn_issuer(
+                    message.credential, self._view.now_wall
+                )
+            case messages.MemberItem():
+                self._view.admit(message, spread=not is_bulk)
+                if message.claim:
+                    self._detection.receive(
+                        entries.split_claim(message), origin, now
+                    )
+            case messages.RecordItem():
+                self._store.accept(message, spread=not is_bulk)
+            case messages.Hello(reply=False):
+                self._dissemination.greet(origin, now)
+                self._told_if_dead(origin, now)
+            case _:
+                for part in self._routes.get(type(message), ()):
+                    part.receive(message, origin, now)
+
+    def _told_if_dead(self, origin: protocol.Origin, now: float) -> None:
+        entry = self._view.get(origin.peer)
+        if entry is not None:
+            self._detection.tell(entry, now)
