@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import types
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -11,6 +12,8 @@ import trio
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import view as views
+
+LOG = logging.getLogger(__name__)
 
 T = TypeVar('T')
 
@@ -89,6 +92,8 @@ class Peers:
             time that the PC has to answer
         :raises Unreachable: the PC is known to be away, and was not
             asked; or it did not answer in time: the outcome is not known
+        :raises P2PcsError: what the PC answered; also for an answer that
+            nobody expected, so that no PC can bring the gateway down
         """
         one = self._view.peer(peer)
         if not one.reachable:
@@ -106,3 +111,10 @@ class Peers:
             raise errors.Unreachable(
                 f'{one.name} did not answer within {timeout_s + more_s:g} s'
             ) from None
+        except errors.P2PcsError:
+            raise
+        except Exception as error:
+            LOG.exception('[%s] asking %s failed', request_id, one.name)
+            raise errors.P2PcsError(
+                f'asking {one.name} failed: {error!r}'
+            ) from error

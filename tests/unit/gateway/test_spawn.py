@@ -372,3 +372,18 @@ async def test_claim_that_does_not_cover_the_spec_is_malformed(
                 await service.instances.spawn(
                     'all', wire.SpawnRequest(request.claim, spec)
                 )
+
+
+async def test_answer_that_nobody_expected_is_that_pcs_failure_alone(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(2)
+    odd, good = pcs.pcs.values()
+    async with gateways.running(tmp_path, pcs) as service:
+        del odd.reservations
+        placed = await spawn(service)
+        assert placed.peer == good.id
+        good.draining = True
+        service.peer_record(good.id, good.record)
+        with pytest.raises(errors.NoPeerFits, match='1 draining, 1 internal'):
+            await spawn(service, 1)
