@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``p2pcs-manage``: the operator's command."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import sys
+from collections.abc import Sequence
+
+from cliff import app, command, commandmanager
+
+from p2pcs_nova.manage import authority, listing, tokens
+from p2pcs_nova.manage.daemon import SOCKET
+
+_COMMANDS: dict[str, type[command.Command]] = {
+    'ca init': authority.CaInit,
+    'gateway enrol': authority.GatewayEnrol,
+    'token create': tokens.TokenCreate,
+    'peer list': listing.PeerList,
+    'slice list': listing.SliceList,
+    'instance list': listing.InstanceList,
+}
+
+
+class ManageApp(app.App):
+    """The application that cliff runs: failures are one line on stderr."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            description='Set up and look at an overlay of PCs.',
+            version=importlib.metadata.version('p2pcs-nova'),
+            command_manager=_commands(),
+            deferred_help=True,
+        )
+
+    def build_option_parser(
+        self,
+        description: str | None,
+        version: str | None,
+        argparse_kwargs: dict[str, object] | None = None,
+    ) -> argparse.ArgumentParser:
+        """Global options: where the daemon listens."""
+        parser = super().build_option_parser(
+            description, version, argparse_kwargs
+        )
+        parser.add_argument(
+            '--socket',
+            metavar='PATH',
+            default=os.environ.get('P2PCS_SOCKET', SOCKET),
+            help='UNIX socket of the daemon on this machine '
+            f'(environment P2PCS_SOCKET; default {SOCKET}); '
+            'not needed by `ca` and `gateway`',
+        )
+        return parser
+
+
+def _commands() -> commandmanager.CommandManager:
+    manager = commandmanager.CommandManager('p2pcs.manage')
+    for name, kind in _COMMANDS.items():
+        manager.add_command(name, kind)
+    return manager
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of the console script; without a command, its help."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    manage = ManageApp()
+    return int(manage.run(arguments or ['help']))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
