@@ -218,8 +218,10 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                     network_info or [],
                     CONF.p2pcs.build_timeout,
                 )
-                if power_on:
-                    self._act(instance, wire.Action.START)
+                self._act(
+                    instance,
+                    wire.Action.START if power_on else wire.Action.STOP,
+                )
             except errors.P2PcsError as error:
                 raise faults.build_fault(error, image_meta.id) from error
             undo.pop_all()

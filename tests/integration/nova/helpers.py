@@ -176,6 +176,7 @@ class DriverTestCase(RunByPytest, TestCase):  # type: ignore[misc]
         properties: dict[str, Any] | None = None,
         details: dict[str, Any] | None = None,
         config_drive: bool = False,
+        power_on: bool = True,
     ) -> Any:
         """Have the driver build a server."""
         flavor = test_utils.get_test_flavor(
@@ -207,6 +208,7 @@ class DriverTestCase(RunByPytest, TestCase):  # type: ignore[misc]
             'herp',
             {},
             network_info=network_info(details=details),
+            power_on=power_on,
         )
         return instance
 

@@ -176,6 +176,11 @@ class DriverTestCase(helpers.DriverTestCase):
         assert '10.0.0.73' in vif.ips
         assert row.spec.root_mb == instance.flavor.root_gb * 1024
 
+    def test_server_built_to_stay_off_is_stopped(self) -> None:
+        instance = self.spawn(power_on=False)
+        row = self.overlay.rows[instance.uuid]
+        assert row.state is wire.InstanceState.STOPPED
+
     def test_wait_is_open_before_the_pc_plugs(self) -> None:
         self.spawn()
         assert self.waited == [[('network-vif-plugged', helpers.PORT)]]
