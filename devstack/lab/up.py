@@ -162,7 +162,7 @@ def control_plane(plan: Plan, cloud: Cloud) -> None:
     keystone_db = add(
         'keystone: tables', tables(schemas.sync_keystone), *ready
     )
-    nova_db = add('nova: tables', tables(schemas.sync_nova), *ready, rabbit)
+    nova_db = add('nova: tables', tables(schemas.sync_nova), *ready)
     neutron_db = add('neutron: tables', tables(schemas.sync_neutron), *ready)
     glance_db = add('glance: tables', tables(schemas.sync_glance), keystone_db)
     placement_db = add(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import configparser
 import dataclasses
 import hashlib
 import os
@@ -18,6 +19,8 @@ INTERPRETER = '/usr/bin/python3'
 PIP_TIMEOUT_S = 1800.0
 HERE = pathlib.Path('devstack') / 'lab'
 CONSTRAINTS = HERE / 'constraints.txt'
+SETUP = pathlib.Path('setup.cfg')
+INSTALLED_SECTIONS = ('metadata', 'files', 'extras', 'entry_points')
 STAMP = '.p2pcs-stamp'
 
 
@@ -37,19 +40,33 @@ class Venv:
 CLOUD = Venv(
     'cloud',
     ('-r', str(HERE / 'requirements.txt'), '-e', '.[gateway,peer,test]'),
-    (pathlib.Path('setup.cfg'), CONSTRAINTS, HERE / 'requirements.txt'),
+    (SETUP, CONSTRAINTS, HERE / 'requirements.txt'),
 )
-PEER = Venv(
-    'peer', ('-e', '.[peer]'), (pathlib.Path('setup.cfg'), CONSTRAINTS)
-)
+PEER = Venv('peer', ('-e', '.[peer]'), (SETUP, CONSTRAINTS))
 
 
 def stamp(venv: Venv, root: pathlib.Path) -> str:
     """Changes when the environment has to be made again."""
     digest = hashlib.sha256(repr((root, venv.arguments)).encode())
     for path in venv.inputs:
-        digest.update((root / path).read_bytes())
+        text = (root / path).read_text()
+        if path == SETUP:
+            text = installed_part(text)
+        digest.update(text.encode())
     return digest.hexdigest()
+
+
+def installed_part(setup: str) -> str:
+    """What ``setup.cfg`` says about installing; the rest is for tools."""
+    parser = configparser.RawConfigParser()
+    parser.read_string(setup)
+    return repr(
+        [
+            (name, parser.items(name))
+            for name in INSTALLED_SECTIONS
+            if parser.has_section(name)
+        ]
+    )
 
 
 def ensure(
