@@ -50,8 +50,8 @@ class States:
         self._first = 0
         self._revisions: dict[str, int] = {}
         self._answers: dict[str, Word] = {}
-        self._records: dict[tuple[str, str], Mapping[str, Word]] = {}
-        """By peer and part of its record."""
+        self._records: dict[str, dict[str, Mapping[str, Word]]] = {}
+        """By peer, then by part of its record."""
         self._due: dict[str, float] = {}
         """By slice: when a record that waits begins to count."""
 
@@ -113,7 +113,7 @@ class States:
         ]
         before = [self.word(row, now).state for row in concerned]
         missing = self._still_of_use(peer, part, rows)
-        self._records[peer, part] = missing | words
+        self._records.setdefault(peer, {})[part] = missing | words
         for row, state in zip(concerned, before, strict=True):
             if self.word(row, now).state is not state:
                 self.touch(row.slice)
@@ -126,7 +126,7 @@ class States:
         """What a part of a record last said of instances that exist."""
         return {
             instance: word
-            for instance, word in self._records.get((peer, part), {}).items()
+            for instance, word in self._parts(peer).get(part, {}).items()
             if instance in rows and rows[instance].epoch == word.epoch
         }
 
@@ -146,12 +146,17 @@ class States:
         self, peer: str, rows: Mapping[str, store.InstanceRow]
     ) -> None:
         """A PC left the overlay; the last word on what it holds stays."""
-        for key in [key for key in self._records if key[0] == peer]:
-            kept = self._still_of_use(*key, rows)
-            if kept:
-                self._records[key] = kept
-            else:
-                del self._records[key]
+        kept = {
+            part: words
+            for part in self._parts(peer)
+            if (words := self._still_of_use(peer, part, rows))
+        }
+        self._records.pop(peer, None)
+        if kept:
+            self._records[peer] = dict(kept)
+
+    def _parts(self, peer: str) -> Mapping[str, Mapping[str, Word]]:
+        return self._records.get(peer, {})
 
     # -- asking -------------------------------------------------------------
 
@@ -173,8 +178,8 @@ class States:
         """The latest record of its PC that names the row's epoch."""
         words = [
             words[row.instance]
-            for (peer, _), words in self._records.items()
-            if peer == row.peer and row.instance in words
+            for words in self._parts(row.peer).values()
+            if row.instance in words
         ]
         mine = [word for word in words if word.epoch == row.epoch]
         return max(mine, key=lambda word: word.at, default=None)
