@@ -102,7 +102,7 @@ def main() -> None:
         if MARK in data:
             [number] = struct.unpack('!H', data.rpartition(MARK)[2][:2])
             seen.add(number)
-    print(*sorted(seen))
+    sys.stdout.write(' '.join(str(number) for number in sorted(seen)))
 
 
 if __name__ == '__main__':

@@ -118,9 +118,18 @@ class OnePeer:
 
     async def wait(self, condition: Callable[[], bool]) -> None:
         """Until the service is as the test wants it."""
-        with trio.fail_after(60):
-            while not condition():
-                await trio.sleep(0.02)
+        await until(condition)
+
+
+async def until(
+    condition: Callable[[], bool], timeout_s: float = 120.0
+) -> None:
+    """Look again and again, to a generous deadline."""
+    with trio.fail_after(timeout_s):
+        while True:
+            if condition():
+                return
+            await trio.sleep(0.02)
 
 
 def image_of(content: bytes, format_: str = 'raw') -> wire.Image:

@@ -185,6 +185,7 @@ def _macs(dom: libvirt.virDomain) -> dict[str, str]:
 
 RUN_FOLDER = pathlib.Path('/run/libvirt/qemu')
 """Where libvirt keeps the process id of each domain."""
+PROC = pathlib.Path('/proc')
 
 
 def _uptime(dom: libvirt.virDomain) -> int:
@@ -195,7 +196,7 @@ def _uptime(dom: libvirt.virDomain) -> int:
     """
     try:
         pid = int((RUN_FOLDER / f'{dom.name()}.pid').read_text())
-        stat = pathlib.Path(f'/proc/{pid}/stat').read_text()
+        stat = (PROC / str(pid) / 'stat').read_text()
     except (OSError, ValueError):
         return 0
     ticks = int(stat.rpartition(')')[2].split()[19])
