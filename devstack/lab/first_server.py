@@ -24,9 +24,13 @@ from devstack.lab.waiting import wait_until
 COMMAND_TIMEOUT_S = 60.0
 BUILD_TIMEOUT_S = 180
 LOGIN_TIMEOUT_S = 120.0
-SSH_OPTIONS = (
+#: Addresses come back with other guests behind them: nothing to remember.
+NEW_HOST_OPTIONS = (
     '-o', 'StrictHostKeyChecking=no',
     '-o', 'UserKnownHostsFile=/dev/null',
+)  # fmt: skip
+SSH_OPTIONS = (
+    *NEW_HOST_OPTIONS,
     '-o', 'LogLevel=ERROR',
     '-o', 'BatchMode=yes',
     '-o', 'ConnectTimeout=5',
@@ -140,8 +144,14 @@ def farewell(layout: Layout, seconds: float, *, dashboard: bool) -> str:
     """What to try next, to copy and paste."""
     browse = f'    {horizon.URL}  (a user: see .lab/openrc)\n'
     lab = layout.lab
-    words = ' '.join(
-        shlex.quote(word) for word in ssh(layout, address(layout))
+    words = shlex.join(
+        [
+            'ssh',
+            '-i',
+            str(layout.key),
+            *NEW_HOST_OPTIONS,
+            f'{GUEST_USER}@{address(layout)}',
+        ]
     )
     return f"""
 The cloud is up ({seconds:.0f} s). Try:
