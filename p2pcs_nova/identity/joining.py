@@ -30,6 +30,7 @@ from p2pcs_nova.client import answers
 from p2pcs_nova.identity import ca, dialback, seeking, token
 from p2pcs_nova.identity.seeking import Joiner, Seed
 from p2pcs_nova.identity.store import IdentityStore, Membership
+from p2pcs_nova.transport.certificate import certificate_to_member
 
 ANSWER_TIMEOUT_S = 30.0
 """For the whole request: the dial-back is in it."""
@@ -210,7 +211,7 @@ def answer_to_membership(
         leaf, issuer = x509.load_pem_x509_certificates(answer.certificates)
         issuer.verify_directly_issued_by(root)
         leaf.verify_directly_issued_by(issuer)
-        named = ca.certificate_to_member(leaf.public_bytes(Encoding.DER))
+        named = certificate_to_member(leaf.public_bytes(Encoding.DER))
         ring_keys = tuple(
             (int(number), ring_key)
             for number, ring_key in answer.ring_keys.items()

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from p2pcs_nova.identity import files
 
 
-class BadKey(Exception):
+class BadKey(ValueError):
     """The file does not hold an Ed25519 key; it is unchanged."""
 
 

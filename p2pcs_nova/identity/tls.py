@@ -13,7 +13,7 @@ import pathlib
 import ssl
 import tempfile
 
-from p2pcs_nova.identity import ca
+from p2pcs_nova.transport.certificate import certificate_to_member
 
 
 class CheckedObject(ssl.SSLObject):
@@ -29,7 +29,7 @@ class CheckedObject(ssl.SSLObject):
         der = self.getpeercert(binary_form=True)
         try:
             if der is not None:
-                ca.certificate_to_member(der)
+                certificate_to_member(der)
         except ValueError as error:
             raise ssl.SSLCertVerificationError(str(error)) from None
 

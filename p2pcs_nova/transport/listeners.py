@@ -27,8 +27,8 @@ import trio
 from cryptography import x509
 
 from p2pcs_nova import errors
-from p2pcs_nova.identity import ca
 from p2pcs_nova.transport import handling, unix_socket
+from p2pcs_nova.transport.certificate import certificate_to_member
 from p2pcs_nova.transport.connection import serve_connection
 from p2pcs_nova.transport.gate import App
 from p2pcs_nova.transport.handshake import handshake
@@ -86,7 +86,7 @@ async def serve_mutual_tls(
     async def serve(stream: trio.SocketStream) -> None:
         secure = await handshake(stream, tls, limits.handshake_s)
         certificate = secure.getpeercert(binary_form=True)
-        member = ca.certificate_to_member(certificate)
+        member = certificate_to_member(certificate)
         if member.overlay != overlay:
             raise ValueError(f'{member} is of another overlay')
         expiry = x509.load_der_x509_certificate(

@@ -7,29 +7,18 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 import trio
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import wire
 from p2pcs_nova.transport import handling, listeners
+from p2pcs_nova.transport.application import make_application
 from p2pcs_nova.transport.limits import REQUESTS, Limits
 from tests.support.members import Place
 
 DEADLINE_S = 30.0
 """Generous: no test comes near."""
-
-
-def make_app(routes: Sequence[Route]) -> Starlette:
-    """An application as the daemon makes it."""
-    return Starlette(
-        routes=list(routes),
-        exception_handlers={
-            errors.P2PcsError: handling.problem,
-            Exception: handling.problem,
-        },
-    )
 
 
 async def whoami(request: Request) -> Response:
@@ -67,7 +56,7 @@ async def serving(
         task_status: trio.TaskStatus[tuple[listeners.Address, ...]],
     ) -> None:
         await listeners.serve_mutual_tls(
-            make_app(routes),
+            make_application(routes),
             place.server_tls(),
             '127.0.0.1',
             0,

@@ -30,8 +30,9 @@ from p2pcs_nova.identity.seeking import Joiner
 from p2pcs_nova.identity.store import IdentityStore
 from p2pcs_nova.layout import Layout
 from p2pcs_nova.transport import listeners
+from p2pcs_nova.transport.application import make_application
 from tests.support.members import Members, Place
-from tests.support.served import DEADLINE_S, make_app, serving
+from tests.support.served import DEADLINE_S, serving
 
 pytestmark = pytest.mark.trio
 
@@ -88,7 +89,7 @@ async def door(
         no_relay = routes.make_relay(
             place.membership, place.client_tls(), lambda _: None
         )
-        app = make_app(
+        app = make_application(
             routes.join_routes(
                 place.membership,
                 issuer=issuer,

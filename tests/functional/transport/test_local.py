@@ -21,7 +21,8 @@ from starlette.routing import Route
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.transport import handling, listeners
-from tests.support.served import DEADLINE_S, WHOAMI, make_app
+from p2pcs_nova.transport.application import make_application
+from tests.support.served import DEADLINE_S, WHOAMI
 
 pytestmark = pytest.mark.trio
 
@@ -41,7 +42,7 @@ async def listening(
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
             await nursery.start(
-                listeners.serve_unix, make_app(routes), path, uids
+                listeners.serve_unix, make_application(routes), path, uids
             )
             with LocalClient(path) as client:
                 yield client
@@ -110,7 +111,7 @@ async def test_a_dead_daemons_socket_is_replaced(path: str) -> None:
 async def test_a_living_daemons_socket_is_not_taken(path: str) -> None:
     async with listening(path) as client:
         with pytest.raises(OSError, match='another daemon answers there'):
-            await listeners.serve_unix(make_app([]), path)
+            await listeners.serve_unix(make_application([]), path)
         assert await in_thread(client._call, 'GET', '/v1/whoami')
 
 
@@ -118,7 +119,7 @@ async def test_what_is_no_socket_is_left_alone(tmp_path: pathlib.Path) -> None:
     file = tmp_path / 'file'
     file.write_text('precious')
     with pytest.raises(OSError, match='not a socket'):
-        await listeners.serve_unix(make_app([]), str(file))
+        await listeners.serve_unix(make_application([]), str(file))
     assert file.read_text() == 'precious'
 
 

@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from p2pcs_nova import errors, names
 from p2pcs_nova.identity import ca
+from p2pcs_nova.transport.certificate import certificate_to_member
 
 NOW = datetime.datetime(2026, 3, 1, 12, tzinfo=datetime.UTC)
 
@@ -39,7 +40,7 @@ def test_a_member_is_named_by_its_own_key(
     certificate = ca.make_member(
         root_key, root, key.public_key(), 'gateway', 'lab', NOW
     )
-    name = ca.certificate_to_member(der(certificate))
+    name = certificate_to_member(der(certificate))
     raw = key.public_key().public_bytes_raw()
     assert name == names.MemberName(names.peer_id(raw), 'gateway', 'lab')
     certificate.verify_directly_issued_by(root)
@@ -138,7 +139,7 @@ def test_a_certificate_with_another_name_names_nobody(
 ) -> None:
     own = names.peer_id(root_key.public_key().public_bytes_raw())
     good = x509.DNSName(f'{own}.peer.lab.p2pcs')
-    assert ca.certificate_to_member(make_named(root_key, good))
+    assert certificate_to_member(make_named(root_key, good))
     for general in (
         (),
         (good, good),
@@ -149,7 +150,7 @@ def test_a_certificate_with_another_name_names_nobody(
         (x509.DNSName(f'{"0" * 32}.peer.lab.p2pcs'),),
     ):
         with pytest.raises(ValueError):
-            ca.certificate_to_member(make_named(root_key, *general))
+            certificate_to_member(make_named(root_key, *general))
 
 
 @pytest.mark.parametrize(
