@@ -10,8 +10,8 @@ comparing digests, here in three steps, and only where there is one.
    exchange is begun in ``sync_interval_s``.
 2. The other answers, for buckets that differ, with all its versions there:
    Have. As many as fit; the rest is for the next exchange.
-3. We send what is newer with us or missing there, and ask for what is newer
-   there or missing with us: Want. What is asked for is sent.
+3. If we began, we send what is newer with us or missing there, and ask for
+   what is newer there or missing with us: Want. What is wanted is sent.
 4. An exchange that brought something is followed by another one with the
    same peer, so who was away for days catches up in seconds.
 
@@ -23,7 +23,7 @@ will get it the same way. Each step is bounded to ``sync_datagrams``.
 import random
 from collections.abc import Iterable, Iterator
 
-from gossip import codec, descriptor, messages, protocol, seal
+from gossip import codec, descriptor, errors, messages, protocol, seal
 from gossip import config as configs
 from gossip import digest as digests
 from gossip import entry as entries
@@ -33,6 +33,8 @@ from gossip import view as views
 _WANTS = 40
 _HAVE_BYTES = 1000
 _STILL_S = 1.0
+_ASKED_S = 5.0
+_ASKED_MAX = 64
 
 
 class Dissemination:
@@ -62,6 +64,7 @@ class Dissemination:
         self._seen = 0
         self._changed_at = 0.0
         self._differs_since: float | None = None
+        self._asked: dict[descriptor.PeerId, float] = {}
         self._again: tuple[float, protocol.Origin] | None = None
 
     def receive(
@@ -122,6 +125,10 @@ class Dissemination:
 
     def _begin(self, sender: protocol.Origin, now: float) -> None:
         self._next_at = now + self._config.sync_interval_s
+        self._asked.pop(sender.peer, None)
+        self._asked[sender.peer] = now
+        if len(self._asked) > _ASKED_MAX:
+            del self._asked[next(iter(self._asked))]
         buckets = messages.Buckets(self._view.digest.buckets())
         self._outbox.send(sender.address, buckets)
 
@@ -181,6 +188,9 @@ class Dissemination:
     def _settle(
         self, message: messages.Have, sender: protocol.Origin, now: float
     ) -> None:
+        asked = self._asked.get(sender.peer)
+        if asked is None or now > asked + _ASKED_S:
+            raise errors.Refused('have_unasked')
         theirs = {member.peer: member for member in message.members}
         wants: list[messages.WantItem] = []
         gives: list[messages.WantItem] = []

@@ -12,9 +12,9 @@ Rules, for one peer:
 3. The dead are remembered with their records until their credential
    expires; of those who left, the claim remains until then, so that no
    ghost comes back. The revoked are forgotten: their credential bars them.
-4. What others hold of ourselves: an equal or greater claim is refuted; a
-   later boot of ours that we do not remember (restored from a backup) is
-   overtaken; if that happens again and again, the identity is contested.
+4. Of ourselves, a claim about what we are now is refuted. A later boot of
+   ours that we do not remember (restored from a backup) is overtaken, if our
+   own signature shows it; again and again, and the identity is contested.
 """
 
 import collections
@@ -132,16 +132,13 @@ class View:
         self.advertise()
 
     def refute(self, claim: messages.Claim) -> bool:
-        """Contradict a claim about ourselves, if it is not outdated."""
-        own = self.own
-        if (claim.boot, claim.incarnation) < own.order:
+        """Contradict a claim about what we are now.
+
+        Older ones are contradicted already; a later one than what we say
+        ourselves cannot be true, and nobody but us can make it so.
+        """
+        if (claim.boot, claim.incarnation) != self.own.order:
             return False
-        if claim.boot > own.member.boot:
-            self.raise_boot(claim.boot)
-            return True
-        own.member = dataclasses.replace(
-            own.member, incarnation=claim.incarnation
-        )
         self.advertise()
         return True
 

@@ -17,7 +17,7 @@ def grown(count: int, seed: int) -> Simulation:
     return simulation
 
 
-@pytest.mark.parametrize('count', [5, 50, 200])
+@pytest.mark.parametrize('count', [5, 50])
 def test_all_who_join_at_once_know_each_other_soon(count: int) -> None:
     simulation = Simulation(count)
     simulation.add_many(count)
@@ -64,7 +64,7 @@ def test_peer_waits_for_its_only_seed() -> None:
     simulation.run_until(simulation.is_whole, 30)
 
 
-@pytest.mark.parametrize('first', [1, 5, 15, 29])
+@pytest.mark.parametrize('first', [1, 15])
 def test_partition_heals_by_itself(first: int) -> None:
     simulation = grown(30, 4)
     simulation.partition(range(first), range(first, 30))

@@ -22,11 +22,11 @@ def check_monotone(simulation: Simulation) -> None:
 def test_change_reaches_all_within_two_seconds(count: int) -> None:
     simulation = Simulation(count)
     simulation.add_many(count)
-    simulation.run_until(simulation.is_whole, 10)
+    simulation.run_until(simulation.is_whole, 5)
     simulation.run(5)
 
     worst = 0.0
-    for number in range(3):
+    for number in range(2):
         simulation.publish(number, 'a', b'x%d' % number)
         have = b'x%d' % number
 
@@ -64,20 +64,20 @@ def test_all_changes_arrive_under_loss_and_in_order() -> None:
 
 def test_newcomer_gets_everything() -> None:
     simulation = Simulation(4)
-    simulation.add_many(50)
+    simulation.add_many(30)
     simulation.run(5)
-    for number in range(50):
+    for number in range(30):
         for part in range(4):
             simulation.publish(number, f'part{part}', bytes([part]) * 400)
     simulation.run(10)
 
     simulation.add([3])
 
-    newcomer = simulation.peers[50].node
+    newcomer = simulation.peers[30].node
     took = simulation.run_until(
         lambda: all(
             len(newcomer.records(peer.id)) == 4
-            for peer in simulation.peers[:50]
+            for peer in simulation.peers[:30]
         ),
         10,
     )

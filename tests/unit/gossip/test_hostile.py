@@ -216,6 +216,47 @@ def test_bad_addresses_are_our_own_fault(case: Case, address: Address) -> None:
         case.node.set_address(address, 0.0)
 
 
+@pytest.mark.parametrize(
+    ('boot', 'incarnation'), [(1, 1), (1, 2**48 - 1), (2**48 - 1, 0)]
+)
+def test_claim_about_what_we_never_were_changes_nothing(
+    case: Case, boot: int, incarnation: int
+) -> None:
+    case.meet()
+    claim = messages.ClaimItem(
+        *case.other.sign(
+            messages.Claim(
+                Status.DEAD,
+                case.other.who.peer,
+                case.who.peer,
+                boot,
+                incarnation,
+            )
+        )
+    )
+
+    case.hear(case.other.say(claim))
+
+    own = case.node.member(case.who.peer)
+    assert own is not None
+    assert (own.boot, own.incarnation) == (1, 0)
+
+
+def test_nobody_gets_everything_without_being_asked(case: Case) -> None:
+    case.meet()
+    nothing = messages.Have(bytes(16), b'\xff' * 16, ())
+
+    case.hear(case.other.say(nothing))
+    assert case.dropped == {'have_unasked': 1}
+    case.hear(case.other.say(messages.Ping(1, 99)), now=3.0)
+    case.hear(case.other.say(messages.Ping(2, 99)), now=4.0)
+    assert of_kind(case.sent(), messages.Buckets)
+    case.hear(case.other.say(nothing), now=4.1)
+
+    assert case.dropped == {'have_unasked': 1}
+    assert of_kind(case.sent(), messages.MemberItem)
+
+
 def test_members_are_bounded() -> None:
     case = Case(config.NodeConfig(members_max=4))
     case.meet()
