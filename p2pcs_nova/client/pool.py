@@ -11,8 +11,7 @@ import collections
 import contextlib
 import dataclasses
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import httpx
 import trio
@@ -102,23 +101,6 @@ class ConnectionPool:
             ),
             trust_env=False,
         )
-
-
-def close_if_cancelled() -> Callable[[str, dict[str, Any]], Awaitable[None]]:
-    """For one request's ``trace`` extension.
-
-    httpcore leaves the socket open of a TLS handshake that is cancelled.
-    """
-    stream: Any = None
-
-    async def trace(event: str, info: dict[str, Any]) -> None:
-        nonlocal stream
-        if event == 'connection.connect_tcp.complete':
-            stream = info['return_value']
-        elif event == 'connection.start_tls.failed' and stream is not None:
-            stream.get_extra_info('socket').close()
-
-    return trace
 
 
 async def _close(entry: _Entry) -> None:

@@ -23,7 +23,8 @@ import trio
 
 from p2pcs_nova import errors, names, wire
 from p2pcs_nova.client import answers
-from p2pcs_nova.client.pool import ConnectionPool, Target, close_if_cancelled
+from p2pcs_nova.client.pool import ConnectionPool, Target
+from p2pcs_nova.client.streams import close_if_cancelled, pieces
 
 T = TypeVar('T')
 
@@ -211,12 +212,12 @@ class RemoteClient:
                     extensions=self._extensions(),
                 ) as answer:
                     if not answer.is_success:
-                        body = await _bounded(answer)
                         raise answers.failure_to_error(
-                            answer.status_code, body
+                            answer.status_code, await _bounded(answer)
                         )
-                    async for piece in answer.aiter_raw():
-                        yield piece
+                    async with pieces(answer) as body:
+                        async for piece in body:
+                            yield piece
 
     async def relay_join(
         self, request: wire.JoinRequest, timeout_s: float | None = None
@@ -307,11 +308,12 @@ async def _bounded(answer: httpx.Response) -> bytes:
 
     :raises P2PcsError: it is; the connection is closed
     """
-    body = bytearray()
-    async for piece in answer.aiter_raw():
-        body += piece
-        if len(body) > ANSWER_LIMIT:
-            raise errors.P2PcsError(
-                f'the answer has more than {ANSWER_LIMIT} bytes'
-            )
-    return bytes(body)
+    whole = bytearray()
+    async with pieces(answer) as body:
+        async for piece in body:
+            whole += piece
+            if len(whole) > ANSWER_LIMIT:
+                raise errors.P2PcsError(
+                    f'the answer has more than {ANSWER_LIMIT} bytes'
+                )
+    return bytes(whole)

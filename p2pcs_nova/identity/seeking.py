@@ -19,7 +19,7 @@ from cryptography import x509
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client import answers
-from p2pcs_nova.client.pool import close_if_cancelled
+from p2pcs_nova.client.streams import close_if_cancelled, pieces
 from p2pcs_nova.identity import ca, clock, tls, token
 from p2pcs_nova.identity.clock import Wall, utc_now
 
@@ -95,7 +95,6 @@ async def exchange(
     :raises Unreachable: no answer, or one that does not end
     :raises P2PcsError: refused
     """
-    body = bytearray()
     try:
         with trio.fail_after(timeout_s):
             async with client.stream(
@@ -105,17 +104,24 @@ async def exchange(
                 timeout=None,
                 extensions={'trace': close_if_cancelled()},
             ) as answer:
-                async for piece in answer.aiter_raw():
-                    body += piece
-                    if len(body) > ANSWER_LIMIT:
-                        raise errors.Unreachable('the answer does not end')
+                body = await _bounded(answer)
     except trio.TooSlowError:
         raise errors.Unreachable(f'no answer within {timeout_s:g} s') from None
     except (httpx.TransportError, httpx.InvalidURL) as error:
         raise errors.Unreachable(answers.failure_to_reason(error)) from None
     if not answer.is_success:
-        raise answers.failure_to_error(answer.status_code, bytes(body))
-    return bytes(body)
+        raise answers.failure_to_error(answer.status_code, body)
+    return body
+
+
+async def _bounded(answer: httpx.Response) -> bytes:
+    whole = bytearray()
+    async with pieces(answer) as body:
+        async for piece in body:
+            whole += piece
+            if len(whole) > ANSWER_LIMIT:
+                raise errors.Unreachable('the answer does not end')
+    return bytes(whole)
 
 
 async def _try_seed(
