@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from nova import exception
@@ -42,7 +43,7 @@ def make_spec(
     :raises ImageUnacceptable: Nova's; see :meth:`images.Images.ensure`
     :raises P2PcsError: the gateway refused the image or does not answer
     """
-    try:
+    with _refusals_named():
         properties.check_disks(extras.block_device_info)
         properties.check_shape(
             instance.flavor, instance, image_meta.disk_format
@@ -53,18 +54,24 @@ def make_spec(
         )
         if extras.accel_info:
             raise properties.Refused('accelerators are not supported')
+    # Nova allocates the ports meanwhile; the first look at them waits.
+    image = known_images.ensure(context, image_meta.id, instance.trusted_certs)
+    with _refusals_named():
         ports = tuple(
             translate.vif_to_wire(vif) for vif in extras.network_info
         )
+    return translate.instance_to_spec(
+        instance, image, machine, ports, _config_drive(instance, extras)
+    )
+
+
+@contextlib.contextmanager
+def _refusals_named() -> Iterator[None]:
+    """What we refuse is the asker's mistake: no other slice is tried."""
+    try:
+        yield
     except (properties.Refused, translate.NotPluggable) as refusal:
         raise exception.InvalidInput(reason=str(refusal)) from None
-    return translate.instance_to_spec(
-        instance,
-        known_images.ensure(context, image_meta.id, instance.trusted_certs),
-        machine,
-        ports,
-        _config_drive(instance, extras),
-    )
 
 
 def plug(
