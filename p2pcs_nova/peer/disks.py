@@ -67,3 +67,4 @@ async def make_overlay(
         if 'No space left' in said:
             raise errors.NoSpace(f'the disk of this PC is full: {said}')
         raise errors.HypervisorFailed(f'qemu-img: {said}')
+    await trio.to_thread.run_sync(disk.chmod, 0o600)

@@ -189,7 +189,12 @@ def _disks(machine: wire.Machine, files: Files) -> list[etree._Element]:
         _e(
             'backingStore',
             _e('format', type=files.base_format),
-            _e('source', file=str(files.base)),
+            # QEMU's user may read the image that others share, never own it.
+            _e(
+                'source',
+                _e('seclabel', model='dac', relabel='no'),
+                file=str(files.base),
+            ),
             _e('backingStore'),
             type='file',
         ),

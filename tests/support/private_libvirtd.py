@@ -19,13 +19,17 @@ from collections.abc import Iterator
 
 from p2pcs_nova.peer import filters
 
-QEMU_CONF = """\
-user = "root"
-group = "root"
-dynamic_ownership = 0
+NO_SECURITY = """\
 security_driver = "none"
 cgroup_controllers = []
 namespaces = []
+"""
+"""What a machine without systemd needs; else as distributions ship it."""
+AS_ROOT = f"""\
+{NO_SECURITY}
+user = "root"
+group = "root"
+dynamic_ownership = 0
 """
 # $1: a folder of our own on the real file system.
 SET_UP = """\
@@ -60,11 +64,12 @@ class PrivateLibvirtd:
     """One running libvirtd.
 
     :param folder: short enough that a socket's name fits
+    :param qemu_conf: its qemu.conf
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, qemu_conf: str) -> None:
         self.folder = folder
-        (folder / 'qemu.conf').write_text(QEMU_CONF)
+        (folder / 'qemu.conf').write_text(qemu_conf)
         command = [
             'unshare',
             '--mount',
@@ -157,9 +162,11 @@ class PrivateLibvirtd:
 
 
 @contextlib.contextmanager
-def private_libvirtd(folder: pathlib.Path) -> Iterator[PrivateLibvirtd]:
+def private_libvirtd(
+    folder: pathlib.Path, qemu_conf: str = AS_ROOT
+) -> Iterator[PrivateLibvirtd]:
     """A libvirtd for the time of the context."""
-    daemon = PrivateLibvirtd(folder)
+    daemon = PrivateLibvirtd(folder, qemu_conf)
     try:
         yield daemon
     finally:
