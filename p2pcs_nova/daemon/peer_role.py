@@ -104,11 +104,12 @@ class PeerRole:
         """Serve, and tell the overlay of every change."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._service.run)
+            self._publish()
             task_status.started()
             while True:
-                self._publish()
                 await self._changed.wait()
                 self._changed = trio.Event()
+                self._publish()
 
     def _on_change(self) -> None:
         self._changed.set()

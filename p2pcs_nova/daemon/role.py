@@ -55,4 +55,9 @@ class Role(Protocol):
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Work until cancelled; started once requests may come."""
+        """Work until cancelled.
+
+        Started once requests may come and all records are published: what
+        the overlay remembers of an earlier run and is not published again
+        before joining is deleted.
+        """
