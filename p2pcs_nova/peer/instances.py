@@ -383,6 +383,11 @@ class Instances:
             await self._take_away(entry)
         elif entry.stage is Stage.UNDOING:
             await self._undo(entry)
+        elif entry.stage is Stage.FAILED:
+            # A call that was given up may have been carried out late.
+            domain = self._watch.domain(instance)
+            if domain is not None and domain.mark.epoch == entry.right.epoch:
+                await self._undo(entry)
         elif entry.stage is Stage.BUILDING:
             domain = await self._watch.refresh(instance)
             if (

@@ -16,9 +16,10 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from p2pcs_nova import errors, run_right, wire
+from p2pcs_nova import errors, wire
 from p2pcs_nova.layout import Layout
 from p2pcs_nova.peer import console, filters, images, networks, terms
+from p2pcs_nova.peer.authority import Authority, GatewayKey
 from p2pcs_nova.peer.builder import Builder
 from p2pcs_nova.peer.capacity import OwnerRules
 from p2pcs_nova.peer.errands import Errands
@@ -40,6 +41,8 @@ RESYNC_S = 10.0
 """How often everything is looked at, whatever the events say."""
 RETRY_S = 2.0
 """The same while something is wrong."""
+FRESH_S = 3.0
+"""How long a look at one instance may hold up the answer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +55,7 @@ class Surroundings:
     release: str
     clock: Callable[[], float]
     """Seconds of CLOCK_BOOTTIME."""
-    gateway_key: Callable[[str], bytes | None]
-    """Raw public key of a peer that is a gateway; None if it is not."""
+    gateway_key: GatewayKey
     fetch_image: FetchImage
     on_change: Callable[[], None]
     """The records may have changed; called in the trio thread."""
@@ -89,7 +91,13 @@ class PeerService:
         self._passed = passed
         self._store = Store(layout.peer_database)
         loaded = self._store.load()
-        self._terms = terms.Terms(loaded.terms)
+        self._authority = Authority(
+            self._store,
+            terms.Terms(loaded.terms),
+            around.peer_id,
+            around.gateway_key,
+            passed,
+        )
         self._draining = loaded.draining
         self._health = Health(layout, rules, hypervisor, sysfs)
         self._problem = ''
@@ -270,20 +278,6 @@ class PeerService:
 
     # -- gateways -----------------------------------------------------------
 
-    async def _obey(self, command: wire.Command) -> None:
-        """Whether this gateway may command its slice now.
-
-        :raises StaleTerm: a later one may
-        """
-        if self._terms.check(command):
-            await trio.to_thread.run_sync(
-                self._store.put_term, command.slice, command.term
-            )
-            self._passed(Step.TERM_STORED, '')
-            self._terms.accept(command)
-            # A higher one may have come while this one was stored.
-            self._terms.check(command)
-
     def _mine(self, command: wire.Command, instance: str) -> None:
         """Whether the instance is the slice's.
 
@@ -300,7 +294,7 @@ class PeerService:
         self, command: wire.Command, claim: wire.Claim
     ) -> wire.Reservation:
         """Promise capacity for a while."""
-        await self._obey(command)
+        await self._authority.obey(command)
         if self._draining:
             raise errors.Draining('this PC takes no new instances')
         now = self._around.clock()
@@ -319,7 +313,7 @@ class PeerService:
 
     async def release(self, command: wire.Command, reservation: str) -> None:
         """Give a promise back; one that is gone is no error."""
-        await self._obey(command)
+        await self._authority.obey(command)
         self._reservations.release(reservation)
         self._around.on_change()
 
@@ -327,8 +321,8 @@ class PeerService:
         self, command: wire.Command, instance: str, request: wire.BuildRequest
     ) -> wire.InstanceStatus:
         """Confirm a reservation and build; returns when PLUGGED."""
-        await self._obey(command)
-        right = self._check_right(command, instance, request)
+        await self._authority.obey(command)
+        right = self._authority.check_right(command, instance, request)
         return await self._errand(
             self._instances.build,
             right,
@@ -336,31 +330,6 @@ class PeerService:
             self._health.accelerator,
             self._around.clock,
         )
-
-    def _check_right(
-        self, command: wire.Command, instance: str, request: wire.BuildRequest
-    ) -> wire.RunRight:
-        """The run right of a build request, if all of it agrees.
-
-        :raises BadRunRight: it does not; says where
-        """
-        signed, spec = request.run_right, request.spec
-        key = self._around.gateway_key(signed.signer)
-        if key is None:
-            raise errors.BadRunRight(f'{signed.signer} is no gateway')
-        right = run_right.open_run_right(signed, key)
-        for name, here, there in (
-            ('peer', right.peer, self._around.peer_id),
-            ('slice', right.slice, command.slice),
-            ('instance', right.instance, instance),
-            ('instance', spec.instance, instance),
-            ('image', right.image, spec.image.digest),
-        ):
-            if here != there:
-                raise errors.BadRunRight(
-                    f'the run right is for {name} {here}, not {there}'
-                )
-        return right
 
     async def _errand(
         self, work: Callable[[*Ts], Awaitable[T]], *args: *Ts
@@ -379,7 +348,7 @@ class PeerService:
         request: wire.ActionRequest,
     ) -> wire.InstanceStatus:
         """Start, stop, reboot, pause."""
-        await self._obey(command)
+        await self._authority.obey(command)
         self._mine(command, instance)
         return await self._errand(
             self._instances.act, instance, request, self._health.accelerator
@@ -389,7 +358,7 @@ class PeerService:
         self, command: wire.Command, instance: str, tombstone: wire.Tombstone
     ) -> None:
         """This epoch must not run; returns when nothing of it is left."""
-        await self._obey(command)
+        await self._authority.obey(command)
         if tombstone.instance != instance:
             raise errors.Malformed("the tombstone is another instance's")
         try:
@@ -400,7 +369,7 @@ class PeerService:
 
     async def instances(self, command: wire.Command) -> wire.InstanceList:
         """Everything that this PC holds."""
-        await self._obey(command)
+        await self._authority.obey(command)
         return wire.InstanceList(
             self._around.peer_id, self._around.boot_id, self.statuses()
         )
@@ -409,10 +378,11 @@ class PeerService:
         self, command: wire.Command, instance: str
     ) -> wire.InstanceStatus:
         """One of them, looked at now if libvirt answers."""
-        await self._obey(command)
+        await self._authority.obey(command)
         self._mine(command, instance)
         try:
-            await self._watch.refresh(instance)
+            with trio.move_on_after(FRESH_S):
+                await self._watch.refresh(instance)
         except errors.P2PcsError as error:
             LOG.info('[instance %s] last known: %s', instance, error.message)
         return self._instances.status(self._instances.entry(instance))
@@ -421,7 +391,7 @@ class PeerService:
         self, command: wire.Command, instance: str, length: int
     ) -> wire.Console:
         """The end of its serial console."""
-        await self._obey(command)
+        await self._authority.obey(command)
         self._mine(command, instance)
         log = self._builder.console(self._instances.entry(instance))
         output = await trio.to_thread.run_sync(console.read_tail, log, length)
@@ -431,6 +401,6 @@ class PeerService:
         self, command: wire.Command, instance: str
     ) -> wire.Diagnostics:
         """Its counters."""
-        await self._obey(command)
+        await self._authority.obey(command)
         self._mine(command, instance)
         return await self._hypervisor.diagnostics(instance)

@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong on a PC, and how it is put right."""
+
+import pytest
+import trio
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.peer import service
+from p2pcs_nova.peer.hypervisor import Power
+from tests.support import one_peer
+from tests.support.one_peer import GOLD
+from tests.unit.peer.conftest import CONTENT, Pc
+
+pytestmark = pytest.mark.trio
+
+State = wire.InstanceState
+Action = wire.Action
+IMAGE = one_peer.image_of(CONTENT)
+
+
+def claim_of(spec: wire.InstanceSpec) -> wire.Claim:
+    return wire.Claim(spec.instance, spec.need, ('office',), spec.image.digest)
+
+
+async def test_failed_build_leaves_nothing_and_says_why_again(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
+        pc.hypervisor.failing_at['start_paused'] = errors.NoSpace('no memory')
+        for _ in range(2):
+            with pytest.raises(errors.NoSpace, match='no memory'):
+                await peer.service.build(GOLD, spec.instance, request)
+        [status] = peer.service.statuses()
+        assert status.state is State.FAILED
+        assert status.detail == 'no memory'
+        assert peer.service.used() == wire.Capacity()
+        assert pc.hypervisor.rows == {}
+        assert pc.table.vifs == []
+        assert pc.instance_folders() == []
+        pc.hypervisor.failing_at.clear()
+        assert (await peer.place(spec, 2)).state is State.PLUGGED
+
+
+async def test_build_that_libvirt_leaves_open_is_undone_later(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        busy = errors.HypervisorBusy('no answer')
+        pc.hypervisor.failing_at = {'resume': busy, 'cut_power': busy}
+        pc.table.failing = True
+        with pytest.raises(errors.HypervisorFailed):
+            await peer.place(spec)
+        assert peer.service.statuses()[0].state is State.FAILED
+        assert peer.service.used() == spec.need
+        pc.hypervisor.failing_at.clear()
+        pc.table.failing = False
+        await peer.wait(lambda: peer.service.used() == wire.Capacity())
+    assert pc.hypervisor.rows == {}
+
+
+async def test_call_carried_out_late_by_libvirt_is_undone(
+    pc: Pc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, 'RESYNC_S', 0.01)
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        pc.hypervisor.failing_at['start_paused'] = errors.HypervisorBusy('')
+        with pytest.raises(errors.HypervisorBusy):
+            await peer.place(spec)
+        assert pc.hypervisor.rows == {}
+        pc.hypervisor.failing_at.clear()
+        await pc.hypervisor.define(
+            spec.instance, pc.hypervisor.xml[spec.instance]
+        )
+        await pc.hypervisor.start_paused(spec.instance)
+        await peer.wait(lambda: pc.hypervisor.rows == {})
+        assert peer.service.statuses()[0].state is State.FAILED
+
+
+async def test_tombstone_cancels_a_build_under_way(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        waiting = trio.Event()
+
+        async def never(instance: str) -> None:
+            waiting.set()
+            await trio.sleep_forever()
+
+        pc.hypervisor.start_paused = never  # type: ignore[method-assign]
+        async with trio.open_nursery() as nursery:
+
+            async def build() -> None:
+                with pytest.raises(errors.StaleEpoch):
+                    await peer.place(spec)
+
+            nursery.start_soon(build)
+            await waiting.wait()
+            await peer.bury(spec)
+        assert peer.service.statuses() == ()
+    assert pc.hypervisor.rows == {}
+    assert pc.instance_folders() == []
+
+
+async def test_build_goes_on_when_its_caller_has_gone(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await peer.service.build(GOLD, spec.instance, request)
+        with trio.move_on_after(0.001):
+            await peer.service.build(GOLD, spec.instance, request)
+        await peer.wait(
+            lambda: (
+                [s.state for s in peer.service.statuses()] == [State.PLUGGED]
+            )
+        )
+
+
+async def test_guest_that_ignores_acpi_is_switched_off(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    pc.hypervisor.obeys = False
+    async with pc.run() as peer:
+        await peer.place(spec)
+        await peer.act(spec, Action.START)
+        status = await peer.act(spec, Action.STOP, timeout_s=0.05)
+        assert status.state is State.STOPPED
+        await peer.act(spec, Action.START)
+        status = await peer.act(spec, Action.REBOOT_SOFT, timeout_s=0.05)
+        assert status.state is State.RUNNING
+
+
+async def test_what_a_guest_does_by_itself_is_told_at_once(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        await peer.act(spec, Action.START)
+        for power, state in (
+            (Power.OFF, State.STOPPED),
+            (Power.CRASHED, State.CRASHED),
+        ):
+            peer.changes.clear()
+            pc.hypervisor.set_power(spec.instance, power)
+            await peer.wait(lambda: bool(peer.changes))
+            [(_, _, seen)] = peer.service.instance_rows()
+            assert seen is state
+        status = await peer.act(spec, Action.START)
+        assert status.state is State.RUNNING
+
+
+async def test_without_libvirt_nothing_is_offered_and_the_reason_is_said(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    pc.hypervisor.failing = errors.HypervisorBusy('libvirt is silent')
+    async with pc.run_as_it_is() as peer:
+        await peer.wait(lambda: 'libvirt is silent' in peer.service.reasons())
+        assert peer.service.record().offer.total == wire.Capacity()
+        with pytest.raises(errors.NotOffered, match='libvirt is silent'):
+            await peer.service.claim(GOLD, claim_of(spec))
+        await peer.service.drain(True)
+        pc.hypervisor.failing = None
+        await peer.wait(lambda: peer.service.offer().total.vcpus == 4)
+        assert 'libvirt is silent' not in peer.service.reasons()
+
+
+async def test_tombstone_without_libvirt_is_kept_and_carried_out_later(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        pc.hypervisor.failing = errors.HypervisorBusy('silent')
+        with pytest.raises(errors.HypervisorBusy):
+            await peer.bury(spec)
+    pc.hypervisor.failing = None
+    async with pc.run() as peer:
+        await peer.wait(lambda: peer.service.statuses() == ())
+    assert pc.hypervisor.rows == {}
+
+
+async def test_restart_of_the_daemon_touches_no_running_guest(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        await peer.act(spec, Action.START)
+    before = dict(pc.hypervisor.rows)
+    pc.table.vifs = []
+    async with pc.run() as peer:
+        [status] = peer.service.statuses()
+        assert status.state is State.RUNNING
+        assert peer.service.used() == spec.need
+        assert peer.service.slice == 'gold'
+        assert pc.table.vifs == list(spec.vifs)
+    assert pc.hypervisor.rows == before
+
+
+async def test_after_a_power_cut_nothing_starts_by_itself(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        await peer.act(spec, Action.START)
+    pc.hypervisor.set_power(spec.instance, Power.OFF)
+    pc.table.vifs = []
+    async with pc.run() as peer:
+        [status] = peer.service.statuses()
+        assert status.state is State.STOPPED
+        status = await peer.act(spec, Action.START)
+        assert status.state is State.RUNNING
+        assert pc.table.vifs == list(spec.vifs)
+
+
+async def test_marked_domain_without_a_right_is_left_alone_and_named(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+    (pc.root / 'peer.sqlite').unlink()
+    async with pc.run() as peer:
+        assert any(spec.instance in r for r in peer.service.reasons())
+        assert spec.instance in pc.hypervisor.rows
+        await peer.bury(spec)
+        await peer.wait(lambda: pc.hypervisor.rows == {})
