@@ -13,6 +13,7 @@ import os
 import pathlib
 import random
 import signal
+import socket
 import time
 
 import trio
@@ -123,9 +124,7 @@ class Daemon:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT."""
         boot = await trio.to_thread.run_sync(self.store.next_boot)
-        with contextlib.closing(
-            open_socket(Address(self.conf.bind_address, self.conf.port))
-        ) as sock:
+        with contextlib.closing(self._open_socket()) as sock:
             runtime = Runtime(self._node(boot), sock, deliver=self.net.deliver)
             self.net.attach(runtime)
             role = self._role()
@@ -157,6 +156,17 @@ class Daemon:
         ):
             await self.pool.aclose()
         LOG.info('stopped')
+
+    def _open_socket(self) -> socket.socket:
+        where = Address(self.conf.bind_address, self.conf.port)
+        try:
+            return open_socket(where)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f'UDP port {where.port} at {where.host}: {error.strerror}; '
+                'does another p2pcs-peer run?',
+            ) from None
 
     def _node(self, boot: int) -> Node:
         return Node(

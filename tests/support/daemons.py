@@ -125,15 +125,14 @@ class Machine:
 class Office:
     """A gateway and some PCs, in one folder; nothing runs yet.
 
-    :param base: second half of 127.x.y.0/24: tests must not share it
+    Two test runs at once do not share their addresses.
     """
 
-    def __init__(
-        self, folder: pathlib.Path, policy: pathlib.Path, base: str
-    ) -> None:
+    def __init__(self, folder: pathlib.Path, policy: pathlib.Path) -> None:
         self._folder = folder
         self._policy = policy
-        self._base = base
+        pid = os.getpid()
+        self._base = f'127.{40 + pid % 200}.{pid // 200 % 250}'
         self._machines: list[Machine] = []
         self.gateway = self.machine('gw')
         now = datetime.datetime.now(datetime.UTC)
@@ -142,11 +141,15 @@ class Office:
             self.gateway.folder / 'state', 'gw', self.gateway.host, 7400, now
         )
 
+    def address(self, number: int) -> str:
+        """The address of the machine that was made as this one."""
+        return f'{self._base}.{number}'
+
     def machine(self, name: str, **owner: str) -> Machine:
         """A configured machine that has not joined."""
         folder = self._folder / name
         folder.mkdir()
-        host = f'{self._base}.{len(self._machines) + 1}'
+        host = self.address(len(self._machines) + 1)
         machine = Machine(folder, host)
         machine.write_conf(self._policy, **owner)
         self._machines.append(machine)
@@ -169,11 +172,9 @@ class Office:
 
 
 @contextlib.contextmanager
-def office(
-    folder: pathlib.Path, policy: pathlib.Path, base: str
-) -> Iterator[Office]:
+def office(folder: pathlib.Path, policy: pathlib.Path) -> Iterator[Office]:
     """An office whose gateway runs."""
-    place = Office(folder, policy, base)
+    place = Office(folder, policy)
     try:
         place.gateway.start()
         yield place

@@ -18,7 +18,7 @@ POLICY = pathlib.Path(__file__).parents[3] / 'etc' / 'p2pcs' / 'policy.yaml'
 
 @pytest.fixture
 def office(tmp_path: pathlib.Path) -> Iterator[daemons.Office]:
-    with daemons.office(tmp_path, POLICY, '127.40.1') as place:
+    with daemons.office(tmp_path, POLICY) as place:
         yield place
 
 
@@ -69,7 +69,9 @@ def test_a_pc_relays_for_another_when_the_gateway_is_not_a_seed(
     with office.gateway.client as client:
         token = client.create_token(600)
     machine = office.machine('pc2')
-    through_pc1 = daemons.reseed(token, ['127.40.1.9:7401', '127.40.1.2:7401'])
+    through_pc1 = daemons.reseed(
+        token, [f'{office.address(n)}:7401' for n in (9, 8, 2)]
+    )
     joined = machine.run('join', through_pc1)
     assert joined.returncode == 0, joined.stderr
 
@@ -110,4 +112,4 @@ def test_a_second_daemon_says_that_the_port_is_taken(
     result = office.gateway.run('run')
     assert result.returncode == 1
     assert 'Traceback' not in result.stderr
-    assert 'use' in result.stderr
+    assert 'port 7400' in result.stderr
