@@ -186,21 +186,22 @@ def ask(machine: Machine, path: str) -> Any:
     return json.loads(body)
 
 
-def alive_peers(layout: Layout) -> int:
-    """How many PCs the gateway sees alive, with a slice found for them."""
+def offering_peers(layout: Layout) -> int:
+    """How many PCs the gateway sees alive, in a slice, with an offer."""
     rows = ask(machines.get(layout, CONTROL), '/v1/peers')['peers']
     return sum(
         row['role'] == 'peer'
         and row['state'] == 'alive'
         and bool(row['slice'])
+        and row['offer']['vcpus'] > 0
         for row in rows
     )
 
 
 def wait_for_peers(layout: Layout, count: int) -> None:
-    """Wait until the gateway sees so many PCs."""
+    """Wait until the gateway sees what so many PCs offer."""
     wait_until(
-        lambda: alive_peers(layout) >= count,
-        f'the gateway sees {count} PCs',
+        lambda: offering_peers(layout) >= count,
+        f'the gateway sees the offers of {count} PCs',
         SEEN_TIMEOUT_S,
     )

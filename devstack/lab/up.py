@@ -112,6 +112,10 @@ class Cloud:
             'resources', str(self.layout.lab), str(self.layout.guest_image)
         )
 
+    def see_capacity(self) -> None:
+        """Wait until servers can be placed on every slice."""
+        self.inside('capacity', str(self.layout.passwords))
+
     def inside(self, program: str, *arguments: str) -> None:
         """Run one of the programs that need OpenStack's libraries."""
         python = str(self.layout.cloud_venv / 'bin' / 'python')
@@ -253,11 +257,14 @@ def up(
         functools.partial(compute.map_hosts, cloud.settings),
         *computes,
     )
+    capacity = plan.add(
+        'nova sees the capacity of the slices', cloud.see_capacity, hosts
+    )
     server = plan.add(
         'openstack server create',
         functools.partial(first_server.create, layout),
         RESOURCES,
-        hosts,
+        capacity,
     )
     plan.add(
         'login over ssh',
