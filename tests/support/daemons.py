@@ -8,7 +8,6 @@ import dataclasses
 import datetime
 import os
 import pathlib
-import select
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.identity import token as tokens
 from p2pcs_nova.identity.authority import Authority
+from tests.support import waiting
 
 DEADLINE_S = 60.0
 _COMMAND = (
@@ -35,7 +35,7 @@ class Machine:
 
     folder: pathlib.Path
     host: str
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[bytes] | None = None
 
     @property
     def name(self) -> str:
@@ -85,27 +85,19 @@ class Machine:
 
         :raises AssertionError: it ended, or did not serve in time
         """
-        self.process = subprocess.Popen(
-            [*_COMMAND, 'run', '--config-file', str(self.conf)],
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {'PYTHONUNBUFFERED': '1'},
+        log = self.folder / 'log'
+        with log.open('wb') as file:
+            self.process = subprocess.Popen(
+                [*_COMMAND, 'run', '--config-file', str(self.conf)],
+                stderr=file,
+            )
+        process = self.process
+        waiting.until(
+            lambda: (
+                'serves at' in log.read_text() or process.poll() is not None
+            )
         )
-        self.wait_line('serves at')
-
-    def wait_line(self, text: str) -> str:
-        """The next line of its log that has this text."""
-        assert self.process is not None
-        assert self.process.stderr is not None
-        seen = []
-        while select.select([self.process.stderr], [], [], DEADLINE_S)[0]:
-            line = self.process.stderr.readline()
-            seen.append(line)
-            if text in line:
-                return line
-            if not line:
-                break
-        raise AssertionError(f'{self.name} never said {text!r}: {seen}')
+        assert process.poll() is None, log.read_text()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the daemon; returns when it has ended."""
@@ -117,8 +109,6 @@ class Machine:
         finally:
             self.process.kill()
             self.process.wait()
-            assert self.process.stderr is not None
-            self.process.stderr.close()
             self.process = None
 
 
