@@ -134,7 +134,9 @@ class PeerService:
         self._instances.load(loaded)
         self._images.open()
         layout.instances.mkdir(parents=True, exist_ok=True)
-        layout.instances.chmod(0o711)
+        for folder in (layout.root, layout.instances):
+            # QEMU may run as another user: it must pass, not list.
+            folder.chmod(0o711)
 
     # -- running ------------------------------------------------------------
 
