@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 import trio
 from starlette.requests import Request
@@ -20,69 +19,67 @@ from starlette.routing import Route
 from gossip.descriptor import Role as MemberRole
 from p2pcs_nova import names
 from p2pcs_nova.daemon import addresses
+from p2pcs_nova.daemon.role import Role
+from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.identity import routes as joining
 from p2pcs_nova.identity import tls
 from p2pcs_nova.identity.issuing import Issuer
 from p2pcs_nova.transport import handling, listeners
 from p2pcs_nova.transport.application import make_application
 
-if TYPE_CHECKING:
-    from p2pcs_nova.daemon.main import Daemon
-    from p2pcs_nova.daemon.role import Role
-
 SEEDS = 8
 """Addresses that a new peer is given to start from."""
 
 
 @contextlib.asynccontextmanager
-async def issuer_of(daemon: Daemon) -> AsyncIterator[Issuer | None]:
+async def issuer_of(station: Station) -> AsyncIterator[Issuer | None]:
     """The issuer of a gateway; None on a PC."""
-    if daemon.me.role != names.GATEWAY:
+    if station.me.role != names.GATEWAY:
         yield None
         return
     issuer = await trio.to_thread.run_sync(
         functools.partial(
             Issuer,
-            daemon.places.issuer,
-            daemon.me,
-            ring_keys=lambda: daemon.me.ring_keys,
-            seeds=lambda: seeds_of(daemon, daemon.conf.port),
-            join_seeds=lambda: seeds_of(daemon, daemon.conf.join_port),
+            station.places.issuer,
+            station.me,
+            ring_keys=lambda: station.me.ring_keys,
+            seeds=lambda: seeds_of(station, station.conf.port),
+            join_seeds=lambda: seeds_of(station, station.conf.join_port),
         )
     )
     with contextlib.closing(issuer):
         yield issuer
 
 
-def seeds_of(daemon: Daemon, port: int) -> tuple[str, ...]:
+def seeds_of(station: Station, port: int) -> tuple[str, ...]:
     """Members to start from: ourselves, other gateways, then PCs.
 
     :param port: that they are supposed to listen on, as we do
     """
     others = sorted(
-        (m for m in daemon.net.alive() if m.peer != daemon.net.peer),
+        (m for m in station.net.alive() if m.peer != station.net.peer),
         key=lambda m: (m.role is not MemberRole.GATEWAY, m.peer),
     )
-    hosts = [daemon.address.host, *(m.address.host for m in others)]
+    hosts = [station.address.host, *(m.address.host for m in others)]
     return tuple(
         addresses.to_text(host, port) for host in dict.fromkeys(hosts)
     )[:SEEDS]
 
 
 async def open_all(
-    daemon: Daemon, role: Role, issuer: Issuer | None, nursery: trio.Nursery
+    station: Station, role: Role, issuer: Issuer | None, nursery: trio.Nursery
 ) -> None:
     """Listen everywhere; returns when all three listen.
 
     :raises OSError: a port or the socket is taken
     """
-    conf, me, key = daemon.conf, daemon.me, daemon.store.key_path
-    status = _status_route(daemon, role)
+    conf, me, key = station.conf, station.me, station.store.key_path
+    status = _status_route(station, role)
     relay = joining.make_relay(
         me,
-        daemon.tls,
-        functools.partial(_find, daemon),
-        pool=daemon.pool,
+        station.tls,
+        functools.partial(_find, station),
+        pool=station.pool,
     )
     remote = [status, *role.remote_routes()]
     local = [status, *role.local_routes()]
@@ -97,7 +94,7 @@ async def open_all(
             conf.bind_address,
             conf.port,
             overlay=me.overlay,
-            is_revoked=daemon.is_revoked,
+            is_revoked=station.is_revoked,
         )
     )
     await nursery.start(
@@ -115,12 +112,12 @@ async def open_all(
     )
 
 
-def _find(daemon: Daemon, peer: str) -> tuple[str, int] | None:
-    return daemon.net.request_address(peer)
+def _find(station: Station, peer: str) -> tuple[str, int] | None:
+    return station.net.request_address(peer)
 
 
-def _status_route(daemon: Daemon, role: Role) -> Route:
+def _status_route(station: Station, role: Role) -> Route:
     async def status(request: Request) -> Response:
-        return handling.answer(daemon.status(role))
+        return handling.answer(station.status(role.share()))
 
     return Route('/v1/status', status, methods=['GET'])

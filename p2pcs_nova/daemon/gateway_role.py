@@ -7,17 +7,17 @@ import pathlib
 import random
 
 import trio
-from cryptography.hazmat.primitives.asymmetric import ed25519
-from oslo_config import cfg
 from starlette.routing import Route
 
 from gossip import events as news
 from gossip.descriptor import Member, Status
 from gossip.descriptor import Role as MemberRole
 from gossip.runtime import boottime
-from p2pcs_nova import errors, layout, names, run_right, wire
+from p2pcs_nova import errors, names, run_right, wire
 from p2pcs_nova.client.remote import RemoteClient
-from p2pcs_nova.daemon import overlay, role
+from p2pcs_nova.daemon import overlay
+from p2pcs_nova.daemon.share import Share
+from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.gateway import api, options, policy, service, view
 
 _LIVENESS = {
@@ -31,38 +31,28 @@ _LIVENESS = {
 class GatewayRole:
     """The role of a gateway; see :class:`p2pcs_nova.daemon.role.Role`.
 
-    :param key: signs run rights
     :raises policy.PolicyError: the policy file is missing or wrong
     """
 
-    def __init__(
-        self,
-        conf: cfg.ConfigOpts,
-        places: layout.Layout,
-        net: overlay.Overlay,
-        connect: role.Connect,
-        *,
-        peer_id: str,
-        key: ed25519.Ed25519PrivateKey,
-        rng: random.Random,
-    ) -> None:
-        self._net = net
-        self._connect = connect
-        self._peer_id = peer_id
+    def __init__(self, station: Station, rng: random.Random) -> None:
+        conf, me = station.conf.gateway, station.me.peer_id
+        key = station.store.key()
+        self._net = station.net
+        self._connect = station.connect
         self._service = service.GatewayService(
-            layout=places,
-            policy=policy.load_policy(pathlib.Path(conf.gateway.policy_file)),
-            peer=peer_id,
-            name=conf.name,
-            sign=lambda right: run_right.sign_run_right(right, key, peer_id),
+            layout=station.places,
+            policy=policy.load_policy(pathlib.Path(conf.policy_file)),
+            peer=me,
+            name=station.conf.name,
+            sign=lambda right: run_right.sign_run_right(right, key, me),
             verify=self._verify,
             connect=self._connect_peer,
             clock=boottime,
             rng=rng,
             options=options.Options(
-                claim_width=conf.gateway.claim_width,
-                claim_timeout_s=conf.gateway.claim_timeout_s,
-                build_timeout_s=conf.gateway.build_timeout_s,
+                claim_width=conf.claim_width,
+                claim_timeout_s=conf.claim_timeout_s,
+                build_timeout_s=conf.build_timeout_s,
             ),
         )
 
@@ -90,10 +80,10 @@ class GatewayRole:
         ):
             self._service.peer_changed(member_to_seen(event.member))
 
-    def share(self) -> role.Share:
+    def share(self) -> Share:
         """A gateway offers nothing."""
         names_ = ', '.join(self._service.record().slices)
-        return role.Share(
+        return Share(
             reasons=(f'A gateway offers nothing; it speaks for {names_}.',)
         )
 
@@ -106,6 +96,8 @@ class GatewayRole:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._service.run)
             self._net.publish_gateway(self._service.record())
+            for member in self._net.members():
+                self._service.peer_changed(member_to_seen(member))
             task_status.started()
 
     def _on_record(self, event: news.RecordChanged) -> None:

@@ -15,8 +15,10 @@ from starlette.routing import Route
 from gossip import events as news
 from gossip.descriptor import Role as MemberRole
 from gossip.runtime import boottime
-from p2pcs_nova import errors, layout, names, wire
-from p2pcs_nova.daemon import overlay, role
+from p2pcs_nova import errors, names, version, wire
+from p2pcs_nova.daemon import overlay
+from p2pcs_nova.daemon.share import Share
+from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.peer import api, capacity, kvm_probe, service
 from p2pcs_nova.peer.libvirt_host import LibvirtHost
 
@@ -27,40 +29,27 @@ FETCH_SILENCE_S = 30.0
 
 
 class PeerRole:
-    """The role of a PC; see :class:`p2pcs_nova.daemon.role.Role`.
+    """The role of a PC; see :class:`p2pcs_nova.daemon.role.Role`."""
 
-    :param boot_id: of this run of the daemon, hexadecimal
-    :param connect: opens requests to another daemon
-    """
-
-    def __init__(
-        self,
-        conf: cfg.ConfigOpts,
-        places: layout.Layout,
-        net: overlay.Overlay,
-        connect: role.Connect,
-        *,
-        peer_id: str,
-        boot_id: str,
-        release: str,
-    ) -> None:
-        self._net = net
-        self._connect = connect
+    def __init__(self, station: Station) -> None:
+        conf = station.conf
+        self._net = station.net
+        self._connect = station.connect
         self._changed = trio.Event()
         self._too_large = ''
         self._rules = owner_rules(conf)
         self._service = service.PeerService(
-            places,
+            station.places,
             self._rules,
             LibvirtHost(
                 conf.hypervisor.uri,
                 call_timeout_s=conf.hypervisor.call_timeout_s,
             ),
             service.Surroundings(
-                peer_id=peer_id,
+                peer_id=station.me.peer_id,
                 name=conf.name,
-                boot_id=boot_id,
-                release=release,
+                boot_id=station.boot_id.hex(),
+                release=version.release(),
                 clock=boottime,
                 gateway_key=self._gateway_key,
                 fetch_image=self._fetch_image,
@@ -81,12 +70,12 @@ class PeerRole:
     def on_event(self, event: news.Event) -> None:
         """A PC acts on no other's news: gateways ask it."""
 
-    def share(self) -> role.Share:
+    def share(self) -> Share:
         """What this PC offers, runs, and why."""
         reasons = self._service.reasons()
         if self._too_large:
             reasons = (*reasons, self._too_large)
-        return role.Share(
+        return Share(
             offer=self._service.offer(),
             attributes=dict(self._rules.attributes),
             used=self._service.used(),
@@ -140,7 +129,7 @@ class PeerRole:
             )
         async with (
             self._connect(
-                right.signer, names.GATEWAY, None, FETCH_SILENCE_S, ''
+                right.signer, names.GATEWAY, None, FETCH_SILENCE_S
             ) as client,
             contextlib.aclosing(client.fetch_image(digest, right)) as chunks,
         ):

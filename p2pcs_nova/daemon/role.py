@@ -3,36 +3,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
 from typing import Protocol
 
 import trio
 from starlette.routing import Route
 
 from gossip import events as news
-from p2pcs_nova import wire
-from p2pcs_nova.client.remote import RemoteClient
-
-Connect = Callable[[str, str, wire.Command | None, float, str], RemoteClient]
-"""(peer id, role, authority, seconds, request id) -> requests to a daemon;
-raises Unreachable if the overlay does not know the peer."""
-
-
-_NOTHING = wire.Capacity()
-
-
-@dataclasses.dataclass(frozen=True)
-class Share:
-    """What a role adds to the daemon's status."""
-
-    offer: wire.Offer | None = None
-    attributes: dict[str, str] = dataclasses.field(default_factory=dict)
-    used: wire.Capacity = _NOTHING
-    slice: str = ''
-    draining: bool = False
-    instances: tuple[wire.InstanceStatus, ...] = ()
-    reasons: tuple[str, ...] = ()
+from p2pcs_nova.daemon.share import Share
 
 
 class Role(Protocol):

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a daemon has whatever its role: identity, overlay, connections."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+from oslo_config import cfg
+
+from gossip.descriptor import Status
+from p2pcs_nova import errors, layout, version, wire
+from p2pcs_nova.client.pool import ConnectionPool
+from p2pcs_nova.client.remote import RemoteClient
+from p2pcs_nova.daemon import addresses, overlay
+from p2pcs_nova.daemon.share import Share
+from p2pcs_nova.identity import credentials, tls
+from p2pcs_nova.identity.store import IdentityStore, Membership
+
+
+class Station:
+    """One run of the daemon on this machine.
+
+    :raises NotJoined: this machine is in no overlay
+    :raises NoAddress: nothing says where others reach it
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        self.conf = conf
+        self.places = layout.Layout(pathlib.Path(conf.state_dir))
+        self.store = IdentityStore(self.places.identity)
+        self.me: Membership = self.store.load()
+        self.boot_id = os.urandom(8)
+        self.trust = credentials.membership_to_trust(self.me)
+        self.net = overlay.Overlay()
+        self.notes: dict[str, str] = {}
+        """What the owner should know beside what the role says."""
+        self.tls = tls.mutual_client(
+            self.store.key_path, self.me.chain, self.me.root
+        )
+        self.pool = ConnectionPool(self.tls)
+        self.seeds = addresses.parse_seeds(self.me.seeds)
+        self.address = addresses.own_address(
+            conf.advertise_address, conf.bind_address, conf.port, self.seeds
+        )
+
+    def connect(
+        self,
+        peer: str,
+        role: str,
+        command: wire.Command | None,
+        timeout_s: float,
+        request_id: str = '',
+    ) -> RemoteClient:
+        """Requests to another daemon, wherever it is now.
+
+        :param timeout_s: deadline of calls that do not say their own
+        :raises Unreachable: the overlay does not know it
+        """
+        where = self.net.request_address(peer)
+        if where is None:
+            raise errors.Unreachable(f'{peer} is not in the overlay')
+        return RemoteClient(
+            where,
+            peer,
+            role,
+            self.me.overlay,
+            self.tls,
+            command,
+            timeout_s,
+            pool=self.pool,
+            request_id=request_id,
+        )
+
+    def is_revoked(self, peer: str) -> bool:
+        """Whether the overlay has put this member out."""
+        return self.trust.is_revoked(bytes.fromhex(peer))
+
+    def status(self, share: Share) -> wire.DaemonStatus:
+        """What ``p2pcs-peer status`` shows.
+
+        :param share: what the role adds
+        """
+        members = self.net.members()
+        failed = sum(m.status is Status.DEAD for m in members)
+        return wire.DaemonStatus(
+            peer=self.me.peer_id,
+            name=self.conf.name,
+            role=self.me.role,
+            overlay=self.me.overlay,
+            address=addresses.to_text(*self.address),
+            members_alive=len(members) - failed,
+            members_failed=failed,
+            offer=share.offer,
+            attributes=share.attributes,
+            used=share.used,
+            slice=share.slice,
+            draining=share.draining,
+            instances=share.instances,
+            reasons=(*share.reasons, *self.notes.values()),
+            release=version.release(),
+        )
