@@ -61,10 +61,14 @@ def parse_init(process: processes.Process) -> Machine | None:
 
 
 def all_machines() -> Iterator[Machine]:
-    """The machines that are on, those of other labs too."""
+    """The machines that are on, those of other labs too.
+
+    What runs inside a container of this machine is the container's own
+    affair: its machines are deeper below us.
+    """
     for process in processes.processes():
         machine = parse_init(process)
-        if machine is not None:
+        if machine is not None and processes.depth(process.pid) == 1:
             yield machine
 
 

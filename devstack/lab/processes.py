@@ -80,6 +80,23 @@ def _pid_namespace(pid: int) -> str:
         return ''
 
 
+def parse_depth(status: str) -> int:
+    """PID namespaces below ours, out of ``/proc/PID/status``: 0 is ours."""
+    for line in status.splitlines():
+        name, _, pids = line.partition(':')
+        if name == 'NSpid':
+            return len(pids.split()) - 1
+    return 0
+
+
+def depth(pid: int) -> int:
+    """How many PID namespaces below ours a process is; 0 if gone."""
+    try:
+        return parse_depth((PROC / str(pid) / 'status').read_text())
+    except OSError:
+        return 0
+
+
 def kill(pid: int, number: signal.Signals) -> None:
     """Send a signal to a process that may be gone."""
     try:

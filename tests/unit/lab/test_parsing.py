@@ -14,6 +14,13 @@ def test_stat_of_a_process_with_an_odd_name() -> None:
     assert processes.parse_stat(text) == ('Z', 7)
 
 
+def test_process_of_a_container_is_deeper_than_a_machine() -> None:
+    status = 'Name:\tinit\nNSpid:\t{}\nSeccomp:\t0\n'
+    assert processes.parse_depth(status.format('42')) == 0
+    assert processes.parse_depth(status.format('42\t1')) == 1
+    assert processes.parse_depth(status.format('42\t9\t1')) == 2
+
+
 def test_listening_ports_are_found() -> None:
     table = (
         '  sl  local_address rem_address   st tx_queue rx_queue\n'
