@@ -112,12 +112,16 @@ def sample(
 
 
 def best(grants: Mapping[str, wire.Reservation], need: wire.Capacity) -> str:
-    """The PC whose grant to take: has the image, then most room left."""
+    """The PC whose grant to take: room for most more such instances.
 
-    def rank(peer: str) -> tuple[bool, int, int, str]:
+    Instances spread, so that no owner feels them all; of PCs that are
+    equally loaded one that has the image is taken.
+    """
+
+    def rank(peer: str) -> tuple[int, bool, int, str]:
         grant = grants[peer]
         slots = count_slots(grant.free, wire.Capacity(), need)
-        return (grant.has_image, slots, grant.free.memory_mb, peer)
+        return (slots, grant.has_image, grant.free.memory_mb, peer)
 
     return max(grants, key=rank)
 

@@ -79,12 +79,13 @@ def reservation(memory_mb: int, has_image: bool = False) -> wire.Reservation:
     ('grants', 'expected'),
     [
         ({'a': reservation(10), 'b': reservation(90)}, 'b'),
-        ({'a': reservation(10, True), 'b': reservation(90)}, 'a'),
+        ({'a': reservation(10, True), 'b': reservation(90)}, 'b'),
+        ({'a': reservation(90, True), 'b': reservation(90)}, 'a'),
         ({'a': reservation(10, True), 'b': reservation(20, True)}, 'b'),
     ],
-    ids=['roomiest', 'image', 'both'],
+    ids=['roomiest', 'tie', 'both'],
 )
-def test_best_grant_has_the_image_then_most_room(
+def test_best_grant_has_most_room_then_the_image(
     grants: dict[str, wire.Reservation], expected: str
 ) -> None:
     assert choosing.best(grants, NEED) == expected
