@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # A cloud of PCs on one machine: see README.rst.
 
-LAB = /usr/bin/python3 -m devstack.lab
+PYTHON = /usr/bin/python3
+LAB = $(PYTHON) -m devstack.lab
 PEERS = 4
 HORIZON = 0
 PC =
@@ -19,7 +20,20 @@ help:
 	@echo 'make test                         all tests, real VMs included (root)'
 	@echo 'make test-all                     the slow ones too'
 
-cloud:
+# The smallest of Debian's installations have no Python.
+$(PYTHON):
+	@test "$$(id -u)" = 0 && command -v apt-get >/dev/null || \
+	  { echo 'there is no $@; as root on Debian:' \
+	    'apt-get install python3' >&2; exit 1; }
+	@echo 'installing python3'
+	@mkdir -p .cache/lab
+	@export DEBIAN_FRONTEND=noninteractive; \
+	  { apt-get update && \
+	    apt-get install -y --no-install-recommends python3; \
+	  } >.cache/lab/python.log 2>&1 || \
+	  { tail .cache/lab/python.log >&2; exit 1; }
+
+cloud: $(PYTHON)
 	@$(LAB) up --pcs $(PEERS) $(if $(filter 1,$(HORIZON)),--horizon)
 
 cloud-down:
@@ -32,5 +46,5 @@ pc-off pc-on pc-unplug pc-plug:
 pc-add:
 	@$(LAB) pc-add
 
-test test-fast test-all:
+test test-fast test-all: $(PYTHON)
 	@$(LAB) $@
