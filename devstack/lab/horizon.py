@@ -20,6 +20,7 @@ VENV = venvs.Venv(
     'horizon',
     ('horizon', 'gunicorn'),
     (venvs.CONSTRAINTS, SETTINGS),
+    editable=False,
 )
 
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 import pathlib
 import shutil
+import threading
 from collections.abc import Callable
 
 from devstack.lab.errors import LabError
@@ -22,6 +23,9 @@ CONSTRAINTS = HERE / 'constraints.txt'
 SETUP = pathlib.Path('setup.cfg')
 INSTALLED_SECTIONS = ('metadata', 'files', 'extras', 'entry_points')
 STAMP = '.p2pcs-stamp'
+PROJECT = 'p2pcs-nova'
+#: What builds the project writes beside its source: one at a time.
+_source = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,19 +34,22 @@ class Venv:
 
     :param arguments: to ``pip install``, from the project's root
     :param inputs: files that decide what is installed
+    :param editable: whether the project itself is installed first; the
+        arguments can then name its extras
     """
 
     name: str
     arguments: tuple[str, ...]
     inputs: tuple[pathlib.Path, ...]
+    editable: bool = True
 
 
 CLOUD = Venv(
     'cloud',
-    ('-r', str(HERE / 'requirements.txt'), '-e', '.[gateway,peer,test]'),
+    ('-r', str(HERE / 'requirements.txt'), f'{PROJECT}[gateway,peer,test]'),
     (SETUP, CONSTRAINTS, HERE / 'requirements.txt'),
 )
-PEER = Venv('peer', ('-e', '.[peer]'), (SETUP, CONSTRAINTS))
+PEER = Venv('peer', (f'{PROJECT}[peer]',), (SETUP, CONSTRAINTS))
 
 
 def stamp(venv: Venv, root: pathlib.Path) -> str:
@@ -86,27 +93,33 @@ def ensure(
     if not _works(folder):
         shutil.rmtree(folder, ignore_errors=True)
         run([INTERPRETER, '-m', 'venv', str(folder)], timeout_s=60.0)
-    log = layout.cache / 'lab' / f'pip-{venv.name}.log'
     try:
-        run_logged(
-            [
-                str(folder / 'bin' / 'pip'),
-                'install',
-                '--disable-pip-version-check',
-                '--constraint',
-                str(CONSTRAINTS),
-                *venv.arguments,
-            ],
-            log,
-            timeout_s=PIP_TIMEOUT_S,
-            env={**os.environ, 'PYTHONWARNINGS': 'ignore'},
-            cwd=layout.root,
-        )
+        if venv.editable:
+            with _source:
+                _pip(layout, venv, '--no-deps', '--editable', '.')
+        _pip(layout, venv, *venv.arguments)
     except LabError as error:
         raise LabError(f'virtual environment {venv.name}: {error}') from error
     if finish is not None:
         finish()
     mark.write_text(wanted)
+
+
+def _pip(layout: Layout, venv: Venv, *arguments: str) -> None:
+    run_logged(
+        [
+            str(layout.root / '.venvs' / venv.name / 'bin' / 'pip'),
+            'install',
+            '--disable-pip-version-check',
+            '--constraint',
+            str(CONSTRAINTS),
+            *arguments,
+        ],
+        layout.cache / 'lab' / f'pip-{venv.name}.log',
+        timeout_s=PIP_TIMEOUT_S,
+        env={**os.environ, 'PYTHONWARNINGS': 'ignore'},
+        cwd=layout.root,
+    )
 
 
 def _works(folder: pathlib.Path) -> bool:
