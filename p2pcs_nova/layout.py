@@ -9,7 +9,11 @@ import pathlib
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """The folders and files under ``state_dir`` (mode 0700)."""
+    """The folders and files under ``state_dir``.
+
+    QEMU, as a user of its own, passes through it to the disks (mode
+    0711); keys are in folders of mode 0700.
+    """
 
     root: pathlib.Path
 

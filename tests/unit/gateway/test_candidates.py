@@ -83,7 +83,7 @@ def reservation(memory_mb: int, has_image: bool = False) -> wire.Reservation:
         ({'a': reservation(90, True), 'b': reservation(90)}, 'a'),
         ({'a': reservation(10, True), 'b': reservation(20, True)}, 'b'),
     ],
-    ids=['roomiest', 'tie', 'both'],
+    ids=['roomiest', 'roomier', 'tie', 'both'],
 )
 def test_best_grant_has_most_room_then_the_image(
     grants: dict[str, wire.Reservation], expected: str
