@@ -78,11 +78,6 @@ class Prober:
         """Probe this peer next."""
         self._urgent[peer] = None
 
-    def is_probing(self, peer: descriptor.PeerId) -> bool:
-        """Whether an answer of this peer is awaited."""
-        probe = self._probe
-        return probe is not None and probe.entry.member.peer == peer
-
     def forgive(self, now: float) -> None:
         """Drop what was under way while we were stopped."""
         self._probe = None

@@ -101,11 +101,6 @@ class Overlay:
             return None
         return Address(member.address.host, member.request_port)
 
-    def public_key(self, peer: str) -> bytes | None:
-        """The raw public key of a member, proved by its credential."""
-        member = self.member(peer)
-        return None if member is None else member.public_key
-
     # -- our own records ----------------------------------------------------
 
     def publish_peer(self, record: wire.PeerRecord) -> None:

@@ -263,12 +263,6 @@ class PeerService:
             release=self._around.release,
         )
 
-    def instance_rows(
-        self,
-    ) -> tuple[tuple[str, wire.Counter, wire.InstanceState], ...]:
-        """What is gossiped of its instances."""
-        return tuple((s.instance, s.epoch, s.state) for s in self.statuses())
-
     # -- the owner ----------------------------------------------------------
 
     async def drain(self, draining: bool) -> None:

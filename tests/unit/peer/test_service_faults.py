@@ -147,8 +147,8 @@ async def test_what_a_guest_does_by_itself_is_told_at_once(pc: Pc) -> None:
             peer.changes.clear()
             pc.hypervisor.set_power(spec.instance, power)
             await peer.wait(lambda: bool(peer.changes))
-            [(_, _, seen)] = peer.service.instance_rows()
-            assert seen is state
+            [seen] = peer.service.statuses()
+            assert seen.state is state
         status = await peer.act(spec, Action.START)
         assert status.state is State.RUNNING
 
