@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import uuid as uuids
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,12 +13,6 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.peer import console
 from p2pcs_nova.peer.service import PeerService
 from p2pcs_nova.transport import handling
-
-
-class DrainRequest(msgspec.Struct, frozen=True):
-    """Body of ``POST /v1/drain``."""
-
-    draining: bool
 
 
 def _uuid(request: Request) -> str:
@@ -106,7 +99,7 @@ class _Handlers:
 
     async def drain(self, request: Request) -> Response:
         handling.require(request, 'local')
-        body = await handling.decode(request, DrainRequest)
+        body = await handling.decode(request, wire.DrainRequest)
         await self._service.drain(body.draining)
         return handling.answer(None)
 
