@@ -10,7 +10,6 @@ migration, volumes…) stays out: its NotImplementedError is the answer.
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -66,8 +65,6 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                 'P2PDriver needs native threads: set [DEFAULT] '
                 'concurrency_backend = threading'
             )
-        # It tells of every request: two for each poll.
-        logging.getLogger('httpx').setLevel(logging.WARNING)
         socket = CONF.p2pcs.socket
         self._client = local.LocalClient(socket, CONF.p2pcs.timeout)
         self._quick = local.LocalClient(socket, QUICK_S)
