@@ -13,7 +13,6 @@ import os
 import random
 import signal
 import socket
-import time
 
 import trio
 from oslo_config import cfg
@@ -22,7 +21,7 @@ from gossip import events as news
 from gossip.config import NodeConfig
 from gossip.descriptor import Address
 from gossip.node import Node
-from gossip.runtime import Runtime, boottime, open_socket
+from gossip.runtime import Runtime, boottime, open_socket, wall_time
 from p2pcs_nova import names
 from p2pcs_nova.daemon import addresses, doors
 from p2pcs_nova.daemon.role import Role
@@ -102,7 +101,7 @@ def _make_node(station: Station, boot: int) -> Node:
         boot_id=station.boot_id,
         rng=random.Random(os.urandom(16)),  # noqa: S311
         now=boottime(),
-        now_wall=time.time(),  # noqa: TID251
+        now_wall=wall_time(),
     )
 
 

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
 
 from cliff import app, command, commandmanager
 
+from p2pcs_nova import version
 from p2pcs_nova.manage import authority, listing, tokens
 from p2pcs_nova.manage.daemon import SOCKET
 
@@ -30,7 +30,7 @@ class ManageApp(app.App):
     def __init__(self) -> None:
         super().__init__(
             description='Set up and look at an overlay of PCs.',
-            version=importlib.metadata.version('p2pcs-nova'),
+            version=version.release(),
             command_manager=_commands(),
             deferred_help=True,
         )
