@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build the guest image: ``python3 -m devstack.guest.build --output DIR``.
 
-Leaves ``guest.qcow2`` and, beside it, ``stamp`` (what it was built of) and
-``packages/`` (what was downloaded). A second run with the same inputs does
-nothing. The image appears under its name only when it is complete.
+Leaves ``guest.qcow2`` and, beside it, ``stamp`` (what it was built of),
+``lists`` (what apt knew when that was last found right) and ``packages/``
+(what was downloaded). A second run with the same inputs does nothing, and
+asks apt only when its lists are other ones. The image appears under its name
+only when it is complete.
 """
 
 import argparse
@@ -34,10 +36,15 @@ def build(output: pathlib.Path) -> bool:
     output.mkdir(parents=True, exist_ok=True)
     with (output / 'lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        own, lists = _own_files(), packages.lists_state()
+        built = _built_of(output)
+        if built.endswith(own) and lists and _checked_with(output) == lists:
+            return False
         kernel = packages.kernel()
         wanted = (kernel, *packages.resolve(_PROGRAMS))
-        stamp = _stamp(wanted)
-        if _current(output) == stamp:
+        stamp = ''.join(f'{p.name} {p.version}\n' for p in wanted) + own
+        if built == stamp:
+            (output / 'lists').write_text(lists)
             return False
         for left_over in output.glob('build-*'):  # a build that was killed
             shutil.rmtree(left_over)
@@ -47,6 +54,7 @@ def build(output: pathlib.Path) -> bool:
             (output / 'stamp').unlink(missing_ok=True)
             image.replace(output / IMAGE)
         (output / 'stamp').write_text(stamp)
+        (output / 'lists').write_text(lists)
     return True
 
 
@@ -76,23 +84,28 @@ def _make(
     return work / IMAGE
 
 
-def _stamp(wanted: Sequence[packages.Package]) -> str:
-    """Name all that decides what the image is."""
-    lines = [f'{p.name} {p.version}' for p in wanted]
+def _own_files() -> str:
+    """Name what of ours decides what the image is."""
+    lines = []
     here = rootfs.FILES
     for path in sorted(here.rglob('*')):
         if path.is_file() and '__pycache__' not in path.parts:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             mode = path.stat().st_mode & 0o100
-            lines.append(f'{path.relative_to(here)} {digest} {mode:o}')
-    return '\n'.join(lines) + '\n'
+            lines.append(f'{path.relative_to(here)} {digest} {mode:o}\n')
+    return ''.join(lines)
 
 
-def _current(output: pathlib.Path) -> str | None:
+def _built_of(output: pathlib.Path) -> str:
     stamp = output / 'stamp'
     if stamp.exists() and (output / IMAGE).exists():
         return stamp.read_text()
-    return None
+    return ''
+
+
+def _checked_with(output: pathlib.Path) -> str:
+    lists = output / 'lists'
+    return lists.read_text() if lists.exists() else ''
 
 
 def main(argv: Sequence[str] | None = None) -> int:

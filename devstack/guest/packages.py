@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from devstack.guest import command
 
+LISTS = pathlib.Path('/var/lib/apt/lists')
 KERNEL = 'linux-image-cloud-amd64'
 _NO_OPTIONAL = (
     '--no-recommends',
@@ -25,6 +26,16 @@ class Package:
 
     name: str
     version: str
+
+
+def lists_state() -> str:
+    """Name all that apt knows now: while this stays, so do its answers."""
+    files = sorted(LISTS.glob('*_Packages*'))
+    found = [(path.name, path.stat()) for path in files]
+    return ''.join(
+        f'{name} {status.st_size} {status.st_mtime_ns}\n'
+        for name, status in found
+    )
 
 
 def resolve(names: Sequence[str]) -> tuple[Package, ...]:

@@ -6,17 +6,32 @@ from __future__ import annotations
 import ipaddress
 import os
 import pathlib
+import platform
 import shutil
 import socket
 import struct
 
-from devstack.lab import machines
+from devstack.lab import machines, venvs
 from devstack.lab.errors import LabError
 from devstack.lab.layout import HOST_CABLE, LAN, SWITCH, Layout
+from devstack.lab.shell import CLEAN_ENVIRONMENT, run
 
 DISK_GB = 5.0
+PREPARED_DISK_GB = 2.0
 MEMORY_GB = 6.0
-NEEDED = ('net', 'mnt', 'pid', 'ipc', 'uts')
+TRIAL_TIMEOUT_S = 20.0
+#: What every machine of the lab needs of the kernel, tried in namespaces
+#: that are gone a moment later. A fresh system may not have ip(8) yet.
+TRIAL = """\
+set -e
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t tmpfs tmpfs /tmp
+command -v ip >/dev/null || exit 0
+ip link add bridge type bridge
+ip link add one type veth peer name other
+ip tuntap add dev tap mode tap
+"""
 
 
 def distribution_problem(os_release: str) -> str | None:
@@ -80,6 +95,19 @@ def memory_problem(meminfo: str) -> str | None:
     )
 
 
+def disk_problem(folder: str, free: int, needed_gb: float) -> str | None:
+    """Why the room for files will not do; None if it will.
+
+    :param free: bytes
+    """
+    if free / 1e9 >= needed_gb:
+        return None
+    return (
+        f'{free / 1e9:.1f} GB are free in {folder}: '
+        f'the lab needs {needed_gb:.0f} GB'
+    )
+
+
 def check(layout: Layout) -> None:
     """Look at everything that can be looked at within a second.
 
@@ -87,14 +115,16 @@ def check(layout: Layout) -> None:
     """
     on = any(layout.lab == item.lab for item in machines.all_machines())
     problems = [
-        distribution_problem(pathlib.Path('/etc/os-release').read_text()),
+        distribution_problem(_read('/etc/os-release')),
+        _processor_problem(),
         _root_problem(),
-        _disk_problem(layout.root),
         None if on else memory_problem(_read('/proc/meminfo')),
         route_problem(_read('/proc/net/route')),
         _other_lab(layout),
         _kernel_problem(),
     ]
+    if not on:
+        problems += _disk_problems(layout)
     found = [problem for problem in problems if problem is not None]
     if found:
         lines = '\n'.join(f'  - {problem}' for problem in found)
@@ -111,11 +141,24 @@ def _root_problem() -> str | None:
     return 'you are not root: the lab makes network namespaces'
 
 
-def _disk_problem(root: pathlib.Path) -> str | None:
-    free = shutil.disk_usage(root).free / 1e9
-    if free >= DISK_GB:
+def _processor_problem() -> str | None:
+    processor = platform.machine()
+    if processor == 'x86_64':
         return None
-    return f'{free:.1f} GB are free at {root}: the lab needs {DISK_GB:.0f} GB'
+    return f'this is a machine of type {processor}: the lab needs x86_64'
+
+
+def _disk_problems(layout: Layout) -> list[str | None]:
+    prepared = (layout.cloud_venv / venvs.STAMP).exists()
+    needed_gb = PREPARED_DISK_GB if prepared else DISK_GB
+    folders = {
+        folder.stat().st_dev: folder
+        for folder in (pathlib.Path('/'), layout.root)
+    }
+    return [
+        disk_problem(str(folder), shutil.disk_usage(folder).free, needed_gb)
+        for folder in folders.values()
+    ]
 
 
 def _other_lab(layout: Layout) -> str | None:
@@ -129,13 +172,20 @@ def _other_lab(layout: Layout) -> str | None:
 
 
 def _kernel_problem() -> str | None:
-    missing = [
-        name
-        for name in NEEDED
-        if not pathlib.Path(f'/proc/self/ns/{name}').exists()
-    ]
-    if missing:
-        return f'the kernel has no {", ".join(missing)} namespaces'
+    if os.geteuid() != 0:
+        return None
     if not pathlib.Path('/dev/net/tun').exists():
         return 'there is no /dev/net/tun: load the kernel module tun'
+    argv = [
+        'unshare', '--mount', '--net', '--pid', '--ipc', '--uts', '--fork',
+        '--kill-child', '--propagation', 'private', '--', 'sh', '-c', TRIAL,
+    ]  # fmt: skip
+    try:
+        run(argv, timeout_s=TRIAL_TIMEOUT_S, env=CLEAN_ENVIRONMENT)
+    except LabError as error:
+        said = str(error).splitlines()[-1].strip()
+        return (
+            'network namespaces, bridges and mounts cannot be made (is this '
+            f'a container without privileges?): {said}'
+        )
     return None

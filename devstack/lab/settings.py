@@ -190,6 +190,9 @@ class Settings:
                 **common['DEFAULT'],
                 'host': slice_name,
                 'compute_driver': 'p2pcs.P2PDriver',
+                # how soon Nova places servers on a PC that has come
+                'update_resources_interval': 10,
+                'periodic_fuzzy_delay': 0,
             },
         }
 

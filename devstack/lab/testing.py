@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import os
 
-from devstack.lab import packages, venvs
+from devstack.lab import packages, up, venvs
 from devstack.lab.layout import Layout
 from devstack.lab.plan import Plan
 
@@ -16,24 +16,22 @@ from devstack.lab.plan import Plan
 class Suite:
     """A choice of tests.
 
-    :param profiles: Debian packages it needs, by bindep's profiles
-    :param machines: whether real PCs take part
+    :param machines: whether real PCs take part, and a real browser
     """
 
     selection: tuple[str, ...]
-    profiles: frozenset[str]
     machines: bool
 
+
+BROWSER = 'browser'
 
 SUITES = {
     'test': Suite(
         ('-m', 'not slow', 'tests'),
-        frozenset({'build', 'peer', 'cloud', 'browser'}),
         machines=True,
     ),
     'test-all': Suite(
         ('tests',),
-        frozenset({'build', 'peer', 'cloud', 'browser'}),
         machines=True,
     ),
     'test-fast': Suite(
@@ -41,7 +39,6 @@ SUITES = {
             '-m', 'not lab and not libvirt and not slow',
             'tests/unit', 'tests/simulation', 'tests/functional',
         ),
-        frozenset({'build'}),
         machines=False,
     ),
 }  # fmt: skip
@@ -49,17 +46,18 @@ SUITES = {
 
 def prepare(plan: Plan, layout: Layout, suite: Suite) -> None:
     """Install what a suite needs and the machine has not."""
+    if suite.machines:
+        up.prepare(plan, layout, BROWSER)
+        up.prepare_dashboard(plan, layout)
+        return
     debian = plan.add(
-        'Debian packages',
-        lambda: packages.install(layout, set(suite.profiles)),
+        up.BUILD_TOOLS, lambda: packages.install(layout, {'build'})
     )
-    needed = [venvs.CLOUD, venvs.PEER] if suite.machines else [venvs.CLOUD]
-    for venv in needed:
-        plan.add(
-            f'virtual environment {venv.name}',
-            functools.partial(venvs.ensure, layout, venv),
-            debian,
-        )
+    plan.add(
+        up.CLOUD_VENV,
+        functools.partial(venvs.ensure, layout, venvs.CLOUD),
+        debian,
+    )
 
 
 def run(layout: Layout, suite: Suite) -> None:

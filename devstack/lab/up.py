@@ -37,6 +37,7 @@ BUILD_TOOLS = 'Debian packages to build with'
 PACKAGES = 'Debian packages'
 CLOUD_VENV = 'virtual environment of the control plane'
 PEER_VENV = 'virtual environment of the PCs'
+DASHBOARD_VENV = 'virtual environment of the dashboard'
 CONFIGURATION = 'configuration'
 GUEST = 'guest image'
 GATEWAY = 'gateway of the overlay'
@@ -142,18 +143,26 @@ def build_guest(layout: Layout) -> None:
     )  # fmt: skip
 
 
-def prepare(plan: Plan, layout: Layout) -> None:
-    """What stays after ``make cloud-down``: packages, venvs, the image."""
+def prepare(plan: Plan, layout: Layout, *more: str) -> None:
+    """What stays after ``make cloud-down``: packages, venvs, the image.
+
+    :param more: profiles of bindep.txt beside those of a cloud
+    """
     add = plan.add
 
     def debian(*profiles: str) -> Callable[[], None]:
         return lambda: packages.install(layout, set(profiles))
 
     build = add(BUILD_TOOLS, debian('build'))
-    add(PACKAGES, debian('peer', 'cloud'), build)
+    add(PACKAGES, debian('peer', 'cloud', *more), build)
     add(GUEST, lambda: build_guest(layout), PACKAGES)
     add(CLOUD_VENV, lambda: venvs.ensure(layout, venvs.CLOUD), build)
     add(PEER_VENV, lambda: venvs.ensure(layout, venvs.PEER), build)
+
+
+def prepare_dashboard(plan: Plan, layout: Layout) -> None:
+    """What stays of the dashboard."""
+    plan.add(DASHBOARD_VENV, lambda: horizon.install(layout), BUILD_TOOLS)
 
 
 def control_plane(plan: Plan, cloud: Cloud) -> None:
@@ -216,15 +225,11 @@ def up(
     plan.add(CONFIGURATION, cloud.configure, CLOUD_VENV)
     control_plane(plan, cloud)
     if dashboard:
-        venv = plan.add(
-            'virtual environment of the dashboard',
-            functools.partial(horizon.install, layout),
-            BUILD_TOOLS,
-        )
+        prepare_dashboard(plan, layout)
         plan.add(
             'horizon',
             functools.partial(horizon.bring_up, cloud.settings),
-            venv,
+            DASHBOARD_VENV,
             RESOURCES,
         )
     plan.add(

@@ -2,7 +2,7 @@
 """Wait until Nova can place servers on the slices.
 
 Run as ``capacity PASSWORDS``. A nova-compute reports what its slice has
-once a minute: a PC that came a moment too late is known after that.
+every ten seconds: a PC that came a moment too late is known after that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from devstack.lab.inside.cloud import connect
 from devstack.lab.layout import SLICES
 from devstack.lab.waiting import wait_until
 
-TIMEOUT_S = 100.0
+TIMEOUT_S = 60.0
 
 
 def has_capacity(cloud: Connection) -> bool:

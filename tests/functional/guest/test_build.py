@@ -56,6 +56,7 @@ def test_equal_inputs_equal_image_and_nothing_half_built(
     assert (output / 'guest.qcow2').read_bytes() == guest_image.read_bytes()
     assert {path.name for path in output.iterdir()} == {
         'guest.qcow2',
+        'lists',
         'lock',
         'packages',
         'stamp',

@@ -69,3 +69,9 @@ def test_too_little_memory_is_a_problem() -> None:
     problem = preflight.memory_problem('MemAvailable:    2097152 kB\n')
     assert problem is not None
     assert problem.startswith('2.0 GB')
+
+
+def test_too_little_room_for_files_is_a_problem() -> None:
+    assert preflight.disk_problem('/', 6_000_000_000, 5.0) is None
+    problem = preflight.disk_problem('/', 1_500_000_000, 5.0)
+    assert problem == '1.5 GB are free in /: the lab needs 5 GB'
