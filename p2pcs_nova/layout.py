@@ -1,10 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a daemon keeps what must survive a power cut."""
+"""Where a daemon keeps what must survive a power cut, and is found.
+
+The defaults are here because several programs share them: the daemon, the
+operator's and the owner's commands, Nova's driver.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
+
+STATE_DIR = '/var/lib/p2pcs'
+SOCKET = '/run/p2pcs/p2pcs.sock'
+PORT = 7400
+"""UDP port of the overlay and TCP port of requests."""
+JOIN_PORT = 7401
+"""TCP port that answers PCs which want to join."""
 
 
 @dataclasses.dataclass(frozen=True)

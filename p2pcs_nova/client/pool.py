@@ -17,6 +17,7 @@ import httpx
 import trio
 
 from p2pcs_nova import names
+from p2pcs_nova.endpoint import endpoint_to_text
 
 KEPT_S = 15.0
 """Seconds until an idle connection is closed; a listener waits longer."""
@@ -35,8 +36,7 @@ class Target:
     @property
     def url(self) -> str:
         """The base of its addresses."""
-        host = f'[{self.host}]' if ':' in self.host else self.host
-        return f'https://{host}:{self.port}'
+        return f'https://{endpoint_to_text(self.host, self.port)}'
 
 
 @dataclasses.dataclass

@@ -27,11 +27,6 @@ def parse_seeds(seeds: Iterable[str]) -> list[Address]:
     return found
 
 
-def to_text(host: str, port: int) -> str:
-    """``host:port``; an IPv6 address stands in brackets."""
-    return f'[{host}]:{port}' if ':' in host else f'{host}:{port}'
-
-
 def own_address(
     advertised: str, bound: str, port: int, seeds: Sequence[Address]
 ) -> Address:

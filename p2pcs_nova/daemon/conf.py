@@ -11,16 +11,18 @@ from collections.abc import Sequence
 
 from oslo_config import cfg
 
+from p2pcs_nova import layout
+
 daemon_opts = [
     cfg.StrOpt(
         'state_dir',
-        default='/var/lib/p2pcs',
+        default=layout.STATE_DIR,
         help='Folder for what must survive a power cut: key, certificates, '
         'promises, images, disks of instances.',
     ),
     cfg.StrOpt(
         'socket',
-        default='/run/p2pcs/p2pcs.sock',
+        default=layout.SOCKET,
         help='UNIX socket for requests from this machine. The user id of '
         'the caller is checked.',
     ),
@@ -43,12 +45,12 @@ daemon_opts = [
     ),
     cfg.PortOpt(
         'port',
-        default=7400,
+        default=layout.PORT,
         help='UDP port of the overlay and TCP port of requests.',
     ),
     cfg.PortOpt(
         'join_port',
-        default=7401,
+        default=layout.JOIN_PORT,
         help='TCP port that answers PCs which want to join.',
     ),
     cfg.StrOpt(

@@ -18,9 +18,9 @@ from starlette.routing import Route
 
 from gossip.descriptor import Role as MemberRole
 from p2pcs_nova import names
-from p2pcs_nova.daemon import addresses
 from p2pcs_nova.daemon.role import Role
 from p2pcs_nova.daemon.station import Station
+from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.identity import routes as joining
 from p2pcs_nova.identity import tls
 from p2pcs_nova.identity.issuing import Issuer
@@ -62,7 +62,7 @@ def seeds_of(station: Station, port: int) -> tuple[str, ...]:
     )
     hosts = [station.address.host, *(m.address.host for m in others)]
     return tuple(
-        addresses.to_text(host, port) for host in dict.fromkeys(hosts)
+        endpoint_to_text(host, port) for host in dict.fromkeys(hosts)
     )[:SEEDS]
 
 

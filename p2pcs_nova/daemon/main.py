@@ -23,9 +23,10 @@ from gossip.descriptor import Address
 from gossip.node import Node
 from gossip.runtime import Runtime, boottime, open_socket, wall_time
 from p2pcs_nova import names
-from p2pcs_nova.daemon import addresses, doors
+from p2pcs_nova.daemon import doors
 from p2pcs_nova.daemon.role import Role
 from p2pcs_nova.daemon.station import Station
+from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.identity import credentials
 
 LOG = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ async def serve(conf: cfg.ConfigOpts) -> None:
                 station.me.role,
                 station.me.peer_id,
                 station.me.overlay,
-                addresses.to_text(*station.address),
+                endpoint_to_text(*station.address),
             )
         await _leave(station)
 

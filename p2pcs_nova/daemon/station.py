@@ -14,6 +14,7 @@ from p2pcs_nova.client.pool import ConnectionPool
 from p2pcs_nova.client.remote import RemoteClient
 from p2pcs_nova.daemon import addresses, overlay
 from p2pcs_nova.daemon.share import Share
+from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.identity import credentials, tls
 from p2pcs_nova.identity.store import IdentityStore, Membership
 
@@ -88,7 +89,7 @@ class Station:
             name=self.conf.name,
             role=self.me.role,
             overlay=self.me.overlay,
-            address=addresses.to_text(*self.address),
+            address=endpoint_to_text(*self.address),
             members_alive=len(members) - failed,
             members_failed=failed,
             offer=share.offer,

@@ -14,6 +14,7 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 
 from p2pcs_nova import wire
+from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.gateway import policy as policies
 from p2pcs_nova.gateway import store
 
@@ -240,10 +241,7 @@ def _draining(one: PeerView) -> bool:
 
 
 def _address(seen: PeerSeen | None) -> str:
-    if seen is None:
-        return ''
-    host = f'[{seen.host}]' if ':' in seen.host else seen.host
-    return f'{host}:{seen.port}'
+    return '' if seen is None else endpoint_to_text(seen.host, seen.port)
 
 
 def _reason(one: PeerView, slice_: str) -> str:

@@ -17,6 +17,7 @@ from cryptography import x509
 
 from gossip.descriptor import Role
 from p2pcs_nova import names
+from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.identity import ca, credentials, files, keys
 from p2pcs_nova.identity.issuing import IssuerFolder, IssuerPapers
 from p2pcs_nova.identity.store import IdentityStore, Membership
@@ -125,7 +126,7 @@ class Authority:
         enrolled = Enrolled(
             name,
             names.peer_id(public_key.public_bytes_raw()),
-            f'[{host}]:{port}' if ':' in host else f'{host}:{port}',
+            endpoint_to_text(host, port),
         )
         others = tuple(
             gateway

@@ -9,11 +9,10 @@ import pathlib
 
 from cliff import command
 
+from p2pcs_nova import layout
 from p2pcs_nova.identity import ca
 from p2pcs_nova.identity.authority import Authority
 from p2pcs_nova.identity.clock import utc_now
-
-PORT = 7400
 
 
 def _address(text: str) -> str:
@@ -85,8 +84,8 @@ class GatewayEnrol(command.Command):
             '--state-dir',
             metavar='DIR',
             type=pathlib.Path,
-            default=pathlib.Path('/var/lib/p2pcs'),
-            help='state_dir of the daemon (default /var/lib/p2pcs)',
+            default=pathlib.Path(layout.STATE_DIR),
+            help=f'state_dir of the daemon (default {layout.STATE_DIR})',
         )
         parser.add_argument(
             '--name', required=True, help='name of the gateway, for people'
@@ -101,8 +100,8 @@ class GatewayEnrol(command.Command):
         parser.add_argument(
             '--port',
             type=int,
-            default=PORT,
-            help=f'overlay port (default {PORT})',
+            default=layout.PORT,
+            help=f'overlay port (default {layout.PORT})',
         )
         return parser
 

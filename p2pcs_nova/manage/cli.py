@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 from cliff import app, command, commandmanager
 
-from p2pcs_nova import version
+from p2pcs_nova import layout, version
 from p2pcs_nova.manage import authority, listing, tokens
-from p2pcs_nova.manage.daemon import SOCKET
 
 _COMMANDS: dict[str, type[command.Command]] = {
     'ca init': authority.CaInit,
@@ -48,9 +47,9 @@ class ManageApp(app.App):
         parser.add_argument(
             '--socket',
             metavar='PATH',
-            default=os.environ.get('P2PCS_SOCKET', SOCKET),
+            default=os.environ.get('P2PCS_SOCKET', layout.SOCKET),
             help='UNIX socket of the daemon on this machine '
-            f'(environment P2PCS_SOCKET; default {SOCKET}); '
+            f'(environment P2PCS_SOCKET; default {layout.SOCKET}); '
             'not needed by `ca` and `gateway`',
         )
         return parser

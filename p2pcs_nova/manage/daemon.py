@@ -7,8 +7,6 @@ from cliff import command
 
 from p2pcs_nova.client.local import LocalClient
 
-SOCKET = '/run/p2pcs/p2pcs.sock'
-
 
 def connect(asking: command.Command) -> LocalClient:
     """The daemon behind the global option ``--socket``."""

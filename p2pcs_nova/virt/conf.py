@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
+from p2pcs_nova import layout
+
 GROUP = 'p2pcs'
 
 OPTS = [
     cfg.StrOpt(
         'socket',
-        default='/run/p2pcs/p2pcs.sock',
+        default=layout.SOCKET,
         help='UNIX socket of the gateway daemon on this machine. The user '
         "that nova-compute runs as is listed in that daemon's "
         '"socket_users".',
