@@ -58,7 +58,7 @@ class StaleTerm(P2PcsError):
 
 
 class OtherSlice(P2PcsError):
-    """The PC is bound to another slice while it holds claims."""
+    """PC or instance belong to another slice now; nothing changed."""
 
     code = 'other-slice'
     status = 409
@@ -72,28 +72,28 @@ class Full(P2PcsError):
 
 
 class Held(P2PcsError):
-    """Unconfirmed reservations hold the capacity: it may be free soon."""
+    """Unconfirmed claims hold the capacity, perhaps not long; no change."""
 
     code = 'held'
     status = 409
 
 
 class NotOffered(P2PcsError):
-    """The PC never offers this (a network, an accelerator, a size)."""
+    """The PC never offers this (a network, a size); nothing changed."""
 
     code = 'not-offered'
     status = 409
 
 
 class Draining(P2PcsError):
-    """The owner or operator has closed the PC to new claims."""
+    """The PC is closed to new claims; nothing changed."""
 
     code = 'draining'
     status = 409
 
 
 class ReservationGone(P2PcsError):
-    """The reservation expired or was released; claim again."""
+    """The reservation has ended: claim again; nothing was built."""
 
     code = 'reservation-gone'
     status = 409
@@ -107,7 +107,7 @@ class BadRunRight(P2PcsError):
 
 
 class StaleEpoch(P2PcsError):
-    """A higher epoch, or a tombstone of this one, is known here."""
+    """A higher epoch or a tombstone is here: this one does not run."""
 
     code = 'stale-epoch'
     status = 409
@@ -163,35 +163,35 @@ class Unreachable(P2PcsError):
 
 
 class NoPeerFits(P2PcsError):
-    """Every PC of the slice refused; the message counts the reasons."""
+    """Every PC refused, for the reasons counted; nothing is held."""
 
     code = 'no-peer-fits'
     status = 409
 
 
 class TokenRefused(P2PcsError):
-    """The join token is used, expired, or not of this issuer."""
+    """The token is used, expired or another issuer's; as it was."""
 
     code = 'token-refused'
     status = 403
 
 
 class ClockSkew(P2PcsError):
-    """The clocks of the two machines differ by more than allowed."""
+    """The clocks of the two machines differ; the token stays good."""
 
     code = 'clock-skew'
     status = 409
 
 
 class PortBlocked(P2PcsError):
-    """The dial-back did not reach the joining PC; the port is named."""
+    """The dial-back did not reach the PC; the token stays good."""
 
     code = 'port-blocked'
     status = 409
 
 
 class Unavailable(P2PcsError):
-    """The daemon is starting, stopping or not joined; try again."""
+    """The daemon starts or ends: try again; what it began it settles."""
 
     code = 'unavailable'
     status = 503
