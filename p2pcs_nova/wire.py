@@ -45,14 +45,17 @@ class Counter(
     array_like=True,
     forbid_unknown_fields=True,
 ):
-    """(era, n): a fencing number; the era is raised by an admin only."""
+    """(era, n): a fencing number, a term or an epoch.
+
+    Ordered by era, then by n; the era is raised by an admin only.
+    """
 
     era: Count
     n: Count
 
-
-Term = Counter
-Epoch = Counter
+    def __str__(self) -> str:
+        """``era.n``: as people read it, and in names of folders."""
+        return f'{self.era}.{self.n}'
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -224,9 +227,6 @@ class InstanceSpec(msgspec.Struct, frozen=True):
     config_drive: tuple[ConfigFile, ...] = ()
     vifs: tuple[Vif, ...] = ()
     machine: Machine = Machine()
-    project: str = ''
-    user: str = ''
-    flavor: str = ''
 
 
 class BuildRequest(msgspec.Struct, frozen=True):
@@ -377,9 +377,10 @@ class GatewayRecord(msgspec.Struct, frozen=True):
 
 
 class InstancesRecord(msgspec.Struct, frozen=True):
-    """Record parts 'instances/0', 'instances/1'…, about 20 rows each.
+    """Record parts 'instances/0', 'instances/1'…: as many as are needed.
 
-    A row is (uuid, epoch, state).
+    A row is (uuid, epoch, state); how many fit into a part is the
+    writer's to know.
     """
 
     rows: tuple[tuple[Uuid, Counter, InstanceState], ...] = ()
@@ -521,7 +522,6 @@ class JoinAnswer(msgspec.Struct, frozen=True):
     issuer_credential: bytes
     ring_keys: dict[str, bytes]
     seeds: tuple[str, ...]
-    warnings: tuple[str, ...] = ()
 
 
 class JoinOffer(msgspec.Struct, frozen=True):

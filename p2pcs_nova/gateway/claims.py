@@ -260,7 +260,7 @@ class Spawn:
         self, row: store.InstanceRow, reservation: str
     ) -> wire.InstanceStatus | None:
         """Build the row's epoch on its PC; None if another must serve."""
-        self._say('epoch %s builds on %s', _text(row.epoch), row.peer_name)
+        self._say('epoch %s builds on %s', row.epoch, row.peer_name)
         result = await self._build(row, reservation)
         if isinstance(result, wire.InstanceStatus):
             if await self._tools.book.set_placed(row):
@@ -357,7 +357,3 @@ class Spawn:
 def _without_secrets(spec: wire.InstanceSpec) -> wire.InstanceSpec:
     """The spec as it is kept: no config drive, so no user's secrets."""
     return msgspec.structs.replace(spec, config_drive=())
-
-
-def _text(epoch: wire.Counter) -> str:
-    return f'{epoch.era}.{epoch.n}'

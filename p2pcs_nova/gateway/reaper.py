@@ -112,10 +112,9 @@ class Reaper:
             self._failures.pop(key, None)
             self._not_before.pop(key, None)
             LOG.info(
-                'instance %s: epoch %d.%d is buried on %s',
+                'instance %s: epoch %s is buried on %s',
                 grave.instance,
-                grave.epoch.era,
-                grave.epoch.n,
+                grave.epoch,
                 grave.peer_name,
             )
             self._reaped.notify()
@@ -129,11 +128,10 @@ class Reaper:
         pause_s = self._backoff.pause_s(self._failures[key])
         self._not_before[key] = self._clock() + pause_s
         LOG.warning(
-            'instance %s: the tombstone of epoch %d.%d did not reach %s '
+            'instance %s: the tombstone of epoch %s did not reach %s '
             '(%s: %s); again in %g s',
             grave.instance,
-            grave.epoch.era,
-            grave.epoch.n,
+            grave.epoch,
             grave.peer_name,
             error.code,
             error,

@@ -118,12 +118,11 @@ class GatewayService:
                     for row in book.rows.values():
                         parts.reconciler.ask_soon(row.peer)
                     LOG.info(
-                        'gateway %s (%s) speaks for %s by term %d.%d',
+                        'gateway %s (%s) speaks for %s by term %s',
                         self._name,
                         self._peer,
                         ', '.join(self._policy.names),
-                        term.era,
-                        term.n,
+                        term,
                     )
                     task_status.started()
                     await trio.sleep_forever()

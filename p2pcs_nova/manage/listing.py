@@ -74,7 +74,7 @@ def slices_to_table(rows: wire.SliceRows) -> Table:
             used_of(row.used.disk_mb, row.total.disk_mb),
             f'{row.largest.vcpus} vCPUs, {row.largest.memory_mb} MiB',
             ', '.join(row.networks),
-            f'{row.term.era}.{row.term.n}',
+            str(row.term),
         )
         for row in sorted(rows.slices, key=lambda row: row.name)
     ]
@@ -102,7 +102,7 @@ def instances_to_table(rows: wire.PlacedRows) -> Table:
             row.status.need.vcpus,
             row.status.need.memory_mb,
             row.status.need.disk_mb,
-            f'{row.status.epoch.era}.{row.status.epoch.n}',
+            str(row.status.epoch),
             row.status.detail,
         )
         for row in sorted(

@@ -17,7 +17,7 @@ import trio
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.layout import Layout
-from p2pcs_nova.peer import config_drive, disks, domain, filters, terms
+from p2pcs_nova.peer import config_drive, disks, domain, filters
 from p2pcs_nova.peer.hypervisor import Hypervisor
 from p2pcs_nova.peer.images import Fetch, Images
 from p2pcs_nova.peer.steps import Passed, Step
@@ -51,7 +51,7 @@ class Builder:
 
     def folder(self, instance: str, epoch: wire.Counter) -> pathlib.Path:
         """The folder of one epoch of an instance."""
-        name = f'{instance}_{terms.text(epoch)}'
+        name = f'{instance}_{epoch}'
         return self._layout.instances / name
 
     def console(self, entry: Entry) -> pathlib.Path:

@@ -24,7 +24,7 @@ import msgspec
 import trio
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.peer import states, terms
+from p2pcs_nova.peer import states
 from p2pcs_nova.peer.builder import Builder
 from p2pcs_nova.peer.hypervisor import Domain, Power
 from p2pcs_nova.peer.power import PowerSwitch
@@ -162,13 +162,12 @@ class Instances:
         buried = self._tombstones.get(right.instance)
         if buried is not None and right.epoch <= buried:
             raise errors.StaleEpoch(
-                f'epoch {terms.text(right.epoch)} of {right.instance} has '
-                'been destroyed'
+                f'epoch {right.epoch} of {right.instance} has been destroyed'
             )
         known = self._entries.get(right.instance)
         if known is not None and right.epoch < known.right.epoch:
             raise errors.StaleEpoch(
-                f'epoch {terms.text(known.right.epoch)} of {right.instance} '
+                f'epoch {known.right.epoch} of {right.instance} '
                 'is here already'
             )
 
@@ -274,9 +273,7 @@ class Instances:
         async with self._operation(instance):
             entry = self.entry(instance)
             if request.epoch != entry.right.epoch:
-                raise errors.StaleEpoch(
-                    f'epoch {terms.text(entry.right.epoch)} is here'
-                )
+                raise errors.StaleEpoch(f'epoch {entry.right.epoch} is here')
             await self._watch.refresh(instance)
             status = self.status(entry)
             states.check_action(entry, status.state, request.action)

@@ -28,8 +28,8 @@ class Terms:
             return True
         if command.term < highest:
             raise errors.StaleTerm(
-                f'term {text(command.term)} of slice {command.slice} is '
-                f'over: {text(highest)} has been seen'
+                f'term {command.term} of slice {command.slice} is '
+                f'over: {highest} has been seen'
             )
         return False
 
@@ -38,8 +38,3 @@ class Terms:
         highest = self._seen.get(command.slice)
         if highest is None or command.term > highest:
             self._seen[command.slice] = command.term
-
-
-def text(counter: wire.Counter) -> str:
-    """A term or epoch as people read it."""
-    return f'{counter.era}.{counter.n}'

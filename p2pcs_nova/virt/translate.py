@@ -133,9 +133,6 @@ def instance_to_spec(
         config_drive=config_drive,
         vifs=vifs,
         machine=machine,
-        project=instance.project_id or '',
-        user=instance.user_id or '',
-        flavor=instance.flavor.name,
     )
 
 

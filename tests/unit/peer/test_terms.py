@@ -4,7 +4,7 @@
 import pytest
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.peer.terms import Terms, text
+from p2pcs_nova.peer.terms import Terms
 
 
 def command(era: int, n: int, slice_: str = 'gold') -> wire.Command:
@@ -33,7 +33,3 @@ def test_late_acceptance_of_a_lower_term_changes_nothing() -> None:
     terms.accept(command(1, 5))
     with pytest.raises(errors.StaleTerm):
         terms.check(command(1, 5))
-
-
-def test_text_of_a_counter() -> None:
-    assert text(wire.Counter(3, 14)) == '3.14'
