@@ -79,6 +79,8 @@ class Command(msgspec.Struct, frozen=True):
 COMMAND_HEADER = 'p2pcs-command'
 RUN_RIGHT_HEADER = 'p2pcs-run-right'
 REQUEST_ID_HEADER = 'x-openstack-request-id'
+CONSOLE_LIMIT = 2**20
+"""Bytes of a serial console that are ever given at once."""
 
 # -- capacity ---------------------------------------------------------------
 

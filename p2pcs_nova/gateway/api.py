@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import trio
@@ -22,8 +22,6 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 PIECE = 256 * 1024
 """Bytes of an image that are read at once."""
-CONSOLE_LIMIT = 2**20
-"""Bytes of a console that one answer holds at most."""
 
 
 def local_routes(service: services.GatewayService) -> list[Route]:
@@ -52,7 +50,7 @@ def peer_routes(service: services.GatewayService) -> list[Route]:
 
     async def image(request: Request) -> Response:
         caller = handling.require(request, 'peer')
-        digest = _path(request, 'digest', wire.Digest)
+        digest = handling.path_part(request, 'digest', wire.Digest)
         path, size = service.images.find_for(
             caller.peer_id, digest, handling.run_right(request)
         )
@@ -99,17 +97,17 @@ class Local:
 
     async def placements(self, request: Request) -> Response:
         name = self._slice(request)
-        after = _query(request, 'after', int, -1)
-        wait_s = _query(request, 'wait_s', Seconds, 0.0)
+        after = handling.query(request, 'after', int, -1)
+        wait_s = handling.query(request, 'wait_s', Seconds, 0.0)
         return handling.answer(
             await self._service.wait_placements(name, after, wait_s)
         )
 
     async def look(self, request: Request) -> Response:
         name, uuid = self._slice(request), _uuid(request)
-        fresh = _query(request, 'fresh', int, 0)
+        fresh = handling.query(request, 'fresh', int, 0)
         found = await self._service.instances.look(
-            name, uuid, _request_id(request), fresh=bool(fresh)
+            name, uuid, handling.request_id(request), fresh=bool(fresh)
         )
         return handling.answer(found)
 
@@ -120,7 +118,7 @@ class Local:
             raise errors.Malformed('path and claim name two instances')
         if not wanted.request_id:
             wanted = msgspec.structs.replace(
-                wanted, request_id=_request_id(request)
+                wanted, request_id=handling.request_id(request)
             )
         return handling.answer(
             await self._service.instances.spawn(name, wanted)
@@ -131,7 +129,7 @@ class Local:
         action = await handling.decode(request, wire.ActionRequest)
         return handling.answer(
             await self._service.instances.act(
-                name, uuid, action, _request_id(request)
+                name, uuid, action, handling.request_id(request)
             )
         )
 
@@ -139,17 +137,18 @@ class Local:
         name, uuid = self._slice(request), _uuid(request)
         return handling.answer(
             await self._service.instances.destroy(
-                name, uuid, _request_id(request)
+                name, uuid, handling.request_id(request)
             )
         )
 
     async def console(self, request: Request) -> Response:
         name, uuid = self._slice(request), _uuid(request)
-        length = _query(request, 'bytes', int, CONSOLE_LIMIT)
-        length = max(0, min(length, CONSOLE_LIMIT))
+        length = handling.query(
+            request, 'bytes', wire.Count, wire.CONSOLE_LIMIT
+        )
         return handling.answer(
             await self._service.instances.console(
-                name, uuid, length, _request_id(request)
+                name, uuid, length, handling.request_id(request)
             )
         )
 
@@ -157,23 +156,23 @@ class Local:
         name, uuid = self._slice(request), _uuid(request)
         return handling.answer(
             await self._service.instances.diagnostics(
-                name, uuid, _request_id(request)
+                name, uuid, handling.request_id(request)
             )
         )
 
     # -- images -------------------------------------------------------------
 
     async def has_image(self, request: Request) -> Response:
-        digest = _path(request, 'digest', wire.Digest)
+        digest = handling.path_part(request, 'digest', wire.Digest)
         here = self._service.images.has(digest)
         return Response(status_code=200 if here else 404)
 
     async def put_image(self, request: Request) -> Response:
-        image = _checked(
+        image = handling.convert(
             {
                 'digest': request.path_params['digest'],
                 'format': request.query_params.get('format', ''),
-                'size_bytes': _query(request, 'size', int, 0),
+                'size_bytes': handling.query(request, 'size', int, 0),
             },
             wire.Image,
             'image',
@@ -182,37 +181,13 @@ class Local:
         return handling.answer(None)
 
     def _slice(self, request: Request) -> str:
-        name = _path(request, 'slice', wire.SliceName)
+        name = handling.path_part(request, 'slice', wire.SliceName)
         self._service.check_slice(name)
         return name
 
 
-def _request_id(request: Request) -> str:
-    return request.headers.get(wire.REQUEST_ID_HEADER, '')
-
-
 def _uuid(request: Request) -> str:
-    return _path(request, 'uuid', wire.Uuid)
-
-
-def _path(request: Request, name: str, kind: Any) -> str:
-    """A part of the path, if it has the form of its type."""
-    return str(_checked(request.path_params[name], kind, name))
-
-
-def _query(request: Request, name: str, kind: Any, default: Any) -> Any:
-    """A parameter of the query as a number."""
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    return _checked(text, kind, name, strict=False)
-
-
-def _checked(value: Any, kind: Any, name: str, strict: bool = True) -> Any:
-    try:
-        return msgspec.convert(value, kind, strict=strict)
-    except msgspec.ValidationError as error:
-        raise errors.Malformed(f'{name}: {error}') from None
+    return handling.path_part(request, 'uuid', wire.Uuid)
 
 
 async def _file(path: pathlib.Path) -> AsyncGenerator[bytes, None]:

@@ -3,37 +3,21 @@
 
 from __future__ import annotations
 
-import uuid as uuids
+import logging
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from p2pcs_nova import errors, wire
-from p2pcs_nova.peer import console
+from p2pcs_nova import wire
 from p2pcs_nova.peer.service import PeerService
 from p2pcs_nova.transport import handling
 
+LOG = logging.getLogger(__name__)
+
 
 def _uuid(request: Request) -> str:
-    """The uuid in the path, in its one spelling.
-
-    :raises Malformed: it is none
-    """
-    text = str(request.path_params['uuid'])
-    try:
-        if str(uuids.UUID(text)) == text:
-            return text
-    except ValueError:
-        pass
-    raise errors.Malformed('the path does not name a uuid')
-
-
-def _length(request: Request) -> int:
-    text = request.query_params.get('bytes', str(console.LIMIT))
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise errors.Malformed('bytes is not a number')
-    return int(text)
+    return handling.path_part(request, 'uuid', wire.Uuid)
 
 
 class _Handlers:
@@ -85,10 +69,11 @@ class _Handlers:
 
     async def console(self, request: Request) -> Response:
         command = self._gateway(request)
+        length = handling.query(
+            request, 'bytes', wire.Count, wire.CONSOLE_LIMIT
+        )
         return handling.answer(
-            await self._service.console(
-                command, _uuid(request), _length(request)
-            )
+            await self._service.console(command, _uuid(request), length)
         )
 
     async def diagnostics(self, request: Request) -> Response:
@@ -105,8 +90,23 @@ class _Handlers:
 
     @staticmethod
     def _gateway(request: Request) -> wire.Command:
+        """By which authority the caller speaks; what he changes is logged.
+
+        :raises Forbidden: he is not a gateway
+        :raises Malformed: no command came along
+        """
         handling.require(request, 'gateway')
-        return handling.command(request)
+        command = handling.command(request)
+        if request.method != 'GET':
+            LOG.info(
+                '[%s] %s %s by term %s of slice %s',
+                handling.request_id(request),
+                request.method,
+                request.url.path,
+                command.term,
+                command.slice,
+            )
+        return command
 
 
 def routes(service: PeerService) -> list[Route]:

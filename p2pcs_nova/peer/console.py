@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import pathlib
 
-LIMIT = 2**20
-"""Bytes that are ever given at once."""
+from p2pcs_nova import wire
+
 OLDER = 3
 
 
 def read_tail(log: pathlib.Path, length: int) -> bytes:
     """The last bytes, over the renamed files if need be. Blocks."""
-    length = max(0, min(length, LIMIT))
+    length = max(0, min(length, wire.CONSOLE_LIMIT))
     files = [log, *(log.with_name(f'{log.name}.{i}') for i in range(OLDER))]
     found = b''
     for path in files:

@@ -37,7 +37,7 @@ async def _no_route(request: Request, error: Exception) -> Response:
         wire.Problem(
             'not-found' if status == 404 else 'malformed',
             f'{request.method} {request.url.path}: nothing of the kind here',
-            request.headers.get(wire.REQUEST_ID_HEADER, ''),
+            handling.request_id(request),
         ),
         status,
     )

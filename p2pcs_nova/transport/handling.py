@@ -11,7 +11,7 @@ import base64
 import binascii
 import dataclasses
 import logging
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 from starlette.requests import Request
@@ -84,6 +84,43 @@ def decode_json(body: bytes, kind: type[T]) -> T:
         raise errors.Malformed(str(error)) from None
 
 
+def path_part(request: Request, name: str, kind: Any) -> str:
+    """A part of the path that has the form of a type of the wire.
+
+    :raises Malformed: it has not; says which part
+    """
+    return str(convert(request.path_params[name], kind, name))
+
+
+def query(request: Request, name: str, kind: type[T], default: T) -> T:
+    """A parameter of the query as a number of this type.
+
+    :raises Malformed: it is none; says which parameter
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    return cast(T, convert(text, kind, name, strict=False))
+
+
+def convert(value: Any, kind: Any, name: str, *, strict: bool = True) -> Any:
+    """A value from outside a body as a type of the wire.
+
+    :param name: of the value, for the message
+    :param strict: False: a text may stand for a number
+    :raises Malformed: it does not have the form of the type
+    """
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise errors.Malformed(f'{name}: {error}') from None
+
+
+def request_id(request: Request) -> str:
+    """OpenStack's id of the request that this one serves; '' for none."""
+    return request.headers.get(wire.REQUEST_ID_HEADER, '')
+
+
 def command(request: Request) -> wire.Command:
     """By which authority the gateway speaks.
 
@@ -123,26 +160,26 @@ def answer(value: msgspec.Struct | None, status: int = 200) -> Response:
 
 async def problem(request: Request, error: Exception) -> Response:
     """The answer to a failed request; starlette's exception handler."""
-    request_id = request.headers.get(wire.REQUEST_ID_HEADER, '')
+    served = request_id(request)
     if isinstance(error, errors.P2PcsError):
         LOG.info(
             '[%s] %s %s: %s: %s',
-            request_id,
+            served,
             request.method,
             request.url.path,
             error.code,
             error.message,
         )
-        body = wire.Problem(error.code, error.message, request_id)
+        body = wire.Problem(error.code, error.message, served)
         return answer(body, error.status)
     LOG.exception(
         '[%s] %s %s failed',
-        request_id,
+        served,
         request.method,
         request.url.path,
         exc_info=error,
     )
     return answer(
-        wire.Problem('internal', 'the daemon failed; see its log', request_id),
+        wire.Problem('internal', 'the daemon failed; see its log', served),
         500,
     )

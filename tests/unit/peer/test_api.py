@@ -148,7 +148,7 @@ async def test_path_that_names_no_uuid_is_malformed(pc: Pc, name: str) -> None:
         assert answer.status_code in (400, 404)
 
 
-@pytest.mark.parametrize('length', ['-1', 'x', '1e9', '9' * 30, '٣'])
+@pytest.mark.parametrize('length', ['-1', 'x', '1.5', '9' * 30, '٣'])
 async def test_console_length_is_a_number(pc: Pc, length: str) -> None:
     at = '/v1/instances/00000000-0000-0000-0000-000000000001/console'
     async with pc.run_as_it_is() as peer, client(peer) as http:

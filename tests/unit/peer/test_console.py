@@ -5,7 +5,8 @@ import pathlib
 
 import pytest
 
-from p2pcs_nova.peer.console import LIMIT, read_tail
+from p2pcs_nova import wire
+from p2pcs_nova.peer.console import read_tail
 
 
 @pytest.fixture
@@ -41,5 +42,5 @@ def test_no_console_yet_is_empty(tmp_path: pathlib.Path) -> None:
 
 def test_answer_is_bounded(tmp_path: pathlib.Path) -> None:
     log = tmp_path / 'console.log'
-    log.write_bytes(bytes(LIMIT + 5))
-    assert len(read_tail(log, 2**40)) == LIMIT
+    log.write_bytes(bytes(wire.CONSOLE_LIMIT + 5))
+    assert len(read_tail(log, 2**40)) == wire.CONSOLE_LIMIT
