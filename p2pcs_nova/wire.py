@@ -19,23 +19,29 @@ Uuid = Annotated[
     str,
     msgspec.Meta(
         pattern='^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}'
-        '-[0-9a-f]{12}$'
+        r'-[0-9a-f]{12}\Z'
     ),
 ]
-PeerId = Annotated[str, msgspec.Meta(pattern='^[0-9a-f]{32}$')]
+PeerId = Annotated[str, msgspec.Meta(pattern=r'^[0-9a-f]{32}\Z')]
 SliceName = Annotated[
-    str, msgspec.Meta(pattern='^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$')
+    str, msgspec.Meta(pattern=r'^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z')
 ]
 Digest = Annotated[
     str,
-    msgspec.Meta(pattern='^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$'),
+    msgspec.Meta(pattern=r'^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z'),
 ]
 NetworkName = Annotated[
-    str, msgspec.Meta(pattern='^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$')
+    str, msgspec.Meta(pattern=r'^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z')
 ]
-Mac = Annotated[str, msgspec.Meta(pattern='^[0-9a-f]{2}(:[0-9a-f]{2}){5}$')]
+Mac = Annotated[str, msgspec.Meta(pattern=r'^[0-9a-f]{2}(:[0-9a-f]{2}){5}\Z')]
+Ip = Annotated[
+    str, msgspec.Meta(pattern=r'^[0-9A-Fa-f:.]{2,45}(/[0-9]{1,3})?\Z')
+]
+"""An address or a network; without a zone, which may be any text."""
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**40)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=2**40)]
+HypervisorVersion = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+"""Nova's database keeps it in 32 bits."""
 
 
 class Counter(
@@ -123,7 +129,7 @@ class Offer(msgspec.Struct, frozen=True):
     arch: str = 'x86_64'
     networks: tuple[NetworkName, ...] = ()
     cpu_model: str = ''
-    hypervisor_version: int = 0
+    hypervisor_version: HypervisorVersion = 0
     reason: str = ''
     """Why less is offered than one would expect, in words; '' if not."""
 
@@ -173,7 +179,7 @@ class Image(msgspec.Struct, frozen=True):
     """An image as Glance describes it; its digest names its bytes."""
 
     digest: Digest
-    format: Annotated[str, msgspec.Meta(pattern='^(qcow2|raw)$')]
+    format: Annotated[str, msgspec.Meta(pattern=r'^(qcow2|raw)\Z')]
     size_bytes: Positive
     name: str = ''
 
@@ -185,7 +191,7 @@ class Vif(msgspec.Struct, frozen=True):
     mac: Mac
     network: NetworkName
     """Physical network; the PC's owner maps it to a bridge."""
-    ips: tuple[str, ...] = ()
+    ips: tuple[Ip, ...] = ()
     """Fixed addresses and allowed pairs: what the guest may use."""
     mtu: Annotated[int, msgspec.Meta(ge=68, le=65535)] = 1500
 
@@ -197,7 +203,7 @@ class ConfigFile(msgspec.Struct, frozen=True):
         str,
         msgspec.Meta(
             pattern='^[A-Za-z0-9_-][A-Za-z0-9._-]*'
-            '(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$',
+            r'(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*\Z',
             max_length=255,
         ),
     ]
@@ -208,12 +214,12 @@ class Machine(msgspec.Struct, frozen=True):
     """What flavor and image say about the virtual machine."""
 
     disk_bus: Annotated[
-        str, msgspec.Meta(pattern='^(virtio|scsi|ide|sata)$')
+        str, msgspec.Meta(pattern=r'^(virtio|scsi|ide|sata)\Z')
     ] = 'virtio'
     vif_model: Annotated[
-        str, msgspec.Meta(pattern='^(virtio|e1000|e1000e|rtl8139)$')
+        str, msgspec.Meta(pattern=r'^(virtio|e1000|e1000e|rtl8139)\Z')
     ] = 'virtio'
-    machine_type: Annotated[str, msgspec.Meta(pattern='^(pc|q35)$')] = 'pc'
+    machine_type: Annotated[str, msgspec.Meta(pattern=r'^(pc|q35)\Z')] = 'pc'
     rng: bool = True
 
 
@@ -504,7 +510,7 @@ class JoinRequest(msgspec.Struct, frozen=True):
     csr: Annotated[bytes, msgspec.Meta(max_length=4096)]
     """PKCS#10 in DER, signed by the PC's own new key."""
     name: Annotated[
-        str, msgspec.Meta(pattern='^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$')
+        str, msgspec.Meta(pattern=r'^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z')
     ]
     """Host name of the PC: for people."""
     port: Annotated[int, msgspec.Meta(ge=1, le=65535)]

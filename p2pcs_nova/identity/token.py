@@ -31,11 +31,11 @@ class BadToken(Exception):
 class JoinToken(msgspec.Struct, frozen=True, array_like=True):
     """A token, read."""
 
-    id: Annotated[str, msgspec.Meta(pattern='^[0-9a-f]{16}$')]
+    id: Annotated[str, msgspec.Meta(pattern=r'^[0-9a-f]{16}\Z')]
     secret: Annotated[bytes, msgspec.Meta(min_length=16, max_length=64)]
     issuer: wire.PeerId
     overlay: str
-    root: Annotated[str, msgspec.Meta(pattern='^[0-9a-f]{64}$')]
+    root: Annotated[str, msgspec.Meta(pattern=r'^[0-9a-f]{64}\Z')]
     """SHA-256 of the root's certificate (DER)."""
     expires_s: int
     """Seconds since 1970; the issuer decides, this is for people."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from p2pcs_nova import wire
 
+UUID = '11111111-1111-4111-8111-111111111111'
 COUNTS = st.integers(0, 2**40)
 COUNTERS = st.builds(wire.Counter, COUNTS, COUNTS)
 
@@ -44,3 +47,41 @@ def test_what_is_added_fits_into_the_sum(part: wire.Capacity) -> None:
     whole = part + wire.Capacity(1, 1, 1)
     assert whole.fits(part)
     assert not part.fits(whole)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'text'),
+    [
+        (wire.Uuid, UUID),
+        (wire.PeerId, '0' * 32),
+        (wire.SliceName, 'gold'),
+        (wire.Digest, 'sha256:' + '0' * 64),
+        (wire.NetworkName, 'office'),
+        (wire.Mac, 'fa:16:3e:00:00:01'),
+        (wire.Ip, '192.0.2.1'),
+    ],
+)
+def test_no_name_ends_in_a_line_end(kind: Any, text: str) -> None:
+    assert msgspec.convert(text, kind) == text
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(f'{text}\n', kind)
+
+
+@pytest.mark.parametrize('ip', ['192.0.2.1', '192.0.2.0/24', '2001:db8::1/64'])
+def test_addresses_and_networks_are_taken(ip: str) -> None:
+    assert msgspec.convert(ip, wire.Ip) == ip
+
+
+@pytest.mark.parametrize(
+    'ip', ['fe80::1%x } accept', '192.0.2.1; flush ruleset', '', 'host']
+)
+def test_an_address_is_no_rule_of_the_filters(ip: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(ip, wire.Ip)
+
+
+@pytest.mark.parametrize('version', [-1, 2**31])
+def test_a_version_that_novas_database_refuses(version: int) -> None:
+    offer = {'total': {}, 'hypervisor_version': version}
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(offer, wire.Offer)
