@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, texts, wire
 
 T = TypeVar('T')
 
@@ -34,7 +34,7 @@ def failure_to_error(status: int, body: bytes) -> errors.P2PcsError:
         if status == errors.NotFound.status:
             return errors.NotFound('nothing there')
         return errors.P2PcsError(f'HTTP status {status} without a reason')
-    return errors.from_code(problem.code, problem.message)
+    return errors.from_code(problem.code, texts.printable(problem.message))
 
 
 def failure_to_reason(error: BaseException) -> str:

@@ -24,7 +24,7 @@ from collections.abc import Callable
 import msgspec
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, texts, wire
 from p2pcs_nova.gateway import book as books
 from p2pcs_nova.gateway import candidates as choosing
 from p2pcs_nova.gateway import options as config
@@ -300,7 +300,7 @@ class Spawn:
             isinstance(result, wire.InstanceStatus)
             and result.state is wire.InstanceState.FAILED
         ):
-            return errors.HypervisorFailed(result.detail)
+            return errors.HypervisorFailed(texts.printable(result.detail))
         return result
 
     async def _stop_if_lost(self, peer: str, nursery: trio.Nursery) -> None:

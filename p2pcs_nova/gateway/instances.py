@@ -233,12 +233,13 @@ class Instances:
         self, slice_: str, instance: str, length: int, request_id: str
     ) -> wire.Console:
         """The last ``length`` bytes of its serial console."""
-        return await self._ask(
+        said = await self._ask(
             self._row(slice_, instance),
             self._tools.options.read_timeout_s,
             lambda remote: remote.console(instance, length),
             request_id,
         )
+        return wire.Console(instance, said.output[-length:] if length else b'')
 
     async def diagnostics(
         self, slice_: str, instance: str, request_id: str

@@ -20,7 +20,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from p2pcs_nova import wire
+from p2pcs_nova import texts, wire
 from p2pcs_nova.gateway import store
 
 REVISIONS_PER_TERM = 2**32
@@ -88,7 +88,8 @@ class States:
         if status.epoch != row.epoch:
             return
         before = self.word(row, now)
-        word = Word(row.epoch, status.state, now, status.detail)
+        detail = texts.printable(status.detail)
+        word = Word(row.epoch, status.state, now, detail)
         self._answers[row.instance] = word
         if (before.state, before.detail) != (word.state, word.detail):
             self.touch(row.slice)

@@ -17,7 +17,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, texts, wire
 
 LOG = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def convert(value: Any, kind: Any, name: str, *, strict: bool = True) -> Any:
 
 def request_id(request: Request) -> str:
     """OpenStack's id of the request that this one serves; '' for none."""
-    return request.headers.get(wire.REQUEST_ID_HEADER, '')
+    return texts.printable(request.headers.get(wire.REQUEST_ID_HEADER, ''))
 
 
 def command(request: Request) -> wire.Command:
@@ -161,12 +161,13 @@ def answer(value: msgspec.Struct | None, status: int = 200) -> Response:
 async def problem(request: Request, error: Exception) -> Response:
     """The answer to a failed request; starlette's exception handler."""
     served = request_id(request)
+    path = texts.printable(request.url.path)
     if isinstance(error, errors.P2PcsError):
         LOG.info(
             '[%s] %s %s: %s: %s',
             served,
             request.method,
-            request.url.path,
+            path,
             error.code,
             error.message,
         )
@@ -176,7 +177,7 @@ async def problem(request: Request, error: Exception) -> Response:
         '[%s] %s %s failed',
         served,
         request.method,
-        request.url.path,
+        path,
         exc_info=error,
     )
     return answer(

@@ -22,6 +22,8 @@ VCPU = 'VCPU'
 MEMORY_MB = 'MEMORY_MB'
 DISK_GB = 'DISK_GB'
 ARCH = 'x86_64'
+LARGEST = 2**31 - 1
+"""Nova's and Placement's databases keep amounts in 32 bits."""
 
 
 def summary_to_inventory(
@@ -39,12 +41,12 @@ def summary_to_inventory(
 
 
 def _resource_class(total: int, largest: int) -> dict[str, Any]:
-    shown = max(total, 1)
+    shown = min(max(total, 1), LARGEST)
     return {
         'total': shown,
         'reserved': 0 if largest else shown,
         'min_unit': 1,
-        'max_unit': max(largest, 1),
+        'max_unit': min(max(largest, 1), LARGEST),
         'step_size': 1,
         'allocation_ratio': 1.0,
     }
@@ -59,10 +61,10 @@ def summary_to_resources(
     hypervisors = ['kvm' if kind == 'kvm' else 'qemu' for kind in kinds]
     return {
         'vcpus': total.vcpus,
-        'memory_mb': total.memory_mb,
+        'memory_mb': min(total.memory_mb, LARGEST),
         'local_gb': total.disk_mb // 1024,
         'vcpus_used': used.vcpus,
-        'memory_mb_used': used.memory_mb,
+        'memory_mb_used': min(used.memory_mb, LARGEST),
         'local_gb_used': used.disk_mb // 1024,
         'disk_available_least': max(total.disk_mb - used.disk_mb, 0) // 1024,
         'hypervisor_type': 'kvm' if hypervisors == ['kvm'] else 'qemu',

@@ -22,6 +22,13 @@ def test_every_error_comes_back_as_itself(
     assert error.message == 'why'
 
 
+def test_what_another_daemon_says_is_one_short_line() -> None:
+    body = msgspec.json.encode(wire.Problem('full', '\x1b[2J\n' * 999))
+    message = answers.failure_to_error(409, body).message
+    assert message.isprintable()
+    assert len(message) <= 500
+
+
 def test_a_code_of_a_newer_release_is_an_error_too() -> None:
     body = msgspec.json.encode(wire.Problem('newer', 'why'))
     assert type(answers.failure_to_error(418, body)) is errors.P2PcsError

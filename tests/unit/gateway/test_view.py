@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from p2pcs_nova import wire
@@ -170,3 +171,40 @@ def test_pc_with_instances_is_listed_though_it_left() -> None:
     (row,) = make().rows(held)
     assert (row.state, row.slice, row.instances) == ('unknown', 'gold', 1)
     assert row.used == ONE
+
+
+ABSURD = wire.Capacity(2**40, 2**40, 2**40)
+
+
+@pytest.mark.parametrize(
+    'lie', [record(total=ABSURD), record(used=ABSURD)], ids=['offer', 'used']
+)
+def test_absurd_word_of_one_pc_does_not_reach_the_slice(
+    lie: wire.PeerRecord,
+) -> None:
+    view = make(record(), lie)
+    summary = view.summarize('gold', TERM, {})
+    assert (summary.total, summary.used) == (BIG, NOTHING)
+    rows = {row.peer: row for row in view.rows({})}
+    assert 'more than a PC can have' in rows[peer(2)].reason
+
+
+def test_largest_words_of_many_pcs_are_a_summary_still() -> None:
+    lies = [record(total=views.MOST, used=views.MOST)] * 4096
+    summary = make(*lies).summarize('gold', TERM, {})
+    again = msgspec.json.decode(
+        msgspec.json.encode(summary), type=wire.SliceSummary
+    )
+    assert again == summary
+
+
+def test_what_a_pc_writes_cannot_drive_a_terminal() -> None:
+    wild = record()
+    wild = msgspec.structs.replace(
+        wild,
+        name='pc\x1b[2J',
+        offer=msgspec.structs.replace(wild.offer, reason='\x1b]0;x\a\n'),
+    )
+    (row,) = make(wild).rows({})
+    assert row.name.isprintable()
+    assert row.reason.isprintable()
