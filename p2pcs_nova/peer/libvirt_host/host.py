@@ -4,8 +4,8 @@
 A hung libvirtd blocks a call for ever.  One that misses its deadline is
 abandoned with its connection; the next call opens a new one.  At most
 ``THREADS`` are under way or abandoned at once: beyond that a call waits
-for a place while its deadline runs.  Keepalives end a dead connection,
-and with it the abandoned calls.
+for a place while its deadline runs.  Abandoned calls end when libvirtd
+goes on, or dies.
 """
 
 from __future__ import annotations
@@ -28,7 +28,11 @@ from p2pcs_nova.peer.hypervisor import (
     Hypervisor,
 )
 from p2pcs_nova.peer.libvirt_host import acting, reading
-from p2pcs_nova.peer.libvirt_host import connection as link
+from p2pcs_nova.peer.libvirt_host.connection import (
+    Discarded,
+    Link,
+    connect,
+)
 
 LOG = logging.getLogger(__name__)
 
@@ -44,18 +48,22 @@ class _LostError(Exception):
 
 def _guarded(
     function: Callable[Concatenate[libvirt.virConnect, P], T],
-    connection: libvirt.virConnect,
+    link: Link,
     *args: P.args,
     **kwargs: P.kwargs,
 ) -> T:
     """The call, telling a lost connection from a refused request."""
     try:
-        return function(connection, *args, **kwargs)
-    except libvirt.libvirtError as error:
-        # Looks at the local end only: no question to libvirtd.
-        if connection.isAlive() != 1:
-            raise _LostError(str(error)) from None
-        raise
+        with link.call() as connection:
+            try:
+                return function(connection, *args, **kwargs)
+            except libvirt.libvirtError as error:
+                # Looks at the local end only: no question to libvirtd.
+                if connection.isAlive() != 1:
+                    raise _LostError(str(error)) from None
+                raise
+    except Discarded as error:
+        raise _LostError(str(error)) from None
 
 
 class LibvirtHost(Hypervisor):
@@ -69,7 +77,7 @@ class LibvirtHost(Hypervisor):
         self._timeout_s = call_timeout_s
         self._limiter = trio.CapacityLimiter(THREADS)
         self._opening = trio.Lock()
-        self._connection: libvirt.virConnect | None = None
+        self._link: Link | None = None
         self._cpu_model: str | None = None
         self._events: set[Event] = set()
         self._happened = trio.Event()
@@ -83,45 +91,45 @@ class LibvirtHost(Hypervisor):
         **kwargs: P.kwargs,
     ) -> T:
         """Run ``function(connection, …)`` in a thread, in time."""
-        connection = None
+        link = None
         try:
             with trio.fail_after(self._timeout_s):
-                connection = await self._open()
+                link = await self._open()
                 return await trio.to_thread.run_sync(
                     functools.partial(
-                        _guarded, function, connection, *args, **kwargs
+                        _guarded, function, link, *args, **kwargs
                     ),
                     abandon_on_cancel=True,
                     limiter=self._limiter,
                 )
         except trio.TooSlowError:
-            self._discard(connection)
+            self._discard(link)
             raise errors.HypervisorBusy(
                 f'libvirt at {self._uri} did not answer in '
                 f'{self._timeout_s:g} s ({function.__name__})'
             ) from None
         except _LostError as error:
-            self._discard(connection)
+            self._discard(link)
             raise errors.HypervisorBusy(
                 f'the connection to libvirt was lost: {error}'
             ) from None
         except libvirt.libvirtError as error:
             raise _translate(error) from None
 
-    async def _open(self) -> libvirt.virConnect:
+    async def _open(self) -> Link:
         async with self._opening:
-            if self._connection is None:
-                self._connection = await self._connect()
-            return self._connection
+            if self._link is None:
+                self._link = await self._connect()
+            return self._link
 
-    async def _connect(self) -> libvirt.virConnect:
+    async def _connect(self) -> Link:
         given_up = threading.Event()
         notify = functools.partial(
             self._notify, trio.lowlevel.current_trio_token()
         )
         try:
             return await trio.to_thread.run_sync(
-                link.connect,
+                connect,
                 self._uri,
                 notify,
                 given_up,
@@ -132,20 +140,12 @@ class LibvirtHost(Hypervisor):
             given_up.set()
             raise
 
-    def _discard(self, connection: libvirt.virConnect | None) -> None:
-        """Never use this connection again.
-
-        Closing it may block too: a thread of its own does it.
-        """
-        if connection is None or connection is not self._connection:
+    def _discard(self, link: Link | None) -> None:
+        """Never use this connection again."""
+        if link is None or link is not self._link:
             return
-        self._connection = None
-        threading.Thread(
-            target=link.close,
-            args=(connection,),
-            name='libvirt-close',
-            daemon=True,
-        ).start()
+        self._link = None
+        link.discard()
 
     # -- events -------------------------------------------------------------
 
@@ -163,7 +163,7 @@ class LibvirtHost(Hypervisor):
 
     def _take_event(self, instance: str, what: Happening | None) -> None:
         if what is None:
-            self._discard(self._connection)
+            self._discard(self._link)
         else:
             self._events.add(Event(instance, what))
         self._happened.set()
@@ -176,7 +176,7 @@ class LibvirtHost(Hypervisor):
         return found
 
     async def close(self) -> None:
-        self._discard(self._connection)
+        self._discard(self._link)
         await trio.lowlevel.checkpoint()
 
     # -- what a Hypervisor does ---------------------------------------------
