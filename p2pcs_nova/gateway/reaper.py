@@ -105,10 +105,10 @@ class Reaper:
                 self._options.destroy_timeout_s,
                 lambda remote: remote.tombstone(grave.tombstone),
             )
+            await self._book.forget(grave)
         except errors.P2PcsError as error:
             self._postpone(grave, error)
         else:
-            await self._book.forget(grave)
             self._failures.pop(key, None)
             self._not_before.pop(key, None)
             LOG.info(
@@ -128,7 +128,7 @@ class Reaper:
         pause_s = self._backoff.pause_s(self._failures[key])
         self._not_before[key] = self._clock() + pause_s
         LOG.warning(
-            'instance %s: the tombstone of epoch %s did not reach %s '
+            'instance %s: the tombstone of epoch %s is not settled with %s '
             '(%s: %s); again in %g s',
             grave.instance,
             grave.epoch,

@@ -73,7 +73,7 @@ class Reconciler:
                 await self._wake.wait()
 
     async def _visit(self, peer: str) -> None:
-        """Ask until it answers, as long as it is within reach."""
+        """Ask and compare until that works, as long as it is within reach."""
         failures = 0
         while self._view.peer(peer).reachable:
             rows = self._rows_on(peer)
@@ -86,12 +86,12 @@ class Reconciler:
                     self._options.list_timeout_s,
                     lambda remote: remote.instances(),
                 )
+                await self._compare(rows, listed)
             except errors.P2PcsError as error:
                 failures += 1
-                LOG.info('%s did not list what it holds: %s', peer, error)
+                LOG.info('%s is not yet compared: %s', peer, error)
                 await trio.sleep(self._backoff.pause_s(failures))
             else:
-                await self._compare(rows, listed)
                 return
 
     def _rows_on(self, peer: str) -> list[store.InstanceRow]:

@@ -11,30 +11,26 @@ Rules that the transactions keep:
   carried out the tombstone.
 
 Every method blocks on the disk: :mod:`p2pcs_nova.gateway.book` calls them
-in a thread.
+in a thread.  All may raise :class:`~p2pcs_nova.errors.NoSpace`; then
+nothing has changed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import enum
-import os
 import pathlib
 import sqlite3
-import threading
-from collections.abc import Iterator
 
 import msgspec
 
-from p2pcs_nova import wire
+from p2pcs_nova import database, wire
 
 VERSION = 1
-FIRST_ERA = 1
-BUSY_TIMEOUT_S = 10.0
 
 SCHEMA = """
 CREATE TABLE counter (era INTEGER NOT NULL, n INTEGER NOT NULL);
+INSERT INTO counter VALUES (1, 0);
 CREATE TABLE instances (
     uuid TEXT PRIMARY KEY, slice TEXT NOT NULL, peer TEXT NOT NULL,
     peer_name TEXT NOT NULL, era INTEGER NOT NULL, n INTEGER NOT NULL,
@@ -91,56 +87,11 @@ class Grave:
         return wire.Tombstone(self.instance, self.epoch)
 
 
-class Store:
-    """The database of one gateway; safe to share between threads.
-
-    :raises sqlite3.DatabaseError: no database, or of a newer release
-    """
+class Store(database.Database):
+    """The database of one gateway."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-        self._lock = threading.Lock()
-        self._db = sqlite3.connect(
-            path,
-            timeout=BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        self._db.execute('PRAGMA journal_mode = WAL')
-        self._db.execute('PRAGMA synchronous = FULL')
-        with self._transaction() as db:
-            self._migrate(db)
-
-    def close(self) -> None:
-        """Close; everything is on disk already."""
-        with self._lock:
-            self._db.close()
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """All of it or nothing, durable at the end."""
-        with self._lock:
-            self._db.execute('BEGIN IMMEDIATE')
-            try:
-                yield self._db
-            except BaseException:
-                self._db.execute('ROLLBACK')
-                raise
-            self._db.execute('COMMIT')
-
-    def _migrate(self, db: sqlite3.Connection) -> None:
-        (version,) = db.execute('PRAGMA user_version').fetchone()
-        if version > VERSION:
-            raise sqlite3.DatabaseError(
-                f'the database is of a newer release ({version})'
-            )
-        if version == VERSION:
-            return
-        for statement in SCHEMA.split(';'):
-            db.execute(statement)
-        db.execute('INSERT INTO counter VALUES (?, 0)', (FIRST_ERA,))
-        db.execute(f'PRAGMA user_version = {VERSION}')
+        super().__init__(path, SCHEMA, VERSION)
 
     # -- the counter --------------------------------------------------------
 

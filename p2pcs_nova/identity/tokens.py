@@ -8,24 +8,21 @@ honours one twice.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
-import os
 import pathlib
 import secrets
 import sqlite3
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from p2pcs_nova import errors
-from p2pcs_nova.identity import files
+from p2pcs_nova import database, errors
 from p2pcs_nova.identity.clock import seconds_to_words
 
 KEPT = datetime.timedelta(days=90)
 """How long a token that has expired is remembered, to say so."""
 
-_SCHEMA = """
+VERSION = 1
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS token (
     id TEXT PRIMARY KEY,
     secret BLOB NOT NULL,
@@ -45,26 +42,11 @@ class NewToken:
     expires_s: float
 
 
-class TokenBook:
-    """The tokens of one issuer, in an SQLite file; safe between threads.
-
-    :param path: made with its folder if it is not there
-    """
+class TokenBook(database.Database):
+    """The tokens of one issuer."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        files.make_folder(path.parent)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, files.FILE_MODE))
-        self._lock = threading.Lock()
-        self._base = sqlite3.connect(
-            path, check_same_thread=False, isolation_level=None
-        )
-        self._base.execute('PRAGMA synchronous = EXTRA')
-        self._base.execute(_SCHEMA)
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._base.close()
+        super().__init__(path, SCHEMA, VERSION)
 
     def create(self, valid_s: float, now: datetime.datetime) -> NewToken:
         """A fresh token, durable when this returns."""
@@ -118,18 +100,6 @@ class TokenBook:
                 'UPDATE token SET used_s = ?, used_by = ? WHERE id = ?',
                 (now.timestamp(), used_by, token_id),
             )
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._base.execute('BEGIN IMMEDIATE')
-            try:
-                yield self._base
-                self._base.execute('COMMIT')
-            except BaseException:
-                if self._base.in_transaction:
-                    self._base.execute('ROLLBACK')
-                raise
 
 
 def _check(

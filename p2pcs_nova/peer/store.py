@@ -2,28 +2,24 @@
 """What a PC has promised, kept over a power cut: SQLite.
 
 Methods block until the data is on the disk: call them in a thread.  Each
-is one transaction.  A run right whose epoch is not above the instance's
+is one transaction; all may raise :class:`~p2pcs_nova.errors.NoSpace`, and
+then nothing has changed.  A run right whose epoch is not above the instance's
 tombstone is one that is still to be taken away; there is no third record
 of that.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import enum
-import os
 import pathlib
-import sqlite3
-import threading
-from collections.abc import Iterator
 
 import msgspec
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import database, wire
 
-SCHEMA = 1
-TABLES = """
+VERSION = 1
+SCHEMA = """
 CREATE TABLE term (
     slice TEXT PRIMARY KEY, era INTEGER NOT NULL, n INTEGER NOT NULL);
 CREATE TABLE run_right (instance TEXT PRIMARY KEY, entry BLOB NOT NULL);
@@ -68,51 +64,11 @@ class Loaded:
     draining: bool
 
 
-class Store:
-    """The database of one PC; its methods may be called in any thread."""
+class Store(database.Database):
+    """The database of one PC, which one daemon has open."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        """Open it, or make it.
-
-        :raises RuntimeError: a newer release has written it
-        """
-        self._lock = threading.Lock()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        self._db = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False
-        )
-        self._db.execute('PRAGMA synchronous = FULL')
-        self._db.execute('PRAGMA locking_mode = EXCLUSIVE')
-        (version,) = self._db.execute('PRAGMA user_version').fetchone()
-        if version > SCHEMA:
-            self._db.close()
-            raise RuntimeError(f'{path} was written by a newer release')
-        if version < SCHEMA:
-            self._db.executescript(
-                f'BEGIN; {TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;'
-            )
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                self._db.execute('BEGIN IMMEDIATE')
-                yield self._db
-                self._db.execute('COMMIT')
-            except BaseException as error:
-                if self._db.in_transaction:
-                    self._db.execute('ROLLBACK')
-                if _is_full(error):
-                    raise errors.NoSpace(
-                        'the disk is full: the daemon cannot keep its records'
-                    ) from None
-                raise
+        super().__init__(path, SCHEMA, VERSION, exclusive=True)
 
     def load(self) -> Loaded:
         """Read everything."""
@@ -181,9 +137,3 @@ class Store:
                 "INSERT OR REPLACE INTO setting VALUES ('draining', ?)",
                 ('yes' if draining else 'no',),
             )
-
-
-def _is_full(error: BaseException) -> bool:
-    return isinstance(error, sqlite3.Error) and getattr(
-        error, 'sqlite_errorcode', None
-    ) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)

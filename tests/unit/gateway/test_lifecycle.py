@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import service as services
+from p2pcs_nova.gateway import store
 from p2pcs_nova.gateway import view as views
 from tests.support import fake_pcs, gateways
 
@@ -188,6 +189,31 @@ async def test_tombstone_is_repeated_until_the_pc_obeys(
         pc.cut = False
         await trio.sleep(61.0)
         assert pc.instances == {}
+
+
+async def test_full_disk_of_the_gateway_ends_neither_it_nor_the_burial(
+    autojump_clock: MockClock,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = ['first try', 'second try']
+    forget = store.Store.forget
+
+    def forget_later(database: store.Store, grave: store.Grave) -> None:
+        if full:
+            raise errors.NoSpace(full.pop())
+        forget(database, grave)
+
+    monkeypatch.setattr(store.Store, 'forget', forget_later)
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with gateways.running(tmp_path, pcs) as service:
+        placed = await spawn(service)
+        uuid = placed.status.instance
+        gone = await service.instances.destroy('all', uuid, '')
+        assert gone == wire.Destroyed(True)
+        assert not full
+        assert pc.calls.count('tombstone') == 3
 
 
 async def test_deletion_ends_a_spawn_that_is_going_on(

@@ -3,7 +3,6 @@
 
 import contextlib
 import pathlib
-import sqlite3
 from collections.abc import Iterator
 
 import msgspec
@@ -70,18 +69,6 @@ def test_terms_and_tombstones_only_rise(
         loaded = store.load()
     assert loaded.terms == {'gold': wire.Counter(1, 2)}
     assert loaded.tombstones == {'u': wire.Counter(1, 2)}
-
-
-def test_store_of_a_newer_release_is_left_alone(
-    tmp_path: pathlib.Path,
-) -> None:
-    with opened(tmp_path):
-        pass
-    db = sqlite3.connect(tmp_path / 'peer.sqlite')
-    db.execute('PRAGMA user_version = 99')
-    db.close()
-    with pytest.raises(RuntimeError, match='newer'):
-        Store(tmp_path / 'peer.sqlite')
 
 
 def test_full_disk_changes_nothing_and_is_said(
