@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The daemon's place in the overlay: typed records over ``gossip``.
 
-The only module of the daemon that speaks with :mod:`gossip`; membership is
+Whatever the daemon asks of membership it asks here, and membership is
 gossip's alone.  Records are MessagePack; what a peer writes and we cannot
 read is counted and passed over, never fatal.
 """
@@ -17,7 +17,8 @@ import msgspec
 import trio
 
 from gossip import events as news
-from gossip.descriptor import Address, Member, Status
+from gossip.config import NodeConfig
+from gossip.descriptor import PAYLOAD_MAX, Address, Member, Status
 from gossip.runtime import Runtime
 from p2pcs_nova import wire
 
@@ -26,8 +27,8 @@ LOG = logging.getLogger(__name__)
 PEER_PART = 'peer'
 GATEWAY_PART = 'gateway'
 INSTANCES_PART = 'instances/'
-PAYLOAD_LIMIT = 900
-"""Bytes of one record part: it travels in one datagram."""
+PARTS_MAX = NodeConfig().parts_max - 1
+"""Parts of the list of instances: so many are kept of a peer, less one."""
 ROWS_PER_PART = 13
 """A row is at most 67 bytes: 13 of them fit with what is around them."""
 
@@ -35,14 +36,16 @@ T = TypeVar('T', bound=msgspec.Struct)
 
 
 class RecordTooLarge(ValueError):
-    """A record does not fit into a datagram; the old one stays."""
+    """A record does not fit into its datagrams; the old one stays."""
 
 
 class Overlay:
     """What the roles see of the overlay.
 
     Made over a :class:`gossip.runtime.Runtime` whose ``deliver`` is
-    :meth:`deliver`; :meth:`changes` then yields its events in order.
+    :meth:`deliver`; :attr:`changes` then yields its events in order.  None
+    may be lost, so nothing bounds what waits there: whoever takes them
+    must not wait for anybody else.
     """
 
     def __init__(self) -> None:
@@ -118,8 +121,16 @@ class Overlay:
         self._publish(GATEWAY_PART, record)
 
     def publish_instances(self, rows: Sequence[wire.InstanceStatus]) -> None:
-        """Tell the overlay which instances this PC holds."""
+        """Tell the overlay which instances this PC holds.
+
+        :raises RecordTooLarge: more than ``PARTS_MAX`` parts hold
+        """
         parts = list(instance_parts(rows))
+        if len(parts) > PARTS_MAX:
+            raise RecordTooLarge(
+                f'{len(rows)} instances are here, and the overlay is told of '
+                f'{PARTS_MAX * ROWS_PER_PART}: their states are not gossiped'
+            )
         for number, part in enumerate(parts):
             self._publish(f'{INSTANCES_PART}{number}', part)
         for number in range(len(parts), self._parts):
@@ -128,10 +139,10 @@ class Overlay:
 
     def _publish(self, part: str, record: msgspec.Struct) -> None:
         payload = msgspec.msgpack.encode(record)
-        if len(payload) > PAYLOAD_LIMIT:
+        if len(payload) > PAYLOAD_MAX:
             raise RecordTooLarge(
                 f'the record {part!r} takes {len(payload)} bytes of '
-                f'{PAYLOAD_LIMIT}: shorten the attributes'
+                f'{PAYLOAD_MAX}: shorten the attributes'
             )
         self.runtime.publish(part, payload)
 

@@ -104,14 +104,18 @@ class PeerRole:
         self._changed.set()
 
     def _publish(self) -> None:
+        problem = ''
         try:
             self._net.publish_peer(self._service.record())
-            self._too_large = ''
         except overlay.RecordTooLarge as error:
-            if not self._too_large:
-                LOG.error('%s', error)
-            self._too_large = str(error)
-        self._net.publish_instances(self._service.statuses())
+            problem = str(error)
+        try:
+            self._net.publish_instances(self._service.statuses())
+        except overlay.RecordTooLarge as error:
+            problem = str(error)
+        if problem and problem != self._too_large:
+            LOG.error('%s', problem)
+        self._too_large = problem
 
     def _gateway_key(self, peer: str) -> bytes | None:
         member = self._net.member(peer)

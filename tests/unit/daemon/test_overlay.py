@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gossip.descriptor import PAYLOAD_MAX
 from p2pcs_nova import wire
 from p2pcs_nova.daemon import overlay
 
@@ -34,7 +35,15 @@ def test_every_part_fits_a_datagram_and_no_row_is_lost(count: int) -> None:
     ]
     for part in parts:
         encoded = msgspec.msgpack.encode(part)
-        assert len(encoded) <= overlay.PAYLOAD_LIMIT
+        assert len(encoded) <= PAYLOAD_MAX
+
+
+def test_more_instances_than_the_overlay_keeps_are_refused_at_once() -> None:
+    kept = overlay.PARTS_MAX * overlay.ROWS_PER_PART
+    rows = [status(number) for number in range(kept + 1)]
+    assert len(list(overlay.instance_parts(rows[:-1]))) == overlay.PARTS_MAX
+    with pytest.raises(overlay.RecordTooLarge, match=f'{kept + 1} instances'):
+        overlay.Overlay().publish_instances(rows)
 
 
 @pytest.mark.parametrize('payload', [b'\xc1', b'\x80', b'[]', b'\x91' * 3000])
