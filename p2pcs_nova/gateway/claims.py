@@ -34,7 +34,7 @@ from p2pcs_nova.gateway import view as views
 
 LOG = logging.getLogger(__name__)
 
-Placed = tuple[store.InstanceRow, wire.InstanceStatus]
+Built = tuple[store.InstanceRow, wire.InstanceStatus]
 """Where an instance was built, and its PC's answer."""
 HOPELESS = (errors.StaleTerm, errors.Unsupported)
 """What no other PC cures: the driver hears it at once."""
@@ -81,7 +81,7 @@ class Spawn:
         """Whether a grant is wanted now."""
         self._answered = signals.Signal()
 
-    async def run(self) -> Placed:
+    async def run(self) -> Built:
         """Build the instance on some PC of the slice.
 
         :raises NoPeerFits: every PC refused; no grant is kept, and
@@ -99,7 +99,7 @@ class Spawn:
             self._open = False
             self._release_all()
 
-    async def _resume(self) -> Placed | None:
+    async def _resume(self) -> Built | None:
         """Go on with an attempt of before the gateway's restart.
 
         A build is idempotent: the PC answers for one that it has begun,
@@ -117,7 +117,7 @@ class Spawn:
 
     # -- searching ----------------------------------------------------------
 
-    async def _search(self) -> Placed:
+    async def _search(self) -> Built:
         options = self._tools.options
         give_up = trio.current_time() + options.held_wait_s
         while True:
@@ -223,7 +223,7 @@ class Spawn:
 
     # -- building -----------------------------------------------------------
 
-    async def _take_best(self) -> Placed | None:
+    async def _take_best(self) -> Built | None:
         """Build on the best grant's PC; None if that failed."""
         peer = choosing.best(self._grants, self._request.spec.need)
         taken = self._grants.pop(peer)
