@@ -7,7 +7,7 @@ import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
 
-from gossip.descriptor import Address
+from gossip.descriptor import Address, check_address
 
 
 class NoAddress(ValueError):
@@ -21,7 +21,7 @@ def parse_seeds(seeds: Iterable[str]) -> list[Address]:
         host, _, port = seed.rpartition(':')
         host = host.strip('[]')
         try:
-            found.append(Address(str(ipaddress.ip_address(host)), int(port)))
+            found.append(check_address(Address(host, int(port))))
         except ValueError:
             continue
     return found

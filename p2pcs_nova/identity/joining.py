@@ -25,9 +25,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from gossip import errors as gossip_errors
 from p2pcs_nova import errors, names, wire
 from p2pcs_nova.client import answers
-from p2pcs_nova.identity import ca, dialback, seeking, token
+from p2pcs_nova.identity import ca, credentials, dialback, seeking, token
 from p2pcs_nova.identity.seeking import Joiner, Seed
 from p2pcs_nova.identity.store import IdentityStore, Membership
 from p2pcs_nova.transport.certificate import certificate_to_member
@@ -85,7 +86,9 @@ async def join(
         raise _nobody_helped(failures)
 
     answer = await _beside(find, ask)
-    membership = answer_to_membership(answer, joining, key)
+    membership = answer_to_membership(
+        answer, joining, key, joiner.wall().timestamp()
+    )
     store.save(membership)
     return membership
 
@@ -196,9 +199,11 @@ def answer_to_membership(
     answer: wire.JoinAnswer,
     joining: token.JoinToken,
     key: ed25519.Ed25519PrivateKey,
+    now_s: float,
 ) -> Membership:
     """What to keep of the issuer's answer, once it is verified.
 
+    :param now_s: seconds since 1970
     :raises JoinFailed: the answer does not make us a peer of the token's
         overlay
     """
@@ -223,7 +228,7 @@ def answer_to_membership(
             f'the issuer answered with a certificate for {named}, '
             f'not for {mine}'
         )
-    return Membership(
+    membership = Membership(
         overlay=joining.overlay,
         peer_id=mine.peer_id,
         role=mine.role,
@@ -234,3 +239,18 @@ def answer_to_membership(
         ring_keys=ring_keys,
         seeds=answer.seeds,
     )
+    _check_overlay(membership, now_s)
+    return membership
+
+
+def _check_overlay(membership: Membership, now_s: float) -> None:
+    """Whether a node can be made of it: whoever relayed may have lied."""
+    try:
+        credentials.membership_to_ring(membership)
+        said = credentials.membership_to_trust(membership).check(
+            membership.credential, now_s, membership.issuer_credential
+        )
+    except gossip_errors.GossipError as error:
+        raise JoinFailed(f'the issuer answered nonsense: {error}') from None
+    if said.peer.hex() != membership.peer_id:
+        raise JoinFailed('the issuer answered with a credential of another')

@@ -86,6 +86,8 @@ class Members:
             make_request(joining, joiner, store.key()), self.now
         )
         issuer.close()
-        membership = answer_to_membership(answer, joining, store.key())
+        membership = answer_to_membership(
+            answer, joining, store.key(), self.now.timestamp()
+        )
         store.save(membership)
         return Place(layout, membership)

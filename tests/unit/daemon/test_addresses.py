@@ -9,6 +9,7 @@ from p2pcs_nova.daemon import addresses
 
 def test_seeds_that_are_no_addresses_are_left_out() -> None:
     seeds = ['198.18.0.2:7400', 'nonsense', '[::1]:7400', '1.2.3.4:x', '']
+    seeds += ['1.2.3.4:99999', '1.2.3.4:-1', '0.0.0.0:7400', '1.2.3.4:0']
     assert addresses.parse_seeds(seeds) == [
         Address('198.18.0.2', 7400),
         Address('::1', 7400),
