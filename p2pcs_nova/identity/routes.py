@@ -19,10 +19,11 @@ from p2pcs_nova.identity import dialback
 from p2pcs_nova.identity.clock import Wall, utc_now
 from p2pcs_nova.identity.issuing import Issuer
 from p2pcs_nova.identity.store import Membership
-from p2pcs_nova.transport import handling
+from p2pcs_nova.transport import handling, limits
 
-DIAL_BACKS = 8
-"""At once; more PCs that join at the same moment wait."""
+DIAL_BACKS = limits.JOINING.connections
+"""At once.  No fewer than connections: who shows no token of ours is
+dialled back too, and must not make others wait."""
 BODY_LIMIT = 16 * 1024
 RELAY_TIMEOUT_S = 10.0
 
