@@ -17,7 +17,7 @@ class Limits:
     connections: int = 512
     """At once.  Above, a new one is closed at once."""
     connections_per_address: int = 64
-    """Of these, from one IP address."""
+    """Of these, from one IP address, or of one user of this machine."""
     handshake_s: float = 10.0
     """For the TLS handshake."""
     idle_s: float = 60.0
@@ -45,12 +45,13 @@ JOINING = Limits(
 )
 LOCAL = Limits(
     connections=256,
-    connections_per_address=256,
+    connections_per_address=128,
     body_silence_s=60.0,
     body_s=math.inf,
     body_bytes=math.inf,
 )
-"""Images come in over the UNIX socket: no limit to a body."""
+"""Images come in over the UNIX socket: no limit to a body.  An address is a
+user here: everybody may connect, so nobody may take every place."""
 
 
 class Admission:

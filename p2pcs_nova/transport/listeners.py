@@ -163,10 +163,7 @@ async def serve_unix(
     allowed = {0, os.geteuid(), *allowed_uids}
 
     async def serve(stream: trio.SocketStream) -> None:
-        credentials = stream.getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size
-        )
-        uid = _UCRED.unpack(credentials)[1]
+        uid = _uid(stream)
 
         def gate() -> None:
             if uid not in allowed:
@@ -266,7 +263,15 @@ def _address(stream: trio.SocketStream) -> str:
         name = stream.socket.getpeername()
     except OSError:
         return 'gone'
-    return str(name[0]) if isinstance(name, tuple) else 'local'
+    return str(name[0]) if isinstance(name, tuple) else f'uid {_uid(stream)}'
+
+
+def _uid(stream: trio.SocketStream) -> int:
+    """The user at the other end of a UNIX socket, as the kernel knows him."""
+    credentials = stream.getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size
+    )
+    return int(_UCRED.unpack(credentials)[1])
 
 
 def _reason(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client.local import LocalClient
-from p2pcs_nova.transport import handling, listeners
+from p2pcs_nova.transport import handling, limits, listeners
 from p2pcs_nova.transport.application import make_application
 from tests.support.served import DEADLINE_S, WHOAMI
 
@@ -98,6 +98,47 @@ async def test_other_users_are_told_what_to_ask_for(
         assert code == 'forbidden'
         assert 'uid 4321' in message
         assert 'socket_users' in message
+
+
+@contextlib.contextmanager
+def crowd_of(uid: int, path: str, count: int) -> Iterator[None]:
+    """A process of this user that holds as many connections as it gets."""
+    told, telling = os.pipe()
+    waiting, ending = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(ending)
+        os.setuid(uid)
+        held = [socket.socket(socket.AF_UNIX) for _ in range(count)]
+        for one in held:
+            one.connect(path)
+        os.write(telling, b'x')
+        os.read(waiting, 1)
+        os._exit(0)
+    try:
+        os.close(telling)
+        os.read(told, 1)
+        yield
+    finally:
+        for end in (told, waiting, ending):
+            os.close(end)
+        os.waitpid(child, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='changes its user')
+async def test_one_user_does_not_take_every_place(
+    path: str, tmp_path: pathlib.Path
+) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and 'pytest' in str(folder):
+            folder.chmod(0o755)
+    async with listening(path) as client:
+        crowd = crowd_of(4321, path, limits.LOCAL.connections)
+        await in_thread(crowd.__enter__)
+        try:
+            assert await in_thread(client._call, 'GET', '/v1/whoami')
+        finally:
+            await in_thread(crowd.__exit__, None, None, None)
 
 
 async def test_a_dead_daemons_socket_is_replaced(path: str) -> None:
