@@ -20,7 +20,7 @@ from typing import IO
 import trio
 from oslo_utils.imageutils import format_inspector
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, files, wire
 
 INSPECT_CHUNK = 2**20
 """Bytes read at once while a header is looked at."""
@@ -154,11 +154,7 @@ def _finish(part: IO[bytes], image: wire.Image, folder: pathlib.Path) -> int:
     virtual = inspect(pathlib.Path(part.name), image)
     os.fsync(part.fileno())
     os.replace(part.name, image_path(folder, image.digest))
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    files.sync_folder(folder)
     return virtual
 
 

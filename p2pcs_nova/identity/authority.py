@@ -16,9 +16,9 @@ import msgspec
 from cryptography import x509
 
 from gossip.descriptor import Role
-from p2pcs_nova import names
+from p2pcs_nova import files, names
 from p2pcs_nova.endpoint import endpoint_to_text
-from p2pcs_nova.identity import ca, credentials, files, keys
+from p2pcs_nova.identity import ca, credentials, keys
 from p2pcs_nova.identity.issuing import IssuerFolder, IssuerPapers
 from p2pcs_nova.identity.store import IdentityStore, Membership
 from p2pcs_nova.layout import Layout

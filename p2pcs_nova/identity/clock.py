@@ -1,22 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The wall clock: certificates and tokens are all that it decides on."""
+"""Comparing the clocks of two machines, and telling people of time."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
 
 from p2pcs_nova import errors
 
-Wall = Callable[[], datetime.datetime]
-
 MAX_SKEW_S = 60.0
 """Certificates are backdated by more than this."""
-
-
-def utc_now() -> datetime.datetime:
-    """Now, in UTC."""
-    return datetime.datetime.now(datetime.UTC)
 
 
 def check_skew(

@@ -18,8 +18,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from gossip.descriptor import Role
-from p2pcs_nova import names, wire
-from p2pcs_nova.identity import ca, clock, credentials, files, keys, token
+from p2pcs_nova import files, names, wire
+from p2pcs_nova.identity import ca, clock, credentials, keys, token
 from p2pcs_nova.identity.store import DamagedStore, Membership
 from p2pcs_nova.identity.tokens import TokenBook
 

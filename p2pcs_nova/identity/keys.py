@@ -8,7 +8,7 @@ import pathlib
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from p2pcs_nova.identity import files
+from p2pcs_nova import files
 
 
 class BadKey(ValueError):

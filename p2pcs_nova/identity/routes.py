@@ -16,10 +16,10 @@ from p2pcs_nova import errors, names, wire
 from p2pcs_nova.client.pool import ConnectionPool
 from p2pcs_nova.client.remote import RemoteClient
 from p2pcs_nova.identity import dialback
-from p2pcs_nova.identity.clock import Wall, utc_now
 from p2pcs_nova.identity.issuing import Issuer
 from p2pcs_nova.identity.store import Membership
 from p2pcs_nova.transport import handling, limits
+from p2pcs_nova.wall import Wall, utc_now
 
 DIAL_BACKS = limits.JOINING.connections
 """At once.  No fewer than connections: who shows no token of ours is

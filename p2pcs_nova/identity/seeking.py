@@ -21,7 +21,7 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.client import answers
 from p2pcs_nova.client.streams import close_if_cancelled, pieces
 from p2pcs_nova.identity import ca, clock, tls, token
-from p2pcs_nova.identity.clock import Wall, utc_now
+from p2pcs_nova.wall import Wall, utc_now
 
 STAGGER_S = 0.3
 """Between the starts of two seeds."""

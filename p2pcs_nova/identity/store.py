@@ -14,8 +14,8 @@ import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from p2pcs_nova import names, wire
-from p2pcs_nova.identity import files, keys
+from p2pcs_nova import files, names, wire
+from p2pcs_nova.identity import keys
 
 
 class NotJoined(Exception):

@@ -12,7 +12,7 @@ from cliff import command
 from p2pcs_nova import layout
 from p2pcs_nova.identity import ca
 from p2pcs_nova.identity.authority import Authority
-from p2pcs_nova.identity.clock import utc_now
+from p2pcs_nova.wall import utc_now
 
 
 def _address(text: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import trio
 
 from p2pcs_nova import errors, wire
+from p2pcs_nova.files import sync_folder
 from p2pcs_nova.layout import Layout
 from p2pcs_nova.peer import config_drive, disks, domain, filters
 from p2pcs_nova.peer.hypervisor import Hypervisor
@@ -93,7 +94,7 @@ class Builder:
                 files.config_drive,
                 spec.config_drive,
             )
-        await trio.to_thread.run_sync(_sync_folder, folder)
+        await trio.to_thread.run_sync(_sync_contents, folder)
         self._passed(Step.CONFIG_DRIVE_MADE, instance)
 
     def check(self, entry: Entry, accelerator: wire.Accelerator) -> None:
@@ -176,21 +177,18 @@ class Builder:
 def _make_folder(folder: pathlib.Path) -> None:
     # QEMU may run as another user: it must pass, not list.
     folder.mkdir(mode=0o711, exist_ok=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
-def _sync_folder(folder: pathlib.Path) -> None:
+def _sync_contents(folder: pathlib.Path) -> None:
     """Make the names in a folder, and the data of its files, durable."""
-    for path in (*folder.iterdir(), folder):
-        if path.is_file() or path == folder:
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+    for path in folder.iterdir():
+        with path.open('rb') as file:
+            os.fsync(file.fileno())
+    sync_folder(folder)
 
 
 def _remove_folder(folder: pathlib.Path) -> None:
     if folder.exists():
         shutil.rmtree(folder)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)

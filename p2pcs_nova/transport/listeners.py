@@ -12,7 +12,6 @@ connection ends itself, never the listener.
 
 from __future__ import annotations
 
-import datetime
 import functools
 import logging
 import os
@@ -39,6 +38,7 @@ from p2pcs_nova.transport.limits import (
     Admission,
     Limits,
 )
+from p2pcs_nova.wall import Wall, utc_now
 
 LOG = logging.getLogger(__name__)
 
@@ -47,11 +47,6 @@ Serve = Callable[[trio.SocketStream], Awaitable[None]]
 
 _BACKLOG = unix_socket.BACKLOG
 _UCRED = struct.Struct('3i')
-
-
-def utc_now() -> datetime.datetime:
-    """The wall clock: certificates are the only thing it decides on."""
-    return datetime.datetime.now(datetime.UTC)
 
 
 def nobody_is_revoked(peer_id: str) -> bool:
@@ -68,7 +63,7 @@ async def serve_mutual_tls(
     overlay: str,
     is_revoked: Callable[[str], bool] = nobody_is_revoked,
     limits: Limits = REQUESTS,
-    wall: Callable[[], datetime.datetime] = utc_now,
+    wall: Wall = utc_now,
     task_status: trio.TaskStatus[tuple[Address, ...]] = (
         trio.TASK_STATUS_IGNORED
     ),

@@ -10,13 +10,13 @@ import ssl
 
 from p2pcs_nova.identity import tls
 from p2pcs_nova.identity.authority import Authority
-from p2pcs_nova.identity.clock import utc_now
 from p2pcs_nova.identity.issuing import Issuer
 from p2pcs_nova.identity.joining import answer_to_membership, make_request
 from p2pcs_nova.identity.seeking import Joiner
 from p2pcs_nova.identity.store import IdentityStore, Membership
 from p2pcs_nova.identity.token import text_to_token
 from p2pcs_nova.layout import Layout
+from p2pcs_nova.wall import utc_now
 
 
 @dataclasses.dataclass(frozen=True)

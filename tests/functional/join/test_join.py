@@ -24,13 +24,13 @@ from p2pcs_nova.identity import (
     seeking,
     token,
 )
-from p2pcs_nova.identity.clock import utc_now
 from p2pcs_nova.identity.issuing import Issuer
 from p2pcs_nova.identity.seeking import Joiner
 from p2pcs_nova.identity.store import IdentityStore
 from p2pcs_nova.layout import Layout
 from p2pcs_nova.transport import listeners
 from p2pcs_nova.transport.application import make_application
+from p2pcs_nova.wall import utc_now
 from tests.support.members import Members, Place
 from tests.support.served import DEADLINE_S, serving
 

@@ -16,7 +16,7 @@ FILE_MODE = 0o600
 def make_folder(path: pathlib.Path) -> None:
     """Make a folder that only its owner may enter; idempotent."""
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def replace(path: pathlib.Path, data: bytes) -> None:
@@ -26,7 +26,7 @@ def replace(path: pathlib.Path, data: bytes) -> None:
     """
     with _beside(path, data) as fresh:
         fresh.rename(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def create(path: pathlib.Path, data: bytes) -> None:
@@ -36,7 +36,7 @@ def create(path: pathlib.Path, data: bytes) -> None:
     """
     with _beside(path, data) as fresh:
         os.link(fresh, path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 @contextlib.contextmanager
@@ -54,7 +54,8 @@ def _beside(path: pathlib.Path, data: bytes) -> Iterator[pathlib.Path]:
         fresh.unlink(missing_ok=True)
 
 
-def _sync_folder(path: pathlib.Path) -> None:
+def sync_folder(path: pathlib.Path) -> None:
+    """Make the names in a folder durable; not what its files hold."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
