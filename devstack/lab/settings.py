@@ -206,6 +206,7 @@ class Settings:
                 'transport_url': self.transport,
                 'my_ip': CONTROL_ADDRESS,
                 'force_config_drive': True,
+                'reserved_host_memory_mb': 0,
             },
             'cache': {'enabled': True, 'backend': 'oslo_cache.dict'},
             'glance': account,
