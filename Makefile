@@ -8,7 +8,7 @@ HORIZON = 0
 PC =
 
 .PHONY: help cloud cloud-down pc-off pc-on pc-unplug pc-plug pc-add
-.PHONY: test test-fast test-all
+.PHONY: test test-fast test-all bench
 
 help:
 	@echo 'make cloud [PEERS=n] [HORIZON=1]  a real cloud on this machine (root)'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-fast                    the tests that take less than a minute'
 	@echo 'make test                         all tests, real VMs included (root)'
 	@echo 'make test-all                     the slow ones too'
+	@echo 'make bench                        print figures, on a cloud at rest'
 
 # The smallest of Debian's installations have no Python.
 $(PYTHON):
@@ -48,3 +49,9 @@ pc-add:
 
 test test-fast test-all: $(PYTHON)
 	@$(LAB) $@
+
+bench: cloud
+	@for name in peer_at_rest get_info boot; do \
+	  echo; .venvs/cloud/bin/python -W ignore -m tests.benchmarks.$$name \
+	    || exit; \
+	done
