@@ -165,9 +165,15 @@ class Builder:
             self._passed(Step.DOMAIN_UNDEFINED, instance)
             await self._filters.clear(instance)
             self._passed(Step.FILTERS_REMOVED, instance)
-        await trio.to_thread.run_sync(
-            _remove_folder, self.folder(instance, epoch)
-        )
+        try:
+            await trio.to_thread.run_sync(
+                _remove_folder, self.folder(instance, epoch)
+            )
+        except OSError as error:
+            raise errors.HypervisorFailed(
+                f'{error.filename or "a file"} cannot be removed: '
+                f'{error.strerror}'
+            ) from None
         self._passed(Step.FOLDER_REMOVED, instance)
 
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
+from collections.abc import Collection
 
 import trio
 
@@ -13,6 +15,26 @@ from p2pcs_nova import errors, wire
 TIMEOUT_S = 60.0
 LIMITS = ('prlimit', '--cpu=30', f'--as={2**30}')
 """What a tool may use that reads an image's header: seconds, bytes."""
+
+
+def allocated_bytes(
+    folder: pathlib.Path, without: Collection[str] = ()
+) -> int:
+    """What the files in a folder take of the disk now. Blocks.
+
+    :param without: names that do not count
+    """
+    found = 0
+    for above, _, names in os.walk(folder):
+        for name in names:
+            if name in without:
+                continue
+            try:
+                found += os.lstat(os.path.join(above, name)).st_blocks * 512
+            except FileNotFoundError:
+                # A download or an instance that has ended meanwhile.
+                continue
+    return found
 
 
 def check_size(image: wire.Image, virtual_bytes: int, root_mb: int) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, imaging, wire
 from p2pcs_nova.layout import Layout
-from p2pcs_nova.peer import capacity, images, networks
+from p2pcs_nova.peer import capacity, disks, images, networks
 from p2pcs_nova.peer.capacity import Finding, OwnerRules
 from p2pcs_nova.peer.hypervisor import Hypervisor
 from p2pcs_nova.peer.kvm_probe import KvmVerdict
@@ -35,11 +35,13 @@ class Health:
         rules: OwnerRules,
         hypervisor: Hypervisor,
         sysfs: pathlib.Path,
+        images_in_use: Callable[[], frozenset[str]],
     ) -> None:
         self._layout = layout
         self._rules = rules
         self._hypervisor = hypervisor
         self._sysfs = sysfs
+        self._images_in_use = images_in_use
         self._verdict: KvmVerdict | None = None
         self.finding = Finding(
             capacity.nothing('the daemon is starting'),
@@ -73,7 +75,9 @@ class Health:
             self.fail('KVM is being tested')
             return
         host = await self._hypervisor.host()
-        disk = await trio.to_thread.run_sync(measure_disk, self._layout)
+        disk = await trio.to_thread.run_sync(
+            measure_disk, self._layout, self._images_in_use()
+        )
         offered, reasons = networks.find_networks(
             self._rules.bridge_mappings, self._sysfs
         )
@@ -109,16 +113,21 @@ def _whole_memory(node_mb: int) -> int:
     return whole // MEMORY_GRAIN_MB * MEMORY_GRAIN_MB
 
 
-def measure_disk(layout: Layout) -> int:
-    """MiB that are free, plus what instances and images take. Blocks."""
+def measure_disk(layout: Layout, in_use: frozenset[str]) -> int:
+    """MiB that instances take, or could take. Blocks.
+
+    What is free, what their disks take already, and images that would be
+    removed to make room: those that no run right names.
+
+    :param in_use: digests of the other images
+    """
+    used = {imaging.image_path(layout.images, d).name for d in in_use}
     try:
-        taken = sum(
-            path.stat().st_blocks * 512
-            for folder in (layout.instances, layout.images)
-            for path in folder.rglob('*')
-            if path.is_file()
+        whole = (
+            images.free_bytes(layout.root)
+            + disks.allocated_bytes(layout.instances)
+            + disks.allocated_bytes(layout.images, used)
         )
-        whole = images.free_bytes(layout.root) + taken
     except OSError as error:
         raise errors.NoSpace(
             f'{os.fspath(layout.root)}: {error.strerror}'

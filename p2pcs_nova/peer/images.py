@@ -32,15 +32,20 @@ class Images:
     """The cache of one PC.
 
     :param in_use: the digests that run rights name
+    :param spared: bytes that a download leaves free, measured in a thread
     """
 
     def __init__(
         self,
         folder: pathlib.Path,
         in_use: Callable[[], frozenset[str]],
+        spared: Callable[[], int] = lambda: KEEP_FREE,
     ) -> None:
         self._folder = folder
         self._in_use = in_use
+        self._spared = spared
+        self._coming: dict[str, int] = {}
+        """Bytes of the images that are on their way, by digest."""
         self._locks: dict[str, trio.Lock] = {}
 
     def open(self) -> None:
@@ -75,9 +80,14 @@ class Images:
             return await trio.to_thread.run_sync(self._use, image)
 
     async def _download(self, image: wire.Image, fetch: Fetch) -> None:
-        await trio.to_thread.run_sync(self._make_room, image)
-        async with fetch() as chunks:
-            await imaging.keep(image, _pieces(chunks), self._folder)
+        others = sum(self._coming.values())
+        self._coming[image.digest] = image.size_bytes
+        try:
+            await trio.to_thread.run_sync(self._make_room, image, others)
+            async with fetch() as chunks:
+                await imaging.keep(image, _pieces(chunks), self._folder)
+        finally:
+            del self._coming[image.digest]
         self.path(image.digest).chmod(0o444)
 
     def _use(self, image: wire.Image) -> int:
@@ -85,8 +95,8 @@ class Images:
         os.utime(path)
         return imaging.inspect(path, image)
 
-    def _make_room(self, image: wire.Image) -> None:
-        needed = image.size_bytes + KEEP_FREE
+    def _make_room(self, image: wire.Image, others: int) -> None:
+        needed = image.size_bytes + others + self._spared()
         in_use = {self.path(d).name for d in self._in_use()}
         unused = [
             path
@@ -99,7 +109,9 @@ class Images:
                 raise errors.NoSpace(
                     f'an image of {image.size_bytes >> 20} MiB does not fit '
                     f'in {self._folder}: {free_bytes(self._folder) >> 20} '
-                    'MiB are free'
+                    f'MiB are free, {needed - image.size_bytes >> 20} of '
+                    'them kept for the owner, for instances and for images '
+                    'on their way'
                 )
             unused.pop().unlink(missing_ok=True)
 

@@ -18,7 +18,14 @@ import trio
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.layout import Layout
-from p2pcs_nova.peer import console, filters, images, networks, terms
+from p2pcs_nova.peer import (
+    console,
+    disks,
+    filters,
+    images,
+    networks,
+    terms,
+)
 from p2pcs_nova.peer.authority import Authority, GatewayKey
 from p2pcs_nova.peer.builder import Builder
 from p2pcs_nova.peer.capacity import OwnerRules
@@ -99,7 +106,10 @@ class PeerService:
             passed,
         )
         self._draining = loaded.draining
-        self._health = Health(layout, rules, hypervisor, sysfs)
+        self._layout = layout
+        self._health = Health(
+            layout, rules, hypervisor, sysfs, self._images_in_use
+        )
         self._problem = ''
         self._errands = Errands()
         self._expiries = trio.Event()
@@ -109,7 +119,7 @@ class PeerService:
         )
         self._watch = Watch(hypervisor, around.on_change)
         self._images = images.Images(
-            layout.images, lambda: self._instances.images_in_use()
+            layout.images, self._images_in_use, self._spared
         )
         self._filters = filters.Filters(apply_filters)
         self._builder = Builder(
@@ -137,6 +147,20 @@ class PeerService:
         for folder in (layout.root, layout.instances):
             # QEMU may run as another user: it must pass, not list.
             folder.chmod(0o711)
+
+    def _images_in_use(self) -> frozenset[str]:
+        return self._instances.images_in_use()
+
+    def _spared(self) -> int:
+        """Bytes of the disk that no image may take. Blocks.
+
+        What the owner keeps, and what instances were promised but have
+        not yet written: their disks are sparse.
+        """
+        promised = self._reservations.promised().disk_mb * 2**20
+        written = disks.allocated_bytes(self._layout.instances)
+        kept = self._rules.keep_disk_mb if self._rules.disk_mb is None else 0
+        return max(kept * 2**20, images.KEEP_FREE) + max(promised - written, 0)
 
     # -- running ------------------------------------------------------------
 

@@ -152,6 +152,35 @@ async def test_no_room_is_said_before_anything_is_fetched(
     assert sender.asked == 0
 
 
+async def test_images_on_their_way_count(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, slow, other = cache(tmp_path), Sender(CONTENT), bytes(5000)
+    slow.let_go = trio.Event()
+    room = images.KEEP_FREE + len(CONTENT) + len(other) - 1
+    monkeypatch.setattr(images, 'free_bytes', lambda folder: room)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(made.get, image_of(CONTENT), slow)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(errors.NoSpace):
+            await made.get(image_of(other), Sender(other))
+        slow.let_go.set()
+    await made.get(image_of(other), Sender(other))
+
+
+async def test_what_is_spared_is_left_free(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spared = [20_000]
+    made = images.Images(tmp_path / 'images', frozenset, lambda: spared[0])
+    made.open()
+    monkeypatch.setattr(images, 'free_bytes', lambda folder: 20_000)
+    with pytest.raises(errors.NoSpace, match='kept for the owner'):
+        await made.get(image_of(CONTENT), Sender(CONTENT))
+    spared[0] -= len(CONTENT)
+    await made.get(image_of(CONTENT), Sender(CONTENT))
+
+
 async def test_silent_sender_is_given_up(
     tmp_path: pathlib.Path, autojump_clock: trio.testing.MockClock
 ) -> None:

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What goes wrong on a PC, and how it is put right."""
 
+import errno
+import pathlib
+
 import pytest
 import trio
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.peer import service
+from p2pcs_nova.peer import builder, images, service
 from p2pcs_nova.peer.hypervisor import Power
 from tests.support import one_peer
 from tests.support.one_peer import GOLD
@@ -229,3 +232,34 @@ async def test_marked_domain_without_a_right_is_left_alone_and_named(
         assert spec.instance in pc.hypervisor.rows
         await peer.bury(spec)
         await peer.wait(lambda: pc.hypervisor.rows == {})
+
+
+async def test_folder_that_cannot_be_removed_ends_nothing(
+    pc: Pc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: pathlib.Path) -> None:
+        raise OSError(errno.EROFS, 'Read-only file system', str(folder))
+
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        with monkeypatch.context() as broken:
+            broken.setattr(builder, '_remove_folder', refuse)
+            with pytest.raises(errors.HypervisorFailed, match='Read-only'):
+                await peer.bury(spec)
+            await peer.wait(lambda: 'Read-only' in peer.service.offer().reason)
+        await peer.wait(lambda: peer.service.statuses() == ())
+    assert pc.instance_folders() == []
+
+
+async def test_image_does_not_take_what_instances_have_yet_to_write(
+    pc: Pc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        free = images.KEEP_FREE + spec.need.disk_mb * 2**20
+        monkeypatch.setattr(images, 'free_bytes', lambda folder: free)
+        request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
+        with pytest.raises(errors.NoSpace, match='does not fit'):
+            await peer.service.build(GOLD, spec.instance, request)
