@@ -19,6 +19,9 @@ DEFAULT_MTU = 1500
 NAMESPACE = 'https://p2pcs.invalid/xmlns/instance/1'
 TCG_CPU = 'Nehalem'
 """x86-64-v2, all of it known to TCG: what distributions of today need."""
+TCG_CACHE_MB = 256
+"""Translated code that QEMU keeps.  It would take up to 1024 for each guest,
+beside the guest's memory, of what the owner has not offered."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +91,7 @@ def domain_xml(
             ),
             _e('boot', dev='hd'),
         ),
-        _e('features', _e('acpi'), _e('apic')),
+        _features(kvm),
         _cpu(kvm),
         _clock(kvm),
         _e('on_poweroff', 'destroy'),
@@ -150,6 +153,14 @@ def parse_mark(text: str) -> Mark:
         )
     except (etree.XMLSyntaxError, KeyError) as error:
         raise ValueError(f'not a mark of ours: {error}') from None
+
+
+def _features(kvm: bool) -> etree._Element:
+    features = [_e('acpi'), _e('apic')]
+    if not kvm:
+        cache = _e('tb-cache', str(TCG_CACHE_MB), unit='MiB')
+        features.append(_e('tcg', cache))
+    return _e('features', *features)
 
 
 def _cpu(kvm: bool) -> etree._Element:

@@ -128,9 +128,11 @@ def test_kvm_shows_the_host_s_processor_and_tcg_one_it_can_emulate() -> None:
     kvm = make(accelerator=wire.Accelerator.KVM)
     assert kvm.get('type') == 'kvm'
     assert kvm.find('cpu[@mode="host-model"]') is not None
+    assert kvm.find('features/tcg') is None
     tcg = make()
     assert tcg.get('type') == 'qemu'
     assert tcg.findtext('cpu/model') == domain.TCG_CPU
+    assert tcg.findtext('features/tcg/tb-cache') == str(domain.TCG_CACHE_MB)
 
 
 @pytest.mark.parametrize('name', ['a & <b> "c"', 'x\0\ny', 'é' * 400, ''])
