@@ -33,6 +33,12 @@ def image_path(folder: pathlib.Path, digest: str) -> pathlib.Path:
     return folder / digest.replace(':', '-')
 
 
+def free_bytes(folder: pathlib.Path) -> int:
+    """What may be written to the file system of this folder."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
+
+
 def inspect(path: pathlib.Path, image: wire.Image) -> int:
     """Look at an image's header; the size that its guest will see.
 

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The images that a gateway holds for its PCs, by digest."""
+"""The images that a gateway holds for its PCs, by digest.
+
+Whoever may upload to Glance fills this folder, and the gateway's records
+are on the same disk: some of it stays free, and images that no instance
+uses go, the longest unused first.
+"""
 
 from __future__ import annotations
 
 import logging
+import math
 import pathlib
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Iterable
 
 import trio
 
@@ -14,11 +20,17 @@ from p2pcs_nova.gateway import book as books
 
 LOG = logging.getLogger(__name__)
 
+KEEP_FREE = 512 * 2**20
+"""Bytes that an image leaves free on the file system."""
+KEPT_S = 3600.0
+"""An image that was asked for in this time is kept: a spawn may follow."""
+
 
 class Images:
     """Takes images from the driver and gives them to PCs.
 
     :param verify: opens a run right, BadRunRight if nobody may sign so
+    :param clock: seconds of CLOCK_BOOTTIME
     """
 
     def __init__(
@@ -26,10 +38,14 @@ class Images:
         folder: pathlib.Path,
         book: books.Book,
         verify: Callable[[wire.Signed], wire.RunRight],
+        clock: Callable[[], float],
     ) -> None:
         self._folder = folder
         self._book = book
         self._verify = verify
+        self._clock = clock
+        self._asked_at: dict[str, float] = {}
+        """When each was last wanted, by digest."""
         self._taking: dict[str, trio.Lock] = {}
 
     async def clean(self) -> None:
@@ -37,7 +53,8 @@ class Images:
         await trio.to_thread.run_sync(imaging.drop_parts, self._folder)
 
     def has(self, digest: str) -> bool:
-        """Whether all its bytes are here, verified."""
+        """Whether all its bytes are here, verified; they stay for a while."""
+        self._asked_at[digest] = self._clock()
         return (
             digest in self._book.images
             and imaging.image_path(self._folder, digest).is_file()
@@ -59,6 +76,9 @@ class Images:
                 async for _ in chunks:
                     continue
                 return
+            await trio.to_thread.run_sync(
+                _make_room, self._folder, image, self._unused()
+            )
             await imaging.keep(image, chunks, self._folder)
             await self._book.add_image(image)
         LOG.info(
@@ -67,6 +87,17 @@ class Images:
             image.size_bytes,
             image.format,
         )
+
+    def _unused(self) -> list[str]:
+        """Digests that no instance has and nobody wants, the oldest first."""
+        now = self._clock()
+        used = {row.spec.image.digest for row in self._book.rows.values()}
+        ages = {
+            digest: now - self._asked_at.get(digest, -math.inf)
+            for digest in self._book.images.keys() - used
+        }
+        old = [digest for digest, age in ages.items() if age > KEPT_S]
+        return sorted(old, key=lambda digest: -ages[digest])
 
     def find_for(
         self, caller: str, digest: str, signed: wire.Signed
@@ -90,3 +121,25 @@ class Images:
             raise errors.NotFound(f'image {digest[:23]}… is not here')
         path = imaging.image_path(self._folder, digest)
         return path, self._book.images[digest].size_bytes
+
+
+def _make_room(
+    folder: pathlib.Path, image: wire.Image, unused: Iterable[str]
+) -> None:
+    """Remove what is not used, as far as that is needed. Blocks.
+
+    :raises NoSpace: that is not enough
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    needed = image.size_bytes + KEEP_FREE
+    for digest in unused:
+        if imaging.free_bytes(folder) >= needed:
+            return
+        imaging.image_path(folder, digest).unlink(missing_ok=True)
+        LOG.info('image %s was not used and made room', digest[:23])
+    free = imaging.free_bytes(folder)
+    if free < needed:
+        raise errors.NoSpace(
+            f'an image of {image.size_bytes >> 20} MiB does not fit on the '
+            f'gateway: {free >> 20} MiB are free'
+        )

@@ -168,7 +168,9 @@ class GatewayService:
             term,
             book,
             known,
-            images.Images(self._layout.images, book, self._verify),
+            images.Images(
+                self._layout.images, book, self._verify, self._clock
+            ),
             reaper,
             reconciler,
         )

@@ -12,7 +12,7 @@ import trio
 
 from p2pcs_nova import errors, imaging, wire
 from p2pcs_nova.layout import Layout
-from p2pcs_nova.peer import capacity, disks, images, networks
+from p2pcs_nova.peer import capacity, disks, networks
 from p2pcs_nova.peer.capacity import Finding, OwnerRules
 from p2pcs_nova.peer.hypervisor import Hypervisor
 from p2pcs_nova.peer.kvm_probe import KvmVerdict
@@ -124,7 +124,7 @@ def measure_disk(layout: Layout, in_use: frozenset[str]) -> int:
     used = {imaging.image_path(layout.images, d).name for d in in_use}
     try:
         whole = (
-            images.free_bytes(layout.root)
+            imaging.free_bytes(layout.root)
             + disks.allocated_bytes(layout.instances)
             + disks.allocated_bytes(layout.images, used)
         )

@@ -104,22 +104,17 @@ class Images:
             if path.name not in in_use and not path.name.startswith('.')
         ]
         unused.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        while free_bytes(self._folder) < needed:
+        while imaging.free_bytes(self._folder) < needed:
             if not unused:
+                free = imaging.free_bytes(self._folder)
+                kept = needed - image.size_bytes
                 raise errors.NoSpace(
                     f'an image of {image.size_bytes >> 20} MiB does not fit '
-                    f'in {self._folder}: {free_bytes(self._folder) >> 20} '
-                    f'MiB are free, {needed - image.size_bytes >> 20} of '
-                    'them kept for the owner, for instances and for images '
-                    'on their way'
+                    f'in {self._folder}: {free >> 20} MiB are free, and '
+                    f'{kept >> 20} are kept for the owner, for instances '
+                    'and for images on their way'
                 )
             unused.pop().unlink(missing_ok=True)
-
-
-def free_bytes(folder: pathlib.Path) -> int:
-    """What may be written to the file system of this folder."""
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize
 
 
 async def _pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+import trio
 from starlette.routing import Route
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, imaging, wire
 from p2pcs_nova.client.remote import RemoteClient
-from p2pcs_nova.gateway import api
+from p2pcs_nova.gateway import api, images
 from p2pcs_nova.gateway import service as services
 from tests.support import fake_pcs, gateways
 from tests.support.members import Members, Place
@@ -120,3 +121,40 @@ async def test_nobody_else_gets_it(
         await service.instances.destroy('all', uuid, '')
         with pytest.raises(errors.BadRunRight, match='is over'):
             await door.fetch(door.peer, right)
+
+
+def image_of(content: bytes) -> wire.Image:
+    digest = 'sha256:' + hashlib.sha256(content).hexdigest()
+    return wire.Image(digest, 'raw', len(content))
+
+
+async def test_a_full_gateway_gives_up_what_nobody_uses(
+    members: Members, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [bytes([number]) * 5000 for number in range(3)]
+    old, young, new = map(image_of, contents)
+
+    async def bytes_of(image: wire.Image) -> AsyncIterator[bytes]:
+        yield contents[(old, young, new).index(image)]
+
+    def free(folder: pathlib.Path) -> int:
+        kept = sum(path.stat().st_size for path in folder.iterdir())
+        return images.KEEP_FREE + 2 * 5000 + len(DATA) - kept
+
+    door = Door(members)
+    async with door.open(tmp_path) as service:
+        await door.spawn(service)
+        for image in (old, young):
+            await service.images.put(image, bytes_of(image))
+        monkeypatch.setattr(imaging, 'free_bytes', free)
+        with pytest.raises(errors.NoSpace, match='on the gateway'):
+            await service.images.put(new, bytes_of(new))
+        monkeypatch.setattr(images, 'KEPT_S', 0.0)
+        await trio.sleep(0.01)
+        assert service.images.has(young.digest)
+        await service.images.put(new, bytes_of(new))
+        kept = [
+            service.images.has(image.digest)
+            for image in (IMAGE, old, young, new)
+        ]
+        assert kept == [True, False, True, True]

@@ -6,6 +6,7 @@ import pathlib
 
 import pytest
 
+from p2pcs_nova import imaging
 from p2pcs_nova.layout import Layout
 from p2pcs_nova.peer import disks, health, images
 from tests.support.one_peer import image_of
@@ -22,7 +23,7 @@ def test_image_in_use_is_not_offered_as_disk(
     image = image_of(b'x')
     with cache.path(image.digest).open('wb') as file:
         os.posix_fallocate(file.fileno(), 0, 2**21)
-    monkeypatch.setattr(images, 'free_bytes', lambda folder: GIB - 2**21)
+    monkeypatch.setattr(imaging, 'free_bytes', lambda folder: GIB - 2**21)
     assert health.measure_disk(layout, frozenset()) == 1024
     assert health.measure_disk(layout, frozenset({image.digest})) == 0
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, imaging, wire
 from p2pcs_nova.peer import images
 from tests.support.one_peer import image_of
 
@@ -132,7 +132,7 @@ async def test_unused_images_make_room_oldest_first(
         kept = sum(path.stat().st_size for path in folder.iterdir())
         return images.KEEP_FREE + 15_000 - kept
 
-    monkeypatch.setattr(images, 'free_bytes', free)
+    monkeypatch.setattr(imaging, 'free_bytes', free)
     await made.get(new, Sender(contents[3]))
     assert [made.has(i.digest) for i in (old, used, young, new)] == [
         False,
@@ -146,7 +146,7 @@ async def test_no_room_is_said_before_anything_is_fetched(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, sender = cache(tmp_path), Sender(CONTENT)
-    monkeypatch.setattr(images, 'free_bytes', lambda folder: 0)
+    monkeypatch.setattr(imaging, 'free_bytes', lambda folder: 0)
     with pytest.raises(errors.NoSpace, match='does not fit'):
         await made.get(image_of(CONTENT), sender)
     assert sender.asked == 0
@@ -158,7 +158,7 @@ async def test_images_on_their_way_count(
     made, slow, other = cache(tmp_path), Sender(CONTENT), bytes(5000)
     slow.let_go = trio.Event()
     room = images.KEEP_FREE + len(CONTENT) + len(other) - 1
-    monkeypatch.setattr(images, 'free_bytes', lambda folder: room)
+    monkeypatch.setattr(imaging, 'free_bytes', lambda folder: room)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(made.get, image_of(CONTENT), slow)
         await trio.testing.wait_all_tasks_blocked()
@@ -174,7 +174,7 @@ async def test_what_is_spared_is_left_free(
     spared = [20_000]
     made = images.Images(tmp_path / 'images', frozenset, lambda: spared[0])
     made.open()
-    monkeypatch.setattr(images, 'free_bytes', lambda folder: 20_000)
+    monkeypatch.setattr(imaging, 'free_bytes', lambda folder: 20_000)
     with pytest.raises(errors.NoSpace, match='kept for the owner'):
         await made.get(image_of(CONTENT), Sender(CONTENT))
     spared[0] -= len(CONTENT)

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, imaging, wire
 from p2pcs_nova.peer import builder, images, service
 from p2pcs_nova.peer.hypervisor import Power
 from tests.support import one_peer
@@ -259,7 +259,7 @@ async def test_image_does_not_take_what_instances_have_yet_to_write(
     async with pc.run() as peer:
         reservation = await peer.service.claim(GOLD, claim_of(spec))
         free = images.KEEP_FREE + spec.need.disk_mb * 2**20
-        monkeypatch.setattr(images, 'free_bytes', lambda folder: free)
+        monkeypatch.setattr(imaging, 'free_bytes', lambda folder: free)
         request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
         with pytest.raises(errors.NoSpace, match='does not fit'):
             await peer.service.build(GOLD, spec.instance, request)
