@@ -114,5 +114,3 @@ def dhcp_discover(mac: str) -> bytes:
     total = (total & 0xFFFF) + (total >> 16)
     header = header[:10] + struct.pack('!H', ~total & 0xFFFF) + header[12:]
     return b'\xff' * 6 + hardware + b'\x08\x00' + header + udp + bootp
-
-

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which PC gets a server, and which server no PC gets."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openstack import exceptions
+
+from devstack.lab.layout import DEFAULT_PCS, SLICES
+from devstack.lab.overlay import OFFER
+from p2pcs_nova import wire
+from tests.integration.conftest import Figure
+from tests.support import pcs
+from tests.support.lab import Lab
+from tests.support.servers import Bench
+
+pytestmark = pytest.mark.lab
+
+MANY = 6
+FAULT_TIMEOUT_S = 60.0
+
+
+@contextlib.contextmanager
+def flavor(lab: Lab, name: str, **shape: int) -> Iterator[str]:
+    """A flavor of this test's own; its name."""
+    made = lab.admin.compute.create_flavor(name=name, **shape)
+    try:
+        yield name
+    finally:
+        lab.admin.compute.delete_flavor(made)
+
+
+def inventories(lab: Lab, slice_name: str) -> Any:
+    """What Placement knows a slice to have."""
+    (provider,) = lab.admin.placement.get(
+        f'/resource_providers?name={slice_name}'
+    ).json()['resource_providers']
+    answer = lab.admin.placement.get(
+        f'/resource_providers/{provider["uuid"]}/inventories'
+    )
+    return answer.json()['inventories']
+
+
+def usages(lab: Lab, slice_name: str) -> Any:
+    """What Placement has given away of a slice."""
+    (provider,) = lab.admin.placement.get(
+        f'/resource_providers?name={slice_name}'
+    ).json()['resource_providers']
+    answer = lab.admin.placement.get(
+        f'/resource_providers/{provider["uuid"]}/usages'
+    )
+    return answer.json()['usages']
+
+
+def test_six_servers_at_once_over_four_pcs(
+    lab: Lab, bench: Bench, figure: Figure
+) -> None:
+    begin = time.monotonic()
+    ids = [bench.create(f'six-{n}', 'm1.small') for n in range(MANY)]
+    for server_id in ids:
+        bench.wait(server_id)
+    figure(f'placing: {MANY} servers ACTIVE', time.monotonic() - begin)
+    sums = {}
+    for name, pc in pcs.pcs(lab).items():
+        said = pcs.status(pc)
+        assert said.offer is not None
+        assert said.offer.total.fits(said.used), name
+        domains = lab.inside(pc, 'virsh', '-q', 'list', '--uuid').split()
+        assert {row.instance for row in said.instances} == set(domains)
+        needs = [row.need for row in said.instances]
+        assert said.used == sum(needs, start=wire.Capacity())
+        for row in said.instances:
+            sums[row.instance] = name
+    assert set(ids) <= set(sums)
+    hosts = {
+        lab.admin.compute.get_server(found).hypervisor_hostname
+        for found in ids
+    }
+    assert hosts == set(SLICES)
+    for found in ids:
+        assert pcs.where(lab, found) == sums[found]
+
+
+def test_placement_gives_exactly_what_the_pcs_hold(
+    lab: Lab, bench: Bench
+) -> None:
+    bench.wait(bench.create('given', 'm1.medium'))
+    for name in SLICES:
+        held = pcs.slice_summary(lab, name).used
+        given = usages(lab, name)
+        assert given.get('VCPU', 0) == held.vcpus
+        assert given.get('MEMORY_MB', 0) == held.memory_mb
+        assert given.get('DISK_GB', 0) * 1024 == held.disk_mb
+
+
+@pytest.mark.parametrize('name', SLICES)
+def test_inventory_is_the_sum_and_max_unit_the_largest_pc(
+    lab: Lab, name: str
+) -> None:
+    count = len(pcs.pcs_of_slice(lab, name))
+    assert count
+    known = inventories(lab, name)
+    for kind, each in (
+        ('VCPU', OFFER['vcpus']),
+        ('MEMORY_MB', OFFER['memory_mb']),
+        ('DISK_GB', OFFER['disk_mb'] // 1024),
+    ):
+        assert known[kind]['total'] == count * each, kind
+        assert known[kind]['max_unit'] == each, kind
+        assert known[kind]['allocation_ratio'] == 1.0, kind
+        assert known[kind]['reserved'] == 0, kind
+
+
+def test_flavor_that_fits_no_pc_ends_in_no_valid_host(
+    lab: Lab, bench: Bench, figure: Figure
+) -> None:
+    shape = {'vcpus': OFFER['vcpus'] + 1, 'ram': 128, 'disk': 1}
+    with flavor(lab, 'test.wide', **shape) as name:
+        begin = time.monotonic()
+        found = bench.create('wide', name)
+        server = bench.wait(found, 'ERROR', FAULT_TIMEOUT_S)
+        figure('placing: no PC is so large, ERROR', time.monotonic() - begin)
+        assert 'No valid host was found' in server.fault['message']
+
+
+def test_what_no_single_pc_has_left_is_refused_by_the_pcs(
+    lab: Lab, bench: Bench, figure: Figure
+) -> None:
+    """Placement sees enough in the slice, in pieces on two PCs."""
+    shape = {'vcpus': OFFER['vcpus'] - 1, 'ram': 128, 'disk': 1}
+    with flavor(lab, 'test.most', **shape) as name:
+        fill = [bench.create(f'most-{n}', name) for n in range(DEFAULT_PCS)]
+        for found in fill:
+            bench.wait(found)
+        begin = time.monotonic()
+        found = bench.create('two', 'm1.medium')
+        server = bench.wait(found, 'ERROR', FAULT_TIMEOUT_S)
+        figure('placing: no PC has that left, ERROR', time.monotonic() - begin)
+        assert 'Exhausted all hosts' in server.fault['message']
+        assert pcs.placed(lab, found) is None
+        bench.delete(found, *fill)
+
+
+def test_quota_overrun_is_refused_by_nova(lab: Lab, bench: Bench) -> None:
+    project = lab.demo.current_project_id
+    quota = f'/os-quota-sets/{project}'
+    before = lab.admin.compute.get(quota).json()['quota_set']['instances']
+    have = len(list(lab.demo.compute.servers(details=False)))
+    compute = lab.admin.compute
+    compute.put(quota, json={'quota_set': {'instances': have}})
+    try:
+        with pytest.raises(exceptions.HttpException) as refusal:
+            bench.create('over')
+    finally:
+        compute.put(quota, json={'quota_set': {'instances': before}})
+    assert refusal.value.status_code == 403
+    assert 'Quota exceeded' in str(refusal.value)
+
+
+def test_slices_are_hosts_and_hypervisors_of_nova(lab: Lab) -> None:
+    services = lab.admin.compute.services(binary='nova-compute')
+    up = {found.host for found in services if found.state == 'up'}
+    assert up == set(SLICES)
+    nodes = lab.admin.compute.hypervisors(details=True)
+    assert {node.name for node in nodes} == set(SLICES)

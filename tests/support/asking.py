@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask a PC by the identity of this machine, whoever that is.
+
+Run as ``asking PEER_ID HOST SLICE ERA N [WHAT...]`` in a machine of the
+lab; without WHAT everything is asked that only a slice's gateway may ask.
+Prints JSON: for each request the code of the refusal, '' if it was served.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.client.remote import RemoteClient
+from p2pcs_nova.identity import tls
+from p2pcs_nova.identity.store import IdentityStore
+
+STATE = pathlib.Path('/var/lib/p2pcs/identity')
+PORT = 7400
+
+
+async def refusal(request: Callable[[], Awaitable[object]]) -> str:
+    """The code of a request's error."""
+    try:
+        await request()
+    except errors.P2PcsError as error:
+        return error.code
+    return ''
+
+
+async def main(
+    peer: str, host: str, slice_name: str, era: str, n: str, *only: str
+) -> None:
+    """Ask, and print what was answered."""
+    store = IdentityStore(STATE)
+    member = store.load()
+    context = tls.mutual_client(store.key_path, member.chain, member.root)
+    term = wire.Counter(int(era), int(n))
+    nobody = str(uuid.uuid4())
+    epoch = wire.Counter(term.era, 1)
+    signed = wire.Signed(b'{}', member.peer_id, bytes(64))
+    image = wire.Image('sha256:' + 64 * '0', 'raw', 1)
+    need = wire.Capacity(1, 64, 64)
+    spec = wire.InstanceSpec(nobody, 'nobody', need, image, 64)
+    async with RemoteClient(
+        (host, PORT),
+        peer,
+        'peer',
+        member.overlay,
+        context,
+        wire.Command(slice_name, term),
+    ) as pc:
+        requests: dict[str, Callable[[], Awaitable[object]]] = {
+            'status': pc.status,
+            'claim': lambda: pc.claim(wire.Claim(nobody, need)),
+            'release': lambda: pc.release(nobody),
+            'build': lambda: pc.build(
+                nobody, wire.BuildRequest(nobody, signed, spec)
+            ),
+            'action': lambda: pc.action(
+                nobody, wire.ActionRequest(wire.Action.STOP, epoch=epoch)
+            ),
+            'tombstone': lambda: pc.tombstone(wire.Tombstone(nobody, epoch)),
+            'instances': pc.instances,
+            'console': lambda: pc.console(nobody, 100),
+            'diagnostics': lambda: pc.diagnostics(nobody),
+        }
+        codes = {
+            name: await refusal(ask)
+            for name, ask in requests.items()
+            if name in (only or requests)
+        }
+    print(json.dumps(codes))
+
+
+if __name__ == '__main__':
+    trio.run(main, *sys.argv[1:])

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ask the driver for the state of servers as Nova's power sync does.
+
+Run as ``power_sync NOVA_CONF UUID...`` in the control plane, with the
+configuration of a running nova-compute: five threads, as in Nova.  Prints
+JSON: the power state of each, and the seconds that each call took.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import types
+from concurrent import futures
+
+from nova import config
+from nova import context as nova_context
+from nova import rpc
+
+THREADS = 5
+ROUNDS = 20
+
+
+def main(nova_conf: str, *uuids: str) -> None:
+    """Ask for all of them, some times."""
+    config.parse_args(['nova-compute', '--config-file', nova_conf])
+    assert nova_context
+    assert rpc
+    from p2pcs_nova.virt.driver import P2PDriver
+
+    driver = P2PDriver(None)
+    states = {}
+    seconds = []
+
+    def ask(uuid: str) -> None:
+        instance = types.SimpleNamespace(uuid=uuid)
+        begin = time.monotonic()
+        states[uuid] = driver.get_info(instance, use_cache=False).state
+        seconds.append(time.monotonic() - begin)
+
+    with futures.ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(ask, [*uuids] * ROUNDS))
+    print(json.dumps({'states': states, 'seconds': seconds}))
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
