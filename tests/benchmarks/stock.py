@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from devstack.lab import (
+    compute,
     machines,
     network,
     packages,
@@ -32,7 +33,6 @@ from devstack.lab.lock import exclusive
 from devstack.lab.machines import Machine
 from devstack.lab.passwords import write_private
 from devstack.lab.schemas import manage_openstack
-from devstack.lab.services import Service
 from devstack.lab.settings import Settings
 from tests.support.lab import Lab
 from tests.support.waiting import until
@@ -95,7 +95,6 @@ class Agent(threading.Thread):
 def configuration(settings: Settings) -> Ini:
     """nova.conf: as a slice's, but for the driver."""
     common = settings.nova_compute(HOST)
-    helper = settings.venv('bin/privsep-helper')
     return {
         **common,
         'DEFAULT': {
@@ -103,8 +102,6 @@ def configuration(settings: Settings) -> Ini:
             'compute_driver': 'libvirt.LibvirtDriver',
         },
         'libvirt': {'virt_type': 'qemu', 'cpu_mode': 'none'},
-        'vif_plug_linux_bridge_privileged': {'helper_command': helper},
-        'vif_plug_ovs_privileged': {'helper_command': helper},
     }
 
 
@@ -116,7 +113,6 @@ def stock_host(lab: Lab) -> Iterator[str]:
     settings = Settings(lab.layout, passwords.load(lab.layout.passwords))
     host = machines.get(lab.layout, CONTROL)
     nova_conf = lab.layout.etc(NAME) / 'nova.conf'
-    compute: Any = lab.admin.compute
     with contextlib.ExitStack() as undo:
         _lay_cable(lab, host, undo)
         _bring_up_libvirt(lab, host, undo)
@@ -125,9 +121,9 @@ def stock_host(lab: Lab) -> Iterator[str]:
         undo.callback(shutil.rmtree, nova_conf.parent)
         undo.callback(shutil.rmtree, state, ignore_errors=True)
         (state / 'instances').mkdir(parents=True, exist_ok=True)
-        undo.callback(_forget, compute)
+        undo.callback(_forget, lab.admin.compute)
         undo.callback(services.stop, host, NAME)
-        services.ensure(lab.layout, host, _nova_compute(settings, nova_conf))
+        services.ensure(lab.layout, host, compute.nova_compute(settings, HOST))
         _map(settings, host)
         service = connect('nova', settings.passwords['nova'], 'service')
         agent = Agent(host, service.network)
@@ -135,19 +131,6 @@ def stock_host(lab: Lab) -> Iterator[str]:
         agent.start()
         until(lambda: _has_inventory(lab.admin.placement), SEEN_TIMEOUT_S)
         yield HOST
-
-
-def _nova_compute(settings: Settings, nova_conf: pathlib.Path) -> Service:
-    return Service(
-        name=NAME,
-        argv=(
-            settings.venv('bin/nova-compute'),
-            '--config-file',
-            str(nova_conf),
-        ),
-        configuration=(nova_conf,),
-        ready_line='Starting compute node',
-    )
 
 
 def _lay_cable(lab: Lab, host: Machine, undo: contextlib.ExitStack) -> None:
@@ -187,9 +170,9 @@ def _map(settings: Settings, host: Machine) -> None:
     )
 
 
-def _forget(compute: Any) -> None:
-    for service in compute.services(host=HOST, binary='nova-compute'):
-        compute.delete_service(service)
+def _forget(api: Any) -> None:
+    for service in api.services(host=HOST, binary='nova-compute'):
+        api.delete_service(service)
 
 
 def _has_inventory(placement: Any) -> bool:
