@@ -13,7 +13,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from p2pcs_nova import wire
 from p2pcs_nova.gateway import view as views
@@ -111,17 +111,29 @@ def sample(
     return sorted(candidates, key=rank)[:width]
 
 
-def best(grants: Mapping[str, wire.Reservation], need: wire.Capacity) -> str:
+def best(
+    grants: Mapping[str, wire.Reservation],
+    need: wire.Capacity,
+    last: Collection[str] = (),
+) -> str:
     """The PC whose grant to take: room for most more such instances.
+
+    :param last: PCs that are taken only if there is no other
 
     Instances spread, so that no owner feels them all; of PCs that are
     equally loaded one that has the image is taken.
     """
 
-    def rank(peer: str) -> tuple[int, bool, int, str]:
+    def rank(peer: str) -> tuple[bool, int, bool, int, str]:
         grant = grants[peer]
         slots = count_slots(grant.free, wire.Capacity(), need)
-        return (slots, grant.has_image, grant.free.memory_mb, peer)
+        return (
+            peer not in last,
+            slots,
+            grant.has_image,
+            grant.free.memory_mb,
+            peer,
+        )
 
     return max(grants, key=rank)
 

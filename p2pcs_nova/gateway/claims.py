@@ -10,7 +10,9 @@ The rules of one spawn:
 3. *full*, *draining* and their like are final for this spawn: another PC
    must serve; *held* is not: when nothing else is left, the spawn waits
    and asks again;
-4. it is given up only when every PC of the slice has refused.
+4. it is given up only when every PC of the slice has refused;
+5. a PC that granted and then did not build comes after the others for a
+   while: else the one that promises most would delay every spawn.
 """
 
 from __future__ import annotations
@@ -36,6 +38,13 @@ LOG = logging.getLogger(__name__)
 
 Built = tuple[store.InstanceRow, wire.InstanceStatus]
 """Where an instance was built, and its PC's answer."""
+FAULTS = (
+    errors.HypervisorBusy,
+    errors.HypervisorFailed,
+    errors.NoSpace,
+    errors.Unreachable,
+)
+"""What a PC answers to a build, or does not, by its own fault."""
 HOPELESS = (errors.StaleTerm, errors.Unsupported)
 """What no other PC cures: the driver hears it at once."""
 
@@ -58,10 +67,17 @@ class Tools:
     """A grant was given back."""
     buried: signals.Signal
     """There is a grave more."""
+    faulty: dict[str, float] = dataclasses.field(default_factory=dict)
+    """When PCs failed to build what they had granted."""
 
     def holdings(self) -> views.Holdings:
         """What the PCs hold by this gateway's run rights."""
         return views.rows_to_holdings(self.book.rows.values())
+
+    def distrusted(self) -> frozenset[str]:
+        """The PCs that failed to build not long ago."""
+        since = trio.current_time() - self.options.distrust_s
+        return frozenset(p for p, at in self.faulty.items() if at > since)
 
 
 class Spawn:
@@ -137,8 +153,9 @@ class Spawn:
 
     def _left(self) -> list[choosing.Candidate]:
         """PCs that have neither refused nor still owe an answer."""
+        last = self._tools.distrusted()
         return [
-            one
+            dataclasses.replace(one, suspect=True) if one.peer in last else one
             for one in self._screen().candidates
             if one.peer not in self._refused and one.peer not in self._asked
         ]
@@ -225,7 +242,9 @@ class Spawn:
 
     async def _take_best(self) -> Built | None:
         """Build on the best grant's PC; None if that failed."""
-        peer = choosing.best(self._grants, self._request.spec.need)
+        peer = choosing.best(
+            self._grants, self._request.spec.need, self._tools.distrusted()
+        )
         taken = self._grants.pop(peer)
         self._release_all()
         row = await self._write_row(peer)
@@ -263,9 +282,12 @@ class Spawn:
         self._say('epoch %s builds on %s', row.epoch, row.peer_name)
         result = await self._build(row, reservation)
         if isinstance(result, wire.InstanceStatus):
+            self._tools.faulty.pop(row.peer, None)
             if await self._tools.book.set_placed(row):
                 return result
             result = errors.StaleEpoch('deleted while it was built')
+        if isinstance(result, FAULTS):
+            self._tools.faulty[row.peer] = trio.current_time()
         self._say('%s failed: %s: %s', row.peer_name, result.code, result)
         await self._bury()
         if isinstance(result, HOPELESS):

@@ -27,6 +27,8 @@ class Options:
     """Upper end of the random pause between two tries of that wait."""
     build_timeout_s: float = 300.0
     """Time a PC has to fetch the image and to build."""
+    distrust_s: float = 600.0
+    """How long a PC that failed to build comes after all others."""
     spawn_timeout_s: float = 900.0
     """Time for all PCs that are tried for one spawn."""
     fresh_timeout_s: float = 3.0

@@ -76,6 +76,24 @@ async def test_servers_spread_over_the_pcs(
     assert [len(pc.instances) for pc in pcs.pcs.values()] == [1, 1, 1, 1]
 
 
+async def test_pc_that_promises_most_and_builds_nothing_delays_one_spawn(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(3)
+    liar = fake_pcs.FakePc(9, wire.Capacity(99, 9999, 9999))
+    liar.build_s = 10_000.0
+    pcs.pcs[liar.id] = liar
+    async with gateways.running(tmp_path, pcs) as service:
+        await spawn(service, 0)
+        began = trio.current_time()
+        for number in range(1, 6):
+            await spawn(service, number)
+        assert trio.current_time() < began + 60.0
+        await trio.sleep(config.DEFAULTS.distrust_s)
+        liar.build_s = 0.0
+        assert (await spawn(service, 6)).peer == liar.id
+
+
 @pytest.mark.parametrize(
     'error',
     [
