@@ -2,15 +2,33 @@
 """Every parameter of a node: unit, bounds, default and source."""
 
 import dataclasses
+import math
 
 from gossip import errors
+
+_POSITIVE = (
+    'last_call_s',
+    'pause_s',
+    'sync_interval_s',
+    'reconnect_s',
+    'seed_retry_s',
+)
+_NOT_NEGATIVE = (
+    'confirmations',
+    'observers',
+    'awareness_max',
+    'push_delay_s',
+    'piggyback_factor',
+    'sync_settle_s',
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class NodeConfig:
     """Parameters of one node. The defaults suit a LAN of 2 to 1,000 peers.
 
-    Two peers with different values understand each other.
+    Two peers with different values understand each other. Durations are
+    positive, delays and counts not negative; what is narrower is said.
 
     :param probe_period_s: one peer is probed in each period (SWIM's T').
         0.1 to 60. Bytes and wake-ups at rest grow as its inverse.
@@ -90,5 +108,16 @@ class NodeConfig:
             raise errors.Misuse('indirect_probes is not in 0..8')
         if not 1 <= self.parts_max <= 16:
             raise errors.Misuse('parts_max is not in 1..16')
-        if self.fanout < 1 or self.sync_datagrams < 1:
-            raise errors.Misuse('fanout and sync_datagrams begin at 1')
+        if self.fanout < 1 or self.sync_datagrams < 1 or self.members_max < 1:
+            raise errors.Misuse(
+                'fanout, sync_datagrams and members_max begin at 1'
+            )
+        self._check_signs()
+
+    def _check_signs(self) -> None:
+        for name in _POSITIVE:
+            if not 0 < getattr(self, name) < math.inf:
+                raise errors.Misuse(f'{name} is not a positive number')
+        for name in _NOT_NEGATIVE:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise errors.Misuse(f'{name} is negative')

@@ -12,9 +12,9 @@ Rules, for a peer at one (boot, incarnation):
    only the suspect can sign. It is told directly, and answers who told it.
 3. suspect -> dead: the time to refute is over (:mod:`gossip.suspicion`)
    and no probe of ours was answered meanwhile, nor a last call now; or a
-   signed confirmation
-   came and somebody else accuses too. A lone confirmation counts as an
-   accusation. A departure: SWIM believes any confirmation.
+   signed confirmation came and somebody else accuses too. A lone
+   confirmation counts as an accusation. A departure: SWIM believes any
+   confirmation.
 4. dead -> alive: as 2. Whoever talks to us and is held for suspect or dead
    is told so, at most once a second, that it may refute.
 5. left: by the peer's own word, at once, from any state.
@@ -35,6 +35,11 @@ from gossip import suspicion as suspicions
 from gossip import view as views
 
 Status = descriptor.Status
+
+#: Whoever is held for suspect or dead is told so no more often.
+_TELL_S = 1.0
+#: Where fewer others are alive nobody else can accuse: one word suffices.
+_WITNESSES = 3
 
 
 class Detection:
@@ -176,7 +181,7 @@ class Detection:
         if suspect is None:
             return False
         others = suspect.accusers - suspect.has_accuser(claim.author)
-        return others > 0 or len(self._view.others()) < 3
+        return others > 0 or len(self._view.others()) < _WITNESSES
 
     def _on_failed(self, entry: entries.Entry, now: float) -> None:
         """Our own probe of a peer was not answered."""
@@ -270,7 +275,7 @@ class Detection:
             self._told.pop(sender.peer, None)
             return
         told = self._told.get(sender.peer)
-        if told is not None and now < told + 1.0:
+        if told is not None and now < told + _TELL_S:
             return
         self._told[sender.peer] = now
         suspect = self._suspects.get(sender.peer)

@@ -24,6 +24,8 @@ from gossip import entry as entries
 from gossip import view as views
 
 _RELAYS_MAX = 256
+#: After a pause we probe again within this time, not all at once.
+_RESUME_S = 0.1
 
 
 @dataclasses.dataclass
@@ -83,7 +85,7 @@ class Prober:
         self._probe = None
         self._relays.clear()
         if self._tick_at is not None:
-            self._tick_at = now + self._rng.random() * 0.1
+            self._tick_at = now + self._rng.random() * _RESUME_S
 
     def deadline(self) -> float | None:
         """When something is due."""

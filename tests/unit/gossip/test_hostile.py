@@ -294,6 +294,11 @@ def test_dead_accuser_does_not_count(case: Case) -> None:
         {'indirect_probes': 9},
         {'parts_max': 17},
         {'fanout': 0},
+        {'members_max': 0},
+        {'sync_interval_s': 0.0},
+        {'reconnect_s': float('inf')},
+        {'pause_s': float('nan')},
+        {'observers': -1.0},
     ],
 )
 def test_parameters_out_of_bounds_are_our_own_fault(
