@@ -24,27 +24,27 @@ OPTS = [
         sample_default='<host>',
     ),
     cfg.FloatOpt(
-        'timeout',
+        'timeout_s',
         default=10.0,
         min=0.1,
         help='Seconds that the daemon may be silent on an ordinary request.',
     ),
     cfg.FloatOpt(
-        'build_timeout',
+        'build_timeout_s',
         default=600.0,
         min=1.0,
         help="Seconds for one build: claims, the image's way to a PC, the "
         'disk. Bound by the slowest link between gateway and PC.',
     ),
     cfg.FloatOpt(
-        'image_timeout',
+        'image_timeout_s',
         default=600.0,
         min=1.0,
         help='Seconds of silence while an image goes from Glance to the '
         'gateway, the check of its digest included.',
     ),
     cfg.FloatOpt(
-        'soft_reboot_timeout',
+        'soft_reboot_timeout_s',
         default=120.0,
         min=0.0,
         max=3600.0,
@@ -52,7 +52,7 @@ OPTS = [
         'before it is reset.',
     ),
     cfg.FloatOpt(
-        'start_timeout',
+        'start_timeout_s',
         default=60.0,
         min=0.0,
         help='Seconds that a starting nova-compute waits for the daemon. '

@@ -66,9 +66,9 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                 'concurrency_backend = threading'
             )
         socket = CONF.p2pcs.socket
-        self._client = local.LocalClient(socket, CONF.p2pcs.timeout)
+        self._client = local.LocalClient(socket, CONF.p2pcs.timeout_s)
         self._quick = local.LocalClient(socket, QUICK_S)
-        self._images = images.Images(self._client, CONF.p2pcs.image_timeout)
+        self._images = images.Images(self._client, CONF.p2pcs.image_timeout_s)
         self._view = view.View()
         self._slice = CONF.p2pcs.slice or CONF.host
         self._watcher: events.Watcher | None = None
@@ -218,7 +218,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                     instance,
                     spec,
                     vifs,
-                    CONF.p2pcs.build_timeout,
+                    CONF.p2pcs.build_timeout_s,
                 )
                 self._act(
                     instance,
@@ -309,7 +309,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                 self._act(
                     instance,
                     wire.Action.REBOOT_SOFT,
-                    CONF.p2pcs.soft_reboot_timeout,
+                    CONF.p2pcs.soft_reboot_timeout_s,
                 )
             else:
                 self._act(instance, wire.Action.REBOOT_HARD)

@@ -34,7 +34,7 @@ def write_node_id(slice_name: str) -> None:
 
 
 def wait_for_daemon(look: Callable[[], None], slice_name: str) -> None:
-    """Look until the daemon answers, at most ``start_timeout`` seconds.
+    """Look until the daemon answers, at most ``start_timeout_s`` seconds.
 
     After them the driver is not ready, which Nova's periodic tasks
     forgive: better than a nova-compute that dies because another service
@@ -42,7 +42,7 @@ def wait_for_daemon(look: Callable[[], None], slice_name: str) -> None:
 
     :raises InvalidConfiguration: Nova's; the policy has no such slice
     """
-    deadline = time.monotonic() + CONF.p2pcs.start_timeout
+    deadline = time.monotonic() + CONF.p2pcs.start_timeout_s
     pause = threading.Event()
     while True:
         try:

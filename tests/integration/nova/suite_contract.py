@@ -335,7 +335,7 @@ class DriverTestCase(helpers.DriverTestCase):
             self.driver.init_host('iron')
 
     def test_start_without_a_daemon_is_not_ready(self) -> None:
-        self.flags(start_timeout=0.0, group='p2pcs')
+        self.flags(start_timeout_s=0.0, group='p2pcs')
         self.overlay.fail['slice'] = errors.Unavailable('nobody')
         driver = ours.P2PDriver(self.virtapi)
         driver.init_host('gold')
