@@ -103,7 +103,10 @@ def _join(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
 
     from p2pcs_nova.daemon import joining as this_pc
 
-    print(trio.run(this_pc.join, conf, arguments.token, arguments.force))
+    token_text = arguments.token
+    if token_text == '-':
+        token_text = sys.stdin.readline()
+    print(trio.run(this_pc.join, conf, token_text, arguments.force))
     return 0
 
 
@@ -151,7 +154,11 @@ def _parser() -> argparse.ArgumentParser:
         )
 
     join = add('join', 'make this PC a member, by a token of the operator')
-    join.add_argument('token', help='what "p2pcs-manage token create" printed')
+    join.add_argument(
+        'token',
+        help='what "p2pcs-manage token create" printed; "-" reads it from '
+        'standard input, where no other user of this PC sees it',
+    )
     join.add_argument(
         '--force',
         action='store_true',

@@ -70,10 +70,16 @@ class Machine:
         ]
         self.conf.write_text('\n'.join(lines) + '\n')
 
-    def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command of ``p2pcs-peer`` to its end."""
+    def run(
+        self, *command: str, typed: str = ''
+    ) -> subprocess.CompletedProcess[str]:
+        """A command of ``p2pcs-peer`` to its end.
+
+        :param typed: its standard input
+        """
         return subprocess.run(
             [*_COMMAND, *command, '--config-file', str(self.conf)],
+            input=typed,
             capture_output=True,
             text=True,
             timeout=DEADLINE_S,

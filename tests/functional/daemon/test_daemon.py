@@ -52,7 +52,7 @@ def test_a_token_lets_one_pc_join_once(office: daemons.Office) -> None:
     with office.gateway.client as client:
         token = client.create_token(600)
     first, second = office.machine('pc1'), office.machine('pc2')
-    assert first.run('join', token).returncode == 0
+    assert first.run('join', '-', typed=f'{token}\n').returncode == 0
     refused = second.run('join', token)
     assert refused.returncode == 1
     assert 'the token was used' in refused.stderr
