@@ -103,10 +103,10 @@ def _join(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
 
     from p2pcs_nova.daemon import joining as this_pc
 
-    token_text = arguments.token
-    if token_text == '-':
-        token_text = sys.stdin.readline()
-    print(trio.run(this_pc.join, conf, token_text, arguments.force))
+    typed = arguments.token
+    if typed == '-':
+        typed = sys.stdin.readline()
+    print(trio.run(this_pc.join, conf, typed, arguments.force))
     return 0
 
 
