@@ -194,6 +194,7 @@ class PeerService:
                         restored = True
                     await self._watch.refresh_all()
                     await self._instances.reconcile()
+                    await trio.to_thread.run_sync(self._store.lay_ballast)
                     await self._health.measure()
                     self._problem = ''
                 except errors.P2PcsError as error:

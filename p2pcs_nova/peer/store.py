@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import os
 import pathlib
 
 import msgspec
 
-from p2pcs_nova import database, wire
+from p2pcs_nova import database, errors, wire
 
+BALLAST_BYTES = 2**20
+"""Of the disk, to be given up when it is full: some pages and their log."""
 VERSION = 1
 SCHEMA = """
 CREATE TABLE term (
@@ -65,10 +68,30 @@ class Loaded:
 
 
 class Store(database.Database):
-    """The database of one PC, which one daemon has open."""
+    """The database of one PC, which one daemon has open.
+
+    A PC whose disk is full must still be able to destroy what fills it,
+    and destroying begins with a tombstone that is written down.  So there
+    is some ballast beside the database, which is dropped then.
+    """
 
     def __init__(self, path: pathlib.Path) -> None:
-        super().__init__(path, SCHEMA, VERSION, exclusive=True)
+        self._ballast = path.with_name('ballast')
+        try:
+            super().__init__(path, SCHEMA, VERSION, exclusive=True)
+        except errors.NoSpace:
+            self._ballast.unlink(missing_ok=True)
+            super().__init__(path, SCHEMA, VERSION, exclusive=True)
+
+    def lay_ballast(self) -> None:
+        """Take in ballast, if there is none and the disk has room."""
+        if self._ballast.exists():
+            return
+        try:
+            with open(self._ballast, 'xb') as file:
+                os.posix_fallocate(file.fileno(), 0, BALLAST_BYTES)
+        except OSError:
+            self._ballast.unlink(missing_ok=True)
 
     def load(self) -> Loaded:
         """Read everything."""
@@ -115,20 +138,34 @@ class Store(database.Database):
             )
 
     def forget(self, instance: str) -> None:
-        """Its run right is done with."""
-        with self._transaction() as db:
-            db.execute('DELETE FROM run_right WHERE instance = ?', (instance,))
+        """Its run right is done with; on a full disk as a tombstone."""
+        statement = 'DELETE FROM run_right WHERE instance = ?'
+        self._write_at_any_price(statement, (instance,))
 
     def put_tombstone(self, tombstone: wire.Tombstone) -> None:
-        """Remember the highest tombstone of an instance."""
-        with self._transaction() as db:
-            db.execute(
-                'INSERT INTO tombstone VALUES (?, ?, ?) '
-                'ON CONFLICT (instance) '
-                'DO UPDATE SET era = excluded.era, n = excluded.n '
-                'WHERE (excluded.era, excluded.n) > (era, n)',
-                (tombstone.instance, tombstone.epoch.era, tombstone.epoch.n),
-            )
+        """Remember the highest tombstone of an instance.
+
+        On a full disk it takes the ballast's place.
+        """
+        epoch = tombstone.epoch
+        self._write_at_any_price(
+            'INSERT INTO tombstone VALUES (?, ?, ?) '
+            'ON CONFLICT (instance) '
+            'DO UPDATE SET era = excluded.era, n = excluded.n '
+            'WHERE (excluded.era, excluded.n) > (era, n)',
+            (tombstone.instance, epoch.era, epoch.n),
+        )
+
+    def _write_at_any_price(
+        self, statement: str, values: tuple[str | int, ...]
+    ) -> None:
+        try:
+            with self._transaction() as db:
+                db.execute(statement, values)
+        except errors.NoSpace:
+            self._ballast.unlink(missing_ok=True)
+            with self._transaction() as db:
+                db.execute(statement, values)
 
     def put_draining(self, draining: bool) -> None:
         """Remember whether the PC is closed to new claims."""

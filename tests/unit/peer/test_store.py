@@ -2,7 +2,10 @@
 """What a PC has promised is there again after a restart."""
 
 import contextlib
+import os
 import pathlib
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -81,3 +84,55 @@ def test_full_disk_changes_nothing_and_is_said(
         with pytest.raises(errors.NoSpace):
             store.put_entry(big)
         assert store.load().entries == {SPEC.instance: ENTRY}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='mounts a file system')
+def test_full_pc_can_be_emptied(tmp_path: pathlib.Path) -> None:
+    """On a disk that is really full, in a mount name space of our own."""
+    done = subprocess.run(
+        ['unshare', '--mount', sys.executable, '-c', FILL_AND_BURY, tmp_path],
+        cwd=pathlib.Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+FILL_AND_BURY = """
+import os, pathlib, subprocess, sys
+from p2pcs_nova import errors, wire
+from tests.unit.peer.test_store import ENTRY, SPEC, opened
+
+folder = pathlib.Path(sys.argv[1])
+subprocess.run(
+    ['mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', folder], check=True
+)
+with opened(folder) as store:
+    store.put_entry(ENTRY)
+    store.lay_ballast()
+    with open(folder / 'fill', 'wb', buffering=0) as fill:
+        try:
+            while True:
+                fill.write(bytes(4096))
+        except OSError:
+            pass
+    store.lay_ballast()
+    big = wire.Signed(bytes(10**6), 'b' * 32, b'signature')
+    try:
+        store.put_entry(type(ENTRY)(ENTRY.right, big, SPEC))
+    except errors.NoSpace:
+        pass
+    else:
+        sys.exit('the disk is not full')
+    store.put_tombstone(wire.Tombstone(SPEC.instance, ENTRY.right.epoch))
+    store.forget(SPEC.instance)
+    loaded = store.load()
+    assert loaded.entries == {}
+    assert loaded.tombstones == {SPEC.instance: ENTRY.right.epoch}
+    assert not (folder / 'ballast').exists()
+    (folder / 'fill').unlink()
+    store.lay_ballast()
+    assert (folder / 'ballast').stat().st_size == 2**20
+"""
