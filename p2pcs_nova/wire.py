@@ -494,6 +494,9 @@ class DaemonStatus(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
     """Plain sentences: why this offer, what is wrong and what helps."""
     release: str
+    dropped: tuple[tuple[str, Count], ...] = ()
+    """(reason, count) of what others sent and we did not take, and of what
+    this machine did not send, since the daemon started; by reason."""
 
 
 # -- joining -----------------------------------------------------------------

@@ -104,6 +104,13 @@ class Overlay:
             return None
         return Address(member.address.host, member.request_port)
 
+    def dropped(self) -> tuple[tuple[str, int], ...]:
+        """(reason, count) of what was dropped since the start, by reason."""
+        counts = dict(self.runtime.node.statistics().dropped)
+        counts['record_unreadable'] = self.unreadable
+        counts['send_failed'] = self.runtime.send_errors
+        return tuple(sorted((why, n) for why, n in counts.items() if n))
+
     # -- our own records ----------------------------------------------------
 
     def publish_peer(self, record: wire.PeerRecord) -> None:

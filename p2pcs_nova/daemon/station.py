@@ -100,4 +100,5 @@ class Station:
             instances=share.instances,
             reasons=(*share.reasons, *self.notes.values()),
             release=version.release(),
+            dropped=self.net.dropped(),
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import pathlib
 import signal
+import socket
 import stat
 from collections.abc import Iterator
 
@@ -87,6 +88,19 @@ def test_the_owner_sees_his_pc_and_closes_it(office: daemons.Office) -> None:
     assert 'draining' in pc.run('status').stdout
     assert pc.run('undrain').returncode == 0
     assert json.loads(pc.run('status', '--json').stdout)['draining'] is False
+
+
+def test_what_is_dropped_is_counted_for_its_owner(
+    office: daemons.Office,
+) -> None:
+    gateway = office.gateway
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.sendto(b'nonsense', (gateway.host, 7400))
+
+    def counted() -> bool:
+        return dict(gateway.client.status().dropped) == {'malformed': 1}
+
+    waiting.until(counted)
 
 
 def test_secrets_are_their_owners_alone(office: daemons.Office) -> None:
