@@ -18,7 +18,7 @@ from devstack.lab import (
     up,
 )
 from devstack.lab.errors import LabError
-from devstack.lab.layout import CONTROL, DEFAULT_PCS, Layout, pc_name
+from devstack.lab.layout import CONTROL, DEFAULT_PCS, MAX_PCS, Layout, pc_name
 from devstack.lab.lock import exclusive
 from devstack.lab.plan import Plan
 from devstack.lab.progress import Progress
@@ -30,7 +30,7 @@ def command_up(
     arguments: argparse.Namespace, layout: Layout, progress: Progress
 ) -> None:
     """Bring the cloud up, or check and repair it."""
-    preflight.check(layout)
+    preflight.check(layout, arguments.pcs)
     plan = Plan()
     numbers = sorted({*layout.pcs(), *range(1, arguments.pcs + 1)})
     up.up(plan, layout, numbers, dashboard=arguments.horizon)
@@ -93,6 +93,8 @@ def command_pc_add(
     """One more PC joins the running cloud; nothing is restarted."""
     machines.get(layout, CONTROL)
     number = max(layout.pcs(), default=0) + 1
+    if number > MAX_PCS:
+        raise LabError(f'there are {MAX_PCS} PCs: as many as there can be')
     plan = Plan()
     up.join_pc(plan, layout, number)
     plan.run(progress)
@@ -113,6 +115,18 @@ def command_test(
 Command = Callable[[argparse.Namespace, Layout, Progress], None]
 
 
+def number_of_pcs(text: str) -> int:
+    """How many PCs a lab shall have.
+
+    :raises argparse.ArgumentTypeError: too many, none, or no number
+    """
+    if text.isdecimal() and 1 <= int(text) <= MAX_PCS:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f'a lab has 1 to {MAX_PCS} PCs, not {text}'
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their arguments."""
     root = argparse.ArgumentParser(prog='devstack.lab', description=__doc__)
@@ -124,7 +138,9 @@ def parser() -> argparse.ArgumentParser:
         return command
 
     bring_up = add('up', command_up)
-    bring_up.add_argument('--pcs', type=int, default=DEFAULT_PCS, metavar='N')
+    bring_up.add_argument(
+        '--pcs', type=number_of_pcs, default=DEFAULT_PCS, metavar='N'
+    )
     bring_up.add_argument('--horizon', action='store_true')
     add('down', command_down)
     add('pc-add', command_pc_add)

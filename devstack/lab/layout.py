@@ -15,7 +15,8 @@ HOST_CABLE = 'p2pcs0'
 SWITCH = 'switch'
 CONTROL = 'control'
 DEFAULT_PCS = 4
-MAX_PCS = 250
+#: Each is a daemon, a libvirtd and some QEMUs, all on one machine.
+MAX_PCS = 32
 SLICES = ('gold', 'silver')
 
 

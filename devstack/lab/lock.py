@@ -15,10 +15,18 @@ from devstack.lab.errors import LabError
 def exclusive(path: pathlib.Path) -> Iterator[None]:
     """Hold the lab while the body runs.
 
-    :raises LabError: another command holds it; nothing was done
+    :raises LabError: another command holds it, or this folder is not
+        ours to write; nothing was done
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open('w') as stream:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = path.open('w')
+    except PermissionError as error:
+        raise LabError(
+            f'you may not write {error.filename}: this is for root, or for '
+            'the owner of the clone'
+        ) from None
+    with opened as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -13,12 +13,13 @@ import struct
 
 from devstack.lab import machines, venvs
 from devstack.lab.errors import LabError
-from devstack.lab.layout import HOST_CABLE, LAN, SWITCH, Layout
+from devstack.lab.layout import DEFAULT_PCS, HOST_CABLE, LAN, SWITCH, Layout
 from devstack.lab.shell import CLEAN_ENVIRONMENT, run
 
 DISK_GB = 5.0
 PREPARED_DISK_GB = 2.0
-MEMORY_GB = 6.0
+MEMORY_GB = 5.2
+MEMORY_PER_PC_GB = 0.2
 TRIAL_TIMEOUT_S = 20.0
 #: What every machine of the lab needs of the kernel, tried in namespaces
 #: that are gone a moment later. A fresh system may not have ip(8) yet.
@@ -79,19 +80,21 @@ def route_problem(table: str) -> str | None:
     return None
 
 
-def memory_problem(meminfo: str) -> str | None:
+def memory_problem(meminfo: str, pcs: int) -> str | None:
     """Why the memory will not do; None if it will.
 
     :param meminfo: the text of ``/proc/meminfo``
+    :param pcs: how many PCs are wanted, each with a small server
     """
     lines = (line.split() for line in meminfo.splitlines())
     values = {row[0]: int(row[1]) for row in lines if len(row) > 1}
     available = values.get('MemAvailable:', 0) / 1024**2
-    if available >= MEMORY_GB:
+    needed = MEMORY_GB + MEMORY_PER_PC_GB * pcs
+    if available >= needed:
         return None
     return (
-        f'{available:.1f} GB of memory are free: the lab needs '
-        f'{MEMORY_GB:.0f} GB'
+        f'{available:.1f} GB of memory are free: a lab of {pcs} PCs needs '
+        f'{needed:.1f} GB'
     )
 
 
@@ -108,9 +111,10 @@ def disk_problem(folder: str, free: int, needed_gb: float) -> str | None:
     )
 
 
-def check(layout: Layout) -> None:
+def check(layout: Layout, pcs: int = DEFAULT_PCS) -> None:
     """Look at everything that can be looked at within a second.
 
+    :param pcs: how many PCs are wanted
     :raises LabError: all that is wrong; nothing was touched
     """
     on = any(layout.lab == item.lab for item in machines.all_machines())
@@ -118,7 +122,7 @@ def check(layout: Layout) -> None:
         distribution_problem(_read('/etc/os-release')),
         _processor_problem(),
         _root_problem(),
-        None if on else memory_problem(_read('/proc/meminfo')),
+        None if on else memory_problem(_read('/proc/meminfo'), pcs),
         route_problem(_read('/proc/net/route')),
         _other_lab(layout),
         _kernel_problem(),

@@ -49,10 +49,12 @@ def run(
     env: Mapping[str, str] | None = None,
     cwd: pathlib.Path | None = None,
     own_session: bool = False,
+    lines: int = TAIL_LINES,
 ) -> str:
     """Run a command to its end and give its standard output.
 
     :param env: the whole environment; the caller's if left out
+    :param lines: how many of its last ones tell of a failure
     :param own_session: the terminal's Ctrl-C does not reach it
     :raises LabError: it failed or took too long (it is then killed)
     """
@@ -78,7 +80,7 @@ def run(
     if done.returncode:
         raise LabError(
             f'{describe(argv)}: exit status {done.returncode}\n'
-            f'{tail(done.stdout + done.stderr)}'
+            f'{tail(done.stdout + done.stderr, lines)}'
         )
     return done.stdout
 

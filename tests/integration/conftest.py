@@ -35,7 +35,7 @@ def surroundings() -> Surroundings:
 def lab(surroundings: Surroundings) -> Iterator[support.Lab]:
     """A lab that is up; only what was not up before goes down again."""
     try:
-        support.command('up')
+        support.command('up', '--horizon')
         yield support.attach(Layout(support.ROOT))
     finally:
         if not surroundings.lab_is_up:

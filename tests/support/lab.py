@@ -20,6 +20,7 @@ from devstack.lab.shell import CLEAN_ENVIRONMENT, run
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMAND_TIMEOUT_S = 60.0
 LAB_TIMEOUT_S = 900.0
+FAILURE_LINES = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,6 +99,7 @@ def command(*arguments: str) -> None:
         timeout_s=LAB_TIMEOUT_S,
         env=CLEAN_ENVIRONMENT,
         cwd=ROOT,
+        lines=FAILURE_LINES,
     )
     sys.stdout.write(said)
 

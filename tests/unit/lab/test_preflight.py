@@ -65,10 +65,11 @@ def test_route_into_the_labs_addresses_is_named(
 
 
 def test_too_little_memory_is_a_problem() -> None:
-    assert preflight.memory_problem('MemAvailable:   16000000 kB\n') is None
-    problem = preflight.memory_problem('MemAvailable:    2097152 kB\n')
+    assert preflight.memory_problem('MemAvailable: 16000000 kB\n', 4) is None
+    problem = preflight.memory_problem('MemAvailable: 7340032 kB\n', 20)
     assert problem is not None
-    assert problem.startswith('2.0 GB')
+    assert problem.startswith('7.0 GB')
+    assert problem.endswith('a lab of 20 PCs needs 9.2 GB')
 
 
 def test_too_little_room_for_files_is_a_problem() -> None:
