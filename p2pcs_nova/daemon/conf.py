@@ -32,16 +32,16 @@ daemon_opts = [
         help='Users beside root who may use the socket, by name or number; '
         'a gateway lists the user that nova-compute runs as.',
     ),
-    cfg.HostAddressOpt(
+    cfg.IPOpt(
         'bind_address',
         default='0.0.0.0',  # noqa: S104
         help='Address to listen on.',
     ),
-    cfg.StrOpt(
+    cfg.IPOpt(
         'advertise_address',
-        default='',
-        help='Address that other machines reach this one at. Empty: the '
-        'source address of the route to the first seed.',
+        help='Address that other machines reach this one at. Default: '
+        'bind_address if it names one, else the source address of the '
+        'route to a seed.',
     ),
     cfg.PortOpt(
         'port',

@@ -42,7 +42,10 @@ class Station:
         self.pool = ConnectionPool(self.tls)
         self.seeds = addresses.parse_seeds(self.me.seeds)
         self.address = addresses.own_address(
-            conf.advertise_address, conf.bind_address, conf.port, self.seeds
+            conf.advertise_address or '',
+            conf.bind_address,
+            conf.port,
+            self.seeds,
         )
 
     def connect(
