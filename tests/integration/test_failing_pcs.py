@@ -48,14 +48,13 @@ def power_states(
 ) -> tuple[dict[str, int], float]:
     """What Nova's power sync would hear, and the longest call's seconds."""
     conf = lab.layout.etc(f'nova-compute-{slice_name}') / 'nova.conf'
-    answer = json.loads(
-        lab.inside(
-            lab.control,
-            'env', f'PYTHONPATH={support.ROOT}',
-            str(lab.layout.cloud_venv / 'bin' / 'python'),
-            '-m', 'tests.support.power_sync', str(conf), *uuids,
-        )  # fmt: skip
-    )
+    said = lab.inside(
+        lab.control,
+        'env', f'PYTHONPATH={support.ROOT}',
+        str(lab.layout.cloud_venv / 'bin' / 'python'),
+        '-m', 'tests.support.power_sync', str(conf), *uuids,
+    )  # fmt: skip
+    answer = json.loads(said)
     return answer['states'], max(answer['seconds'])
 
 
@@ -64,9 +63,7 @@ def wait_alive(lab: Lab, name: str) -> None:
 
     def so() -> bool:
         row = pcs.peer_row(lab, name)
-        return (
-            row is not None and row.state == 'alive' and row.offer.vcpus > 0
-        )
+        return row is not None and row.state == 'alive' and row.offer.vcpus > 0
 
     until(so, 120.0)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -36,7 +35,7 @@ def server(
     module_bench: Bench,
     figure: Figure,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Server]:
+) -> Server:
     """A server as the README says it, with user data."""
     user_data = tmp_path_factory.mktemp('life') / 'user-data'
     user_data.write_text(USER_DATA)
@@ -54,7 +53,7 @@ def server(
     found = module_bench.get(server_id)
     wait_for_login(lab, found)
     figure('life: server create to login', time.monotonic() - begin)
-    yield found
+    return found
 
 
 def boot_id(lab: Lab, server: Server) -> str:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,18 +18,16 @@ pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope='module')
-def server_id(module_bench: Bench) -> Iterator[str]:
+def server_id(module_bench: Bench) -> str:
     """A server somewhere."""
     found = module_bench.create('where')
     module_bench.wait(found)
-    yield found
+    return found
 
 
 def listing(lab: Lab, what: str) -> list[dict[str, Any]]:
     """What ``p2pcs-manage WHAT list`` shows."""
-    said = overlay.manage(
-        lab.layout, lab.control, what, 'list', '-f', 'json'
-    )
+    said = overlay.manage(lab.layout, lab.control, what, 'list', '-f', 'json')
     rows: list[dict[str, Any]] = json.loads(said)
     return rows
 

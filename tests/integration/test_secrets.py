@@ -33,7 +33,7 @@ def secrets(lab: Lab) -> Mapping[str, bytes]:
     found['database address'] = b'mysql+pymysql://'
     found['queue address'] = b'rabbit://'
     for who, cloud in (('demo', lab.demo), ('admin', lab.admin)):
-        found[f'token of {who}'] = cloud.auth_token.encode()
+        found[f'token of {who}'] = str(cloud.auth_token).encode()
     found['key of demo'] = _body(lab.layout.key.read_text())
     fernet = lab.layout.control / 'data' / 'keystone' / 'fernet-keys'
     for path in fernet.iterdir():

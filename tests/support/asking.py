@@ -76,8 +76,9 @@ async def main(
             for name, ask in requests.items()
             if name in (only or requests)
         }
-    print(json.dumps(codes))
+    sys.stdout.write(json.dumps(codes))
 
 
 if __name__ == '__main__':
-    trio.run(main, *sys.argv[1:])
+    peer, host, slice_name, era, n, *only = sys.argv[1:]
+    trio.run(main, peer, host, slice_name, era, n, *only)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from types import TracebackType
 from typing import Any
 
@@ -68,9 +69,17 @@ class Bench:
         cloud = self.lab.admin if slice_name else self.lab.demo
         wish: dict[str, Any] = {
             'name': name,
-            'flavorRef': cloud.compute.find_flavor(flavor).id,
-            'imageRef': cloud.image.find_image(image).id,
-            'networks': [{'uuid': cloud.network.find_network(NETWORK).id}],
+            'flavorRef': cloud.compute.find_flavor(
+                flavor, ignore_missing=False
+            ).id,
+            'imageRef': cloud.image.find_image(image, ignore_missing=False).id,
+            'networks': [
+                {
+                    'uuid': cloud.network.find_network(
+                        NETWORK, ignore_missing=False
+                    ).id
+                }
+            ],
         }
         if slice_name:
             wish['availability_zone'] = f'nova:{slice_name}'
@@ -134,7 +143,8 @@ class Bench:
         for server_id in server_ids:
             self._mine[server_id].compute.delete_server(server_id)
         for server_id in server_ids:
-            until(lambda one=server_id: self._gone(one), GENEROUS_S, POLL_S)
+            gone = functools.partial(self._gone, server_id)
+            until(gone, GENEROUS_S, POLL_S)
             del self._mine[server_id]
 
     def _gone(self, server_id: str) -> bool:

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Wishes of flavor and image, and how images travel."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+from openstack import exceptions
+
+from devstack.lab.network import NIC
+from p2pcs_nova.imaging import image_path
+from tests.support import pcs
+from tests.support.lab import Lab
+from tests.support.servers import Bench, wait_for_login
+
+pytestmark = pytest.mark.lab
+
+REFUSED_OF_IMAGES = {
+    'hw_firmware_type': 'uefi',
+    'hw_watchdog_action': 'reset',
+    'hw_disk_bus': 'usb',
+    'hw_video_model': 'qxl',
+    'os_type': 'windows',
+}
+REFUSED_OF_FLAVORS = {
+    'hw:watchdog_action': 'reset',
+    'hw:boot_menu': 'true',
+    'hw:cpu_policy': 'dedicated',
+    'quota:vif_inbound_average': '1000',
+}
+BIG = 8 * 2**20
+"""Bytes of an image whose way one can see in a network card's counter."""
+
+
+@contextlib.contextmanager
+def image(
+    lab: Lab, name: str, path: pathlib.Path, kind: str, **properties: str
+) -> Iterator[str]:
+    """An image of demo's own; its name."""
+    service = lab.demo.image
+    answer = service.post(
+        '/images',
+        json={
+            'name': name,
+            'disk_format': kind,
+            'container_format': 'bare',
+            'visibility': 'private',
+            **properties,
+        },
+    )
+    exceptions.raise_from_response(answer)
+    made = answer.json()
+    answer = service.put(
+        f'/images/{made["id"]}/file',
+        data=path.read_bytes(),
+        headers={'Content-Type': 'application/octet-stream'},
+    )
+    exceptions.raise_from_response(answer)
+    try:
+        yield name
+    finally:
+        lab.demo.image.delete_image(made['id'])
+
+
+@contextlib.contextmanager
+def flavor(
+    lab: Lab, name: str, specs: Mapping[str, str], **shape: int
+) -> Iterator[str]:
+    """A flavor; its name."""
+    compute = lab.admin.compute
+    whole = {'vcpus': 1, 'ram': 128, 'disk': 1, **shape}
+    made = compute.create_flavor(name=name, **whole)
+    try:
+        compute.create_flavor_extra_specs(made, dict(specs))
+        yield name
+    finally:
+        compute.delete_flavor(made)
+
+
+def unnamed(bench: Bench, asked: Mapping[str, str]) -> Mapping[str, str]:
+    """The faults that do not name the wish; the servers are deleted."""
+    faults = {
+        key: bench.wait(found, 'ERROR').fault['message']
+        for key, found in asked.items()
+    }
+    bench.delete(*asked.values())
+    return {key: said for key, said in faults.items() if key not in said}
+
+
+def test_image_properties_that_cannot_be_honoured_are_refused_by_name(
+    lab: Lab, bench: Bench
+) -> None:
+    asked: dict[str, str] = {}
+    with contextlib.ExitStack() as undo:
+        for key, value in REFUSED_OF_IMAGES.items():
+            name = f'test-{key.replace("_", "-")}'
+            guest = lab.layout.guest_image
+            made = image(lab, name, guest, 'qcow2', **{key: value})
+            undo.enter_context(made)
+            asked[key] = bench.create(name, image=name)
+        assert unnamed(bench, asked) == {}
+
+
+def test_extra_specs_that_cannot_be_honoured_are_refused_by_name(
+    lab: Lab, bench: Bench
+) -> None:
+    asked: dict[str, str] = {}
+    with contextlib.ExitStack() as undo:
+        for key, value in REFUSED_OF_FLAVORS.items():
+            name = f'test-{key.replace(":", "-").replace("_", "-")}'
+            undo.enter_context(flavor(lab, name, {key: value}))
+            asked[key] = bench.create(name, name)
+        undo.enter_context(flavor(lab, 'test-swap', {}, swap=64))
+        asked['swap'] = bench.create('test-swap', 'test-swap')
+        assert unnamed(bench, asked) == {}
+
+
+def test_buses_and_models_are_honoured(lab: Lab, bench: Bench) -> None:
+    guest = lab.layout.guest_image
+    with (
+        image(lab, 'test-scsi', guest, 'qcow2', hw_disk_bus='scsi') as scsi,
+        image(
+            lab, 'test-q35', guest, 'qcow2', hw_machine_type='q35',
+            hw_disk_bus='sata', hw_vif_model='e1000e',
+        ) as q35,
+        flavor(lab, 'test.no-rng', {'hw_rng:allowed': 'false'}) as no_rng,
+    ):  # fmt: skip
+        first = bench.create('on-scsi', image=scsi)
+        second = bench.create('on-q35', no_rng, image=q35)
+        server = bench.get(first)
+        bench.wait(second)
+        xml = pcs.domain_xml(lab, _pc_of(lab, first), first)
+        assert _disk_bus(xml) == 'scsi'
+        assert xml.find('devices/rng') is not None
+        wait_for_login(lab, server)
+        xml = pcs.domain_xml(lab, _pc_of(lab, second), second)
+        assert _disk_bus(xml) == 'sata'
+        assert 'q35' in str(xml.xpath('string(os/type/@machine)'))
+        model = xml.xpath('string(devices/interface/model/@type)')
+        assert model == 'e1000e'
+        assert xml.find('devices/rng') is None
+        bench.delete(first, second)
+
+
+def _pc_of(lab: Lab, server_id: str) -> Any:
+    return pcs.pcs(lab)[pcs.where(lab, server_id)]
+
+
+def _disk_bus(xml: Any) -> str:
+    (disk,) = xml.findall('devices/disk[@device="disk"]')
+    return str(disk.find('target').get('bus'))
+
+
+def received(lab: Lab, pc: Any) -> int:
+    """Bytes that have come in at a PC's network card."""
+    path = f'/sys/class/net/{NIC}/statistics/rx_bytes'
+    return int(lab.inside(pc, 'cat', path))
+
+
+def test_an_image_comes_to_a_pc_once_and_is_named_by_its_digest(
+    lab: Lab, bench: Bench, tmp_path: pathlib.Path
+) -> None:
+    path = tmp_path / 'random.raw'
+    path.write_bytes(bytes(512) + os.urandom(BIG - 512))
+    digest = hashlib.sha512(path.read_bytes()).hexdigest()
+    kept, *closed = pcs.pcs(lab).values()
+    with (
+        image(lab, 'test-once', path, 'raw') as name,
+        pcs.draining(lab, *closed),
+    ):
+        counts = [received(lab, kept)]
+        ids = []
+        for one in ('once-1', 'once-2'):
+            ids.append(bench.create(one, image=name))
+            bench.wait(ids[-1])
+            counts.append(received(lab, kept))
+        assert {pcs.where(lab, found) for found in ids} == {kept.name}
+        first, second, third = counts
+        assert second - first > BIG
+        assert third - second < BIG / 2
+        folder = kept.path(f'{pcs.STATE_DIR}/images')
+        cached = image_path(folder, f'sha512:{digest}')
+        assert cached.read_bytes() == path.read_bytes()
+        for file in folder.iterdir():
+            algorithm, _, value = file.name.partition('-')
+            found = hashlib.new(algorithm, file.read_bytes()).hexdigest()
+            assert found == value
+        bench.delete(*ids)
