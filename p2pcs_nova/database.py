@@ -14,7 +14,7 @@ import os
 import pathlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from p2pcs_nova import errors
 
@@ -32,8 +32,8 @@ class Database:
     """One file, to be subclassed; its methods may be called in any thread.
 
     :param path: made with its folder, readable by its owner only
-    :param schema: the statements that make the tables
-    :param version: of the schema; a file that has it is taken as it is
+    :param schemas: the n-th has the statements that take a file of version
+        n - 1 to version n; only ever added to
     :param exclusive: keep every other process out as long as it is open
     :raises UnusableDatabase: it cannot be opened; says why
     :raises NoSpace: the disk is full
@@ -42,8 +42,7 @@ class Database:
     def __init__(
         self,
         path: pathlib.Path,
-        schema: str,
-        version: int,
+        schemas: Sequence[str],
         *,
         exclusive: bool = False,
     ) -> None:
@@ -64,7 +63,7 @@ class Database:
                 self._db.execute('PRAGMA journal_mode = WAL')
                 self._db.execute('PRAGMA synchronous = FULL')
                 with self._transaction() as db:
-                    _migrate(db, schema, version)
+                    _migrate(db, schemas)
             except (sqlite3.DatabaseError, UnusableDatabase) as error:
                 raise UnusableDatabase(f'{path}: {error}') from None
             undo.pop_all()
@@ -95,16 +94,16 @@ class Database:
                 raise
 
 
-def _migrate(db: sqlite3.Connection, schema: str, version: int) -> None:
+def _migrate(db: sqlite3.Connection, schemas: Sequence[str]) -> None:
     (found,) = db.execute('PRAGMA user_version').fetchone()
-    if found > version:
+    if found > len(schemas):
         raise UnusableDatabase(
-            f'it was written by a newer release ({found}, not {version})'
+            f'it was written by a newer release ({found}, not {len(schemas)})'
         )
-    if found < version:
+    for schema in schemas[found:]:
         for statement in schema.split(';'):
             db.execute(statement)
-        db.execute(f'PRAGMA user_version = {version}')
+    db.execute(f'PRAGMA user_version = {len(schemas)}')
 
 
 def _is_full(error: BaseException) -> bool:

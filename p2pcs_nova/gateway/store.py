@@ -26,8 +26,6 @@ import msgspec
 
 from p2pcs_nova import database, wire
 
-VERSION = 1
-
 SCHEMA = """
 CREATE TABLE counter (era INTEGER NOT NULL, n INTEGER NOT NULL);
 INSERT INTO counter VALUES (1, 0);
@@ -91,7 +89,7 @@ class Store(database.Database):
     """The database of one gateway."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        super().__init__(path, SCHEMA, VERSION)
+        super().__init__(path, [SCHEMA])
 
     # -- the counter --------------------------------------------------------
 

@@ -21,7 +21,6 @@ from p2pcs_nova.identity.clock import seconds_to_words
 KEPT = datetime.timedelta(days=90)
 """How long a token that has expired is remembered, to say so."""
 
-VERSION = 1
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS token (
     id TEXT PRIMARY KEY,
@@ -46,7 +45,7 @@ class TokenBook(database.Database):
     """The tokens of one issuer."""
 
     def __init__(self, path: pathlib.Path) -> None:
-        super().__init__(path, SCHEMA, VERSION)
+        super().__init__(path, [SCHEMA])
 
     def create(self, valid_s: float, now: datetime.datetime) -> NewToken:
         """A fresh token, durable when this returns."""

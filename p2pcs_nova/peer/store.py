@@ -21,7 +21,6 @@ from p2pcs_nova import database, errors, wire
 
 BALLAST_BYTES = 2**20
 """Of the disk, to be given up when it is full: some pages and their log."""
-VERSION = 1
 SCHEMA = """
 CREATE TABLE term (
     slice TEXT PRIMARY KEY, era INTEGER NOT NULL, n INTEGER NOT NULL);
@@ -78,10 +77,10 @@ class Store(database.Database):
     def __init__(self, path: pathlib.Path) -> None:
         self._ballast = path.with_name('ballast')
         try:
-            super().__init__(path, SCHEMA, VERSION, exclusive=True)
+            super().__init__(path, [SCHEMA], exclusive=True)
         except errors.NoSpace:
             self._ballast.unlink(missing_ok=True)
-            super().__init__(path, SCHEMA, VERSION, exclusive=True)
+            super().__init__(path, [SCHEMA], exclusive=True)
 
     def lay_ballast(self) -> None:
         """Take in ballast, if there is none and the disk has room."""

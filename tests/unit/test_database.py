@@ -12,7 +12,10 @@ import pytest
 
 from p2pcs_nova import database, errors
 
-SCHEMA = 'CREATE TABLE word (text BLOB NOT NULL); CREATE TABLE other (n);'
+SCHEMAS = (
+    'CREATE TABLE word (text BLOB NOT NULL); CREATE TABLE other (n);',
+    "UPDATE word SET text = text || '!';",
+)
 MANY_PAGES = 'x' * 2**20
 
 
@@ -20,7 +23,7 @@ class Words(database.Database):
     """The smallest of databases."""
 
     def __init__(self, path: pathlib.Path, version: int = 1) -> None:
-        super().__init__(path, SCHEMA, version)
+        super().__init__(path, SCHEMAS[:version])
 
     def add(self, *texts: str) -> None:
         with self._transaction() as db:
@@ -104,6 +107,18 @@ def test_file_of_a_newer_release_is_refused_and_left_as_it_is(
     again = Words(path, version=2)
     assert again.words() == ['new']
     again.close()
+
+
+def test_file_of_an_older_release_is_brought_up_to_date(
+    path: pathlib.Path,
+) -> None:
+    older = Words(path, version=1)
+    older.add('old')
+    older.close()
+    for _ in range(2):
+        newer = Words(path, version=2)
+        assert newer.words() == ['old!']
+        newer.close()
 
 
 def test_what_is_no_database_is_named(path: pathlib.Path) -> None:
