@@ -51,6 +51,9 @@ class Times:
     prompt: float
     login: float
 
+    def __str__(self) -> str:
+        return f'{self.active:.1f} / {self.prompt:.1f} / {self.login:.1f} s'
+
 
 @contextlib.contextmanager
 def chooser(lab: Lab) -> Iterator[Lab]:
@@ -128,10 +131,14 @@ def main() -> None:
         for host in (OURS, other):
             boot(lab, 'bench-warm', host)
         before = conditions.describe()
+        print('Request to ACTIVE / login prompt / login')
         for number in range(pairs):
             ours.append(boot(lab, f'bench-ours-{number}', OURS))
             stock.append(boot(lab, f'bench-stock-{number}', other))
-            print(f'  {number + 1}: ours {ours[-1]}, stock {stock[-1]}')
+            print(
+                f'  {number + 1}: ours {ours[-1]}, stock {stock[-1]}',
+                flush=True,
+            )
     print(f'POST /servers to login, {pairs} pairs in turn, medians, {FLAVOR}')
     print(before)
     for what in ('active', 'prompt', 'login'):
