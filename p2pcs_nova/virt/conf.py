@@ -31,10 +31,11 @@ OPTS = [
     ),
     cfg.FloatOpt(
         'build_timeout_s',
-        default=600.0,
+        default=960.0,
         min=1.0,
         help="Seconds for one build: claims, the image's way to a PC, the "
-        'disk. Bound by the slowest link between gateway and PC.',
+        'disk. Longer than the gateway tries (15 minutes), so that its '
+        'answer is heard.',
     ),
     cfg.FloatOpt(
         'image_timeout_s',
