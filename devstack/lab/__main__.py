@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import pathlib
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from devstack.lab import (
     down,
     first_server,
     machines,
+    overlay,
     pcs,
     preflight,
     testing,
@@ -96,7 +98,12 @@ def command_pc_add(
     if number > MAX_PCS:
         raise LabError(f'there are {MAX_PCS} PCs: as many as there can be')
     plan = Plan()
-    up.join_pc(plan, layout, number)
+    joined = up.join_pc(plan, layout, number)
+    plan.add(
+        f'the gateway sees pc{number}',
+        functools.partial(overlay.wait_for_offers, layout, number),
+        joined,
+    )
     plan.run(progress)
 
 

@@ -186,22 +186,27 @@ def ask(machine: Machine, path: str) -> Any:
     return json.loads(body)
 
 
-def offering_peers(layout: Layout) -> int:
-    """How many PCs the gateway sees alive, in a slice, with an offer."""
+def offering(layout: Layout) -> set[str]:
+    """The PCs that the gateway sees, in a slice, with an offer.
+
+    One that its owner drains has an offer too; it takes nothing new.
+    """
     rows = ask(machines.get(layout, CONTROL), '/v1/peers')['peers']
-    return sum(
-        row['role'] == 'peer'
-        and row['state'] == 'alive'
-        and bool(row['slice'])
-        and row['offer']['vcpus'] > 0
+    return {
+        row['name']
         for row in rows
-    )
+        if row['role'] == 'peer'
+        and row['state'] in ('alive', 'draining')
+        and row['slice']
+        and row['offer']['vcpus'] > 0
+    }
 
 
-def wait_for_peers(layout: Layout, count: int) -> None:
-    """Wait until the gateway sees what so many PCs offer."""
+def wait_for_offers(layout: Layout, *numbers: int) -> None:
+    """Wait until the gateway sees what these PCs offer."""
+    names = {pc_name(number) for number in numbers}
     wait_until(
-        lambda: offering_peers(layout) >= count,
-        f'the gateway sees the offers of {count} PCs',
+        lambda: names <= offering(layout),
+        f'the gateway sees the offers of {", ".join(sorted(names))}',
         SEEN_TIMEOUT_S,
     )

@@ -243,7 +243,7 @@ def up(
     ]
     seen = plan.add(
         'the gateway sees all PCs',
-        functools.partial(overlay.wait_for_peers, layout, len(numbers)),
+        functools.partial(overlay.wait_for_offers, layout, *numbers),
         *joined,
     )
     computes = [

@@ -178,16 +178,19 @@ def test_spawn_that_fails_on_one_pc_goes_to_another_unheard_by_nova(
     lab: Lab, bench: Bench
 ) -> None:
     slice_name = SLICES[0]
-    machines = pcs.pcs(lab)
-    names = [
-        name
-        for name in pcs.pcs_of_slice(lab, slice_name)
-        if not pcs.status(machines[name]).instances
-    ]
-    full, log = machines[names[0]], lab.layout.log(names[0], pcs.DAEMON)
+    machines = [pcs.pcs(lab)[n] for n in pcs.pcs_of_slice(lab, slice_name)]
+    full = next(pc for pc in machines if not pcs.status(pc).instances)
+    others = [pc for pc in machines if pc is not full]
+    log = lab.layout.log(full.name, pcs.DAEMON)
+    # A PC that failed before comes last, until it has built something.
+    with pcs.draining(lab, *others):
+        found = bench.create('trusted', slice_name=slice_name)
+        bench.wait(found)
+        assert pcs.where(lab, found) == full.name
+    bench.delete(found)
     # The emptiest PC is taken first: have all others less empty.
-    for _ in range(len(pcs.pcs_of_slice(lab, slice_name)) - 1):
-        with pcs.draining(lab, full):
+    with pcs.draining(lab, full):
+        for _ in others:
             bench.wait(bench.create('filler', slice_name=slice_name))
     with full_disk(lab, full):
         found = bench.create('second-try', slice_name=slice_name)

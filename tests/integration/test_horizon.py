@@ -17,7 +17,6 @@ from devstack.lab import horizon
 from devstack.lab.layout import CONTROL_ADDRESS, SLICES
 from devstack.lab.names import IMAGE, KEY_NAME, NETWORK
 from tests.integration.conftest import Figure
-from tests.support import lab as support
 from tests.support.browser import Browser, open_browser
 from tests.support.dashboard import Dashboard
 from tests.support.lab import Lab
@@ -31,8 +30,7 @@ ACTIVE_TIMEOUT_S = 300.0
 
 @pytest.fixture(scope='module')
 def passwords(lab: Lab) -> dict[str, str]:
-    """Of the lab's users, with the dashboard up for them."""
-    support.command('up', '--horizon')
+    """Of the lab's users."""
     words: dict[str, str] = json.loads(lab.layout.passwords.read_text())
     return words
 

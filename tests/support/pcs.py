@@ -144,10 +144,16 @@ def stopped(*frozen: tuple[Machine, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def draining(lab: Lab, *closed: Machine) -> Iterator[None]:
-    """PCs whose owners have closed them to new work for a while."""
+    """PCs whose owners have closed them to new work for a while.
+
+    The gateway knows of it when the body runs, and of its end after it.
+    """
     command = str(lab.layout.peer_venv / 'bin' / 'p2pcs-peer')
     with contextlib.ExitStack() as undo:
         for pc in closed:
+            undo.callback(wait_for_state, lab, pc.name, 'alive')
             undo.callback(lab.inside, pc, command, 'undrain')
             lab.inside(pc, command, 'drain')
+        for pc in closed:
+            wait_for_state(lab, pc.name, 'draining')
         yield
