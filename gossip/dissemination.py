@@ -12,8 +12,10 @@ comparing digests, here in three steps, and only where there is one.
    Have. As many as fit; the rest is for the next exchange.
 3. If we began, we send what is newer with us or missing there, and ask for
    what is newer there or missing with us: Want. What is wanted is sent.
-4. An exchange that brought something is followed by another one with the
-   same peer, so who was away for days catches up in seconds.
+4. An exchange that found a difference is followed by another one with the
+   same peer, so who was away for days catches up in seconds; but a peer
+   that waited meanwhile comes first: who always finds something keeps
+   nobody from the others.
 
 Everything sent is signed by its writer: a liar can withhold, not invent.
 What came by an exchange is not spread as news: others have it already, or
@@ -21,7 +23,7 @@ will get it the same way. Each step is bounded to ``sync_datagrams``.
 """
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from gossip import codec, descriptor, errors, messages, protocol, seal
 from gossip import config as configs
@@ -30,7 +32,7 @@ from gossip import entry as entries
 from gossip import store as stores
 from gossip import view as views
 
-_WANTS = 40
+_WANT_BYTES = 1000
 _HAVE_BYTES = 1000
 _STILL_S = 1.0
 _ASKED_S = 5.0
@@ -66,6 +68,8 @@ class Dissemination:
         self._differs_since: float | None = None
         self._asked: dict[descriptor.PeerId, float] = {}
         self._again: tuple[float, protocol.Origin] | None = None
+        self._waiting: protocol.Origin | None = None
+        """Who differed while another exchange went on."""
 
     def receive(
         self,
@@ -92,7 +96,8 @@ class Dissemination:
         """Do what is due."""
         if self._again is not None and now >= self._again[0]:
             sender, self._again = self._again[1], None
-            self._begin(sender, now)
+            first, self._waiting = self._waiting or sender, None
+            self._begin(first, now)
 
     def outgoing(self) -> Iterator[protocol.Letter]:
         """What is to be sent."""
@@ -120,7 +125,10 @@ class Dissemination:
         is_still = now >= self._changed_at + self._config.sync_settle_s
         if not is_still and now < self._differs_since + _STILL_S:
             return
-        if now >= self._next_at and self._again is None:
+        if self._again is not None:
+            if sender.peer != self._again[1].peer:
+                self._waiting = sender
+        elif now >= self._next_at:
             self._begin(sender, now)
 
     def _begin(self, sender: protocol.Origin, now: float) -> None:
@@ -201,12 +209,8 @@ class Dissemination:
         ]
         for peer in dict.fromkeys([*theirs, *sorted(ours)]):
             self._settle_peer(peer, theirs.get(peer), wants, gives)
-        for first in range(0, len(wants), _WANTS):
-            self._outbox.send(
-                sender.address,
-                messages.Want(tuple(wants[first : first + _WANTS])),
-                ride=False,
-            )
+        for want in _letters(wants):
+            self._outbox.send(sender.address, want, ride=False)
         self._give(gives, sender.address)
         if wants or gives:
             again = now + self._config.sync_interval_s
@@ -294,6 +298,21 @@ class Dissemination:
             return [entry.item]
         item = messages.IssuerItem(issuer)
         return [entry.item] if item in letter else [item, entry.item]
+
+
+def _letters(wants: Sequence[messages.WantItem]) -> Iterator[messages.Want]:
+    """As many to a datagram as fit."""
+    letter: list[messages.WantItem] = []
+    size = 0
+    for want in wants:
+        length = len(codec.encode_body(want))
+        if letter and size + length > _WANT_BYTES:
+            yield messages.Want(tuple(letter))
+            letter, size = [], 0
+        letter.append(want)
+        size += length
+    if letter:
+        yield messages.Want(tuple(letter))
 
 
 def _size(items: Iterable[messages.Message]) -> int:

@@ -8,6 +8,7 @@ Rules for what comes in:
    boot id is another, only introductions are read, and each proves itself
    by its signatures; the sender is asked to introduce itself.
 3. A message that does not hold is counted and dropped, alone.
+4. Of what is answered at length a datagram may ask once.
 """
 
 import collections
@@ -29,6 +30,9 @@ _FROM_STRANGERS = (
     messages.Hello,
     messages.Introduce,
 )
+
+_ANSWERED_AT_LENGTH = (messages.Hello, messages.Buckets, messages.Want)
+"""Of these a datagram may hold one: answers are longer than they are."""
 
 
 class Intake:
@@ -70,7 +74,7 @@ class Intake:
     ) -> None:
         """Take a datagram; never raises for what is in it."""
         try:
-            opened = self._opener.open(datagram)
+            opened = self._opener.open(datagram, sender)
             decoded = codec.decode(opened.plain)
         except errors.MalformedMessage:
             self._drop('malformed')
@@ -99,10 +103,16 @@ class Intake:
     ) -> None:
         origin = protocol.Origin(opened.peer, sender)
         is_bulk = False
+        asked: set[type] = set()
         for number, message in enumerate(many):
             if number >= _MESSAGES_MAX:
                 self._drop('too_many_messages')
                 return
+            if type(message) in asked:
+                self._drop('repeated')
+                continue
+            if isinstance(message, _ANSWERED_AT_LENGTH):
+                asked.add(type(message))
             is_known = self._knows(opened)
             if not is_known and not isinstance(message, _FROM_STRANGERS):
                 self._drop('stranger')

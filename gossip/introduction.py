@@ -12,8 +12,8 @@ Rules:
    and told what they are held for: so two halves of a partition find each
    other as soon as one datagram gets across.
 4. A sender that we do not know is asked to introduce itself, and whoever
-   asks us is answered: at most once a second for an address, for 1,024
-   addresses at a time.
+   asks us, or says Hello, is answered: at most once a second for an
+   address, for 1,024 addresses at a time.
 5. A sender whose boot is not later than one that we remember (it was
    restored from a backup, or made anew with its old key) is shown what we
    hold of it, so that it can overtake it.
@@ -41,6 +41,26 @@ class _Seed:
     wait: float
 
 
+class _OncePerSecond:
+    """Whom we have answered within a second: the last 1,024 addresses."""
+
+    def __init__(self) -> None:
+        self._at: collections.OrderedDict[descriptor.Address, float] = (
+            collections.OrderedDict()
+        )
+
+    def admit(self, address: descriptor.Address, now: float) -> bool:
+        """Whether this address may be answered now; it then was."""
+        before = self._at.get(address)
+        if before is not None and now < before + _STRANGER_S:
+            return False
+        self._at[address] = now
+        self._at.move_to_end(address)
+        if len(self._at) > _STRANGERS_MAX:
+            self._at.popitem(last=False)
+        return True
+
+
 class Introduction:
     """Says Hello."""
 
@@ -58,9 +78,8 @@ class Introduction:
         self._outbox = protocol.Outbox()
         self._seeds: list[_Seed] = []
         self._revive_at: float | None = None
-        self._strangers: collections.OrderedDict[descriptor.Address, float] = (
-            collections.OrderedDict()
-        )
+        self._strangers = _OncePerSecond()
+        self._greeted = _OncePerSecond()
 
     def join(self, seeds: Sequence[descriptor.Address], now: float) -> None:
         """Say Hello to these from now on, in place of any before."""
@@ -75,7 +94,7 @@ class Introduction:
 
     def on_stranger(self, address: descriptor.Address, now: float) -> None:
         """Ask a sender that we do not know who it is."""
-        if self._may_answer(address, now):
+        if self._strangers.admit(address, now):
             self._outbox.send(address, messages.Introduce(), ride=False)
 
     def remind(self, entry: entries.Entry, sender: protocol.Origin) -> None:
@@ -91,9 +110,10 @@ class Introduction:
         """Take a message; see :class:`gossip.protocol.Protocol`."""
         match message:
             case messages.Hello(reply=True):
-                self._hello(sender.address, reply=False)
+                if self._greeted.admit(sender.address, now):
+                    self._hello(sender.address, reply=False)
             case messages.Introduce():
-                if self._may_answer(sender.address, now):
+                if self._strangers.admit(sender.address, now):
                     self._hello(sender.address, reply=True)
 
     def deadline(self) -> float | None:
@@ -155,16 +175,6 @@ class Introduction:
             letter.append(messages.IssuerItem(issuer))
         letter += (own.item, messages.Hello(reply), *more)
         self._outbox.send(to, *letter)
-
-    def _may_answer(self, address: descriptor.Address, now: float) -> bool:
-        before = self._strangers.get(address)
-        if before is not None and now < before + _STRANGER_S:
-            return False
-        self._strangers[address] = now
-        self._strangers.move_to_end(address)
-        if len(self._strangers) > _STRANGERS_MAX:
-            self._strangers.popitem(last=False)
-        return True
 
     def _draw(self, mean: float) -> float:
         return mean * (0.75 + 0.5 * self._rng.random())

@@ -4,6 +4,11 @@
 A message is a MessagePack array. Fields are only ever appended, each with a
 default; a reader ignores those it does not know. What is signed travels as
 the bytes that were signed, so that unknown fields pass through us unharmed.
+
+What we accept we may have to pass on, so every item has a bound such that
+the longest letters fit into a datagram: a Hello with what we hold of its
+reader (an issuer and two members, one with a claim), and an answer to an
+exchange (Bulk and one record).
 """
 
 import typing
@@ -17,11 +22,13 @@ _U64 = typing.Annotated[int, msgspec.Meta(ge=0)]
 _Peer = typing.Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 _Boot = typing.Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
 _Host = typing.Annotated[bytes, msgspec.Meta(min_length=4, max_length=16)]
-_Body = typing.Annotated[bytes, msgspec.Meta(max_length=1100)]
+_Body = typing.Annotated[bytes, msgspec.Meta(max_length=100)]
+_RecordBody = typing.Annotated[bytes, msgspec.Meta(max_length=1050)]
+_Credential = typing.Annotated[bytes, msgspec.Meta(max_length=200)]
 _Sign = typing.Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
 _Claim = typing.Annotated[bytes, msgspec.Meta(max_length=64 + 100)]
-_Part = typing.Annotated[str, msgspec.Meta(min_length=1, max_length=32)]
-_AnyPart = typing.Annotated[str, msgspec.Meta(max_length=32)]
+_Part = typing.Annotated[str, msgspec.Meta(pattern=r'^[!-~]{1,32}\Z')]
+_AnyPart = typing.Annotated[str, msgspec.Meta(pattern=r'^[!-~]{0,32}\Z')]
 _Payload = typing.Annotated[bytes, msgspec.Meta(max_length=900)]
 
 BUCKETS = 16
@@ -71,7 +78,7 @@ class Introduce(Message, frozen=True):
 class IssuerItem(Message, frozen=True):
     """The credential of an issuer, signed by the root."""
 
-    credential: _Body
+    credential: _Credential
 
 
 class MemberItem(Message, frozen=True):
@@ -83,7 +90,7 @@ class MemberItem(Message, frozen=True):
 
     body: _Body
     signature: _Sign
-    credential: _Body
+    credential: _Credential
     claim: _Claim = b''
 
 
@@ -97,7 +104,7 @@ class ClaimItem(Message, frozen=True):
 class RecordItem(Message, frozen=True):
     """A signed part of a peer's record."""
 
-    body: _Body
+    body: _RecordBody
     signature: _Sign
 
 

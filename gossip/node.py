@@ -317,19 +317,14 @@ class Node:
 
     def outgoing(self) -> Iterator[tuple[descriptor.Address, bytes]]:
         """Datagrams to send, and where; each is given once."""
-        peers = len(self._view.others()) + 1
         while self._pushes:
             to, plain = self._pushes.popleft()
             yield to, self._seal(plain)
         for part in self._protocols:
             for letter in part.outgoing():
-                if self._left:
-                    continue
-                plain = codec.encode_all(letter.messages)
-                if letter.ride:
-                    room = seal.MAX_PLAIN - len(plain)
-                    plain += self._rumours.take(room, peers)
-                yield letter.to, self._seal(plain)
+                plain = self._write(letter)
+                if plain:
+                    yield letter.to, self._seal(plain)
 
     def events(self) -> Iterator[events.Event]:
         """What happened, in order; each is given once."""
@@ -337,6 +332,20 @@ class Node:
             yield self._events.popleft()
 
     # Inside
+
+    def _write(self, letter: protocol.Letter) -> bytes:
+        """A letter as one plain text; empty if it is not to be sent."""
+        if self._left:
+            return b''
+        plain = codec.encode_all(letter.messages)
+        room = seal.MAX_PLAIN - len(plain)
+        if room < 0:
+            # Bounds on what is accepted exclude it; a node outlives it.
+            self._counters.dropped['too_long'] += 1
+            return b''
+        if letter.ride:
+            plain += self._rumours.take(room, len(self._view.others()) + 1)
+        return plain
 
     def _seal(self, plain: bytes) -> bytes:
         datagram = self._sealer.seal(plain)

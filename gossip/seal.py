@@ -9,14 +9,16 @@ HKDF-SHA256(ring key, peer id and boot id), and its counter is the nonce: it
 never repeats under one (peer id, boot id). The ring key keeps strangers out;
 it authenticates no member: what matters is signed besides.
 
-A receiver keeps, for each (peer id, boot id), the highest counter and a
-window of the 4,096 before it: a datagram opens once (RFC 4303, 3.4.3).
+A receiver keeps, for each (peer id, boot id) and each address that it sends
+from, the highest counter and a window of the 4,096 before it: from there a
+datagram opens once (RFC 4303, 3.4.3).
 """
 
 import collections
 import dataclasses
 import struct
 import typing
+from collections.abc import Hashable
 
 from cryptography import exceptions
 from cryptography.hazmat.primitives import hashes
@@ -143,7 +145,7 @@ class Opener:
     """Opens datagrams of others; remembers the last 8,192 senders."""
 
     def __init__(self, ring: RingKeys) -> None:
-        self._senders: collections.OrderedDict[bytes, _Sender] = (
+        self._senders: collections.OrderedDict[Hashable, _Sender] = (
             collections.OrderedDict()
         )
         self.set_ring_keys(ring)
@@ -154,8 +156,14 @@ class Opener:
         for sender in self._senders.values():
             sender.keys.clear()
 
-    def open(self, datagram: bytes) -> Opened:
+    def open(self, datagram: bytes, origin: Hashable = None) -> Opened:
         """Who sealed the datagram, and what it says.
+
+        Whoever has the ring key could seal in another's name and move its
+        window beyond all that it will send.  So each address that a
+        sender sends from has a window of its own.
+
+        :param origin: where it came from
 
         :raises MalformedMessage: not a datagram of this version
         :raises Refused: ``ring_key``, ``seal`` or ``replay``; nothing is
@@ -170,7 +178,7 @@ class Opener:
         ring_key = self._ring.get(number)
         if ring_key is None:
             raise errors.Refused('ring_key')
-        name = peer + boot_id
+        name = peer, boot_id, origin
         sender = self._senders.get(name) or _Sender({}, ReplayWindow())
         count = int.from_bytes(counter, 'big')
         if not sender.window.is_new(count):
@@ -189,7 +197,7 @@ class Opener:
         self._remember(name, sender)
         return Opened(peer, boot_id, plain)
 
-    def _remember(self, name: bytes, sender: _Sender) -> None:
+    def _remember(self, name: Hashable, sender: _Sender) -> None:
         self._senders[name] = sender
         self._senders.move_to_end(name)
         if len(self._senders) > _SENDERS_MAX:

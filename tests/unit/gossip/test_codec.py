@@ -21,8 +21,10 @@ U16 = st.integers(0, 2**16 - 1)
 U32 = st.integers(0, 2**32 - 1)
 U48 = st.integers(0, 2**48 - 1)
 U64 = st.integers(0, 2**64 - 1)
-BODIES = st.binary(max_size=300)
-PARTS = st.text(min_size=1, max_size=32)
+BODIES = st.binary(max_size=100)
+CREDENTIALS = st.binary(max_size=200)
+NAMES = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
+PARTS = st.text(NAMES, min_size=1, max_size=32)
 
 HAVE_MEMBERS = st.builds(
     messages.HaveMember,
@@ -41,12 +43,16 @@ MESSAGES = st.one_of(
     st.builds(messages.Nack, U16),
     st.builds(messages.Hello, st.booleans()),
     st.builds(messages.Introduce),
-    st.builds(messages.IssuerItem, BODIES),
+    st.builds(messages.IssuerItem, CREDENTIALS),
     st.builds(
-        messages.MemberItem, BODIES, SIGNS, BODIES, st.binary(max_size=150)
+        messages.MemberItem,
+        BODIES,
+        SIGNS,
+        CREDENTIALS,
+        st.binary(max_size=164),
     ),
     st.builds(messages.ClaimItem, BODIES, SIGNS),
-    st.builds(messages.RecordItem, BODIES, SIGNS),
+    st.builds(messages.RecordItem, st.binary(max_size=1050), SIGNS),
     st.builds(
         messages.Buckets,
         st.lists(U64, min_size=16, max_size=16).map(tuple),
@@ -60,7 +66,7 @@ MESSAGES = st.one_of(
     st.builds(
         messages.Want,
         st.lists(
-            st.builds(messages.WantItem, PEERS, st.text(max_size=32)),
+            st.builds(messages.WantItem, PEERS, st.text(NAMES, max_size=32)),
             max_size=4,
         ).map(tuple),
     ),

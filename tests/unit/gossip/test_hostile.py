@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossip import codec, config, errors, events, messages, signing, throwaway
+from gossip import (
+    codec,
+    config,
+    errors,
+    events,
+    messages,
+    seal,
+    signing,
+    throwaway,
+)
 from gossip.descriptor import Address, Status
 from tests.support.gossip_case import (
     BOOT_ID,
@@ -335,3 +344,114 @@ def test_anything_sealed_is_survived(
     FUZZED.hear(FUZZED.other.sealer.seal(plain))
     assert all(len(data) <= 1200 for _, data in FUZZED.node.outgoing())
     assert len(FUZZED.node.members()) == 2
+
+
+def test_forger_with_the_ring_key_silences_nobody(case: Case) -> None:
+    """From elsewhere, and with the highest counter that there is."""
+    case.meet()
+    forger = Other(case.overlay, case.other.who)
+    forger.sealer._counter = 2**48 - 1
+    elsewhere = Address('10.0.0.66', 7400)
+
+    case.node.receive(forger.say(messages.Nack(1)), elsewhere, 0.0)
+    case.hear(case.other.say(messages.Ping(7, 0)))
+
+    assert of_kind(case.sent(), messages.Ack)
+    assert 'replay' not in case.dropped
+
+
+@pytest.mark.parametrize(
+    'message',
+    [
+        messages.Hello(True),
+        messages.Buckets(tuple(range(messages.BUCKETS))),
+        messages.Want(()),
+    ],
+    ids=['hello', 'buckets', 'want'],
+)
+def test_what_is_answered_at_length_is_answered_once_a_datagram(
+    case: Case, message: messages.Message
+) -> None:
+    case.meet()
+
+    case.hear(case.other.say(*[message] * 5))
+
+    assert case.dropped == {'repeated': 4}
+
+
+def test_hello_is_answered_once_a_second(case: Case) -> None:
+    case.meet()
+    case.sent()
+
+    for _ in range(5):
+        case.hear(case.other.hello(), now=5.0)
+    answers = of_kind(case.sent(), messages.Hello)
+    case.hear(case.other.hello(), now=6.5)
+
+    assert len(answers) == 1
+    assert len(of_kind(case.sent(), messages.Hello)) == 1
+
+
+def test_item_too_long_to_be_passed_on_is_malformed(case: Case) -> None:
+    case.meet()
+    long = messages.Part(case.other.who.peer, 'a', 1, 1, bytes(900))
+    padded = codec.encode_body(long) + bytes(200)
+    many = (
+        messages.RecordItem(padded, bytes(64)),
+        messages.ClaimItem(bytes(101), bytes(64)),
+        messages.IssuerItem(bytes(201)),
+    )
+    for item in many:
+        with pytest.raises(errors.MalformedMessage):
+            codec.decode(codec.encode(item))
+
+
+@pytest.mark.parametrize('part', ['\u00e4' * 32, 'a b', '\x1b', '\n'])
+def test_name_of_a_part_is_plain_ascii(part: str) -> None:
+    item = messages.WantItem(bytes(16), part)
+    with pytest.raises(errors.MalformedMessage):
+        codec.decode_body(
+            messages.Want, codec.encode_body(messages.Want((item,)))
+        )
+
+
+def test_longest_letters_fit_into_a_datagram() -> None:
+    """So that nothing that was accepted stops a node from speaking."""
+    signature = bytes(64)
+    issuer = messages.IssuerItem(bytes(200))
+    member = messages.MemberItem(bytes(100), signature, bytes(200))
+    dead = messages.MemberItem(bytes(100), signature, bytes(200), bytes(164))
+    record = messages.RecordItem(bytes(1050), signature)
+    hello = messages.Hello(True)
+    for letter in (
+        (issuer, member, hello, dead),
+        (issuer, member, hello, messages.ClaimItem(bytes(100), signature)),
+        (messages.Bulk(), issuer, dead),
+        (messages.Bulk(), record),
+    ):
+        for message in letter:
+            codec.decode(codec.encode(message))
+        assert len(codec.encode_all(letter)) <= seal.MAX_PLAIN
+
+
+def test_wants_of_any_length_go_out_in_datagrams(case: Case) -> None:
+    """Some peers with many parts of long names, all news to us."""
+    case.meet()
+    case.hear(case.other.say(messages.Hello(False)), now=10.0)
+    assert of_kind(case.sent(), messages.Buckets)
+    parts = tuple(
+        messages.HavePart(f'{"x" * 29}/{n:02}', 9, 9) for n in range(8)
+    )
+    members = tuple(
+        messages.HaveMember(bytes([n]) * 16, 9, 9, 0, parts)
+        for n in range(1, 4)
+    )
+    have = messages.Have(bytes(16), b'\xff' * 16, members)
+
+    case.hear(case.other.say(have), now=10.0)
+
+    wants = of_kind(case.sent(), messages.Want)
+    assert len(wants) > 1
+    items = [item for want in wants for item in want.items]  # type: ignore[attr-defined]
+    assert len(items) == 3 * 9
+    assert case.dropped == {}

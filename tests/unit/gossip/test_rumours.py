@@ -13,8 +13,8 @@ def queue() -> rumours.Rumours:
     return rumours.Rumours(CONFIG)
 
 
-def news(number: int, size: int = 10) -> messages.IssuerItem:
-    return messages.IssuerItem(bytes([number % 256]) * size)
+def news(number: int, size: int = 10) -> messages.RecordItem:
+    return messages.RecordItem(bytes([number % 256]) * size, bytes(64))
 
 
 def test_fresh_news_are_pushed_once_after_the_delay() -> None:
