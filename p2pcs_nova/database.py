@@ -64,7 +64,11 @@ class Database:
                 self._db.execute('PRAGMA synchronous = FULL')
                 with self._transaction() as db:
                     _migrate(db, schemas)
-            except (sqlite3.DatabaseError, UnusableDatabase) as error:
+            except (
+                sqlite3.DatabaseError,
+                UnusableDatabase,
+                errors.Unavailable,
+            ) as error:
                 raise UnusableDatabase(f'{path}: {error}') from None
             undo.pop_all()
 
@@ -78,6 +82,8 @@ class Database:
         """All of it or nothing, durable at the end.
 
         :raises NoSpace: the disk is full; nothing changed
+        :raises Unavailable: another process holds the file, or the disk
+            fails; nothing changed
         """
         with self._lock:
             try:
@@ -91,6 +97,10 @@ class Database:
                     raise errors.NoSpace(
                         'the disk is full: the daemon cannot keep its records'
                     ) from None
+                if isinstance(error, sqlite3.OperationalError):
+                    raise errors.Unavailable(
+                        f'the daemon cannot keep its records: {error}'
+                    ) from error
                 raise
 
 

@@ -44,6 +44,11 @@ class Layout:
         return self.root / 'peer.sqlite'
 
     @property
+    def ballast(self) -> pathlib.Path:
+        """Room on a PC's disk that is given up when it is full."""
+        return self.root / 'ballast'
+
+    @property
     def gateway_database(self) -> pathlib.Path:
         """What a gateway has signed: SQLite."""
         return self.root / 'gateway.sqlite'

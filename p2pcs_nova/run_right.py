@@ -35,10 +35,11 @@ def open_run_right(signed: wire.Signed, public_key: bytes) -> wire.RunRight:
     try:
         key = ed25519.Ed25519PublicKey.from_public_bytes(public_key)
         key.verify(signed.signature, PREFIX + signed.payload)
-        return msgspec.json.decode(signed.payload, type=wire.RunRight)
     except (InvalidSignature, ValueError):
         raise errors.BadRunRight(
             f'gateway {signed.signer} did not sign this run right'
         ) from None
-    except msgspec.DecodeError as error:
+    try:
+        return msgspec.json.decode(signed.payload, type=wire.RunRight)
+    except (ValueError, RecursionError) as error:
         raise errors.BadRunRight(f'not a run right: {error}') from None

@@ -44,6 +44,10 @@ HypervisorVersion = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
 """Nova's database keeps it in 32 bits."""
 
 
+UNDECODABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
+"""What decoding raises for bytes that are not of the type: all of it."""
+
+
 class Counter(
     msgspec.Struct,
     frozen=True,

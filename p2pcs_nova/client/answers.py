@@ -20,7 +20,7 @@ def body_to_value(body: bytes, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except wire.UNDECODABLE as error:
         raise errors.P2PcsError(
             f'the answer is not a {kind.__name__}: {error}'
         ) from None
@@ -30,7 +30,7 @@ def failure_to_error(status: int, body: bytes) -> errors.P2PcsError:
     """The error that an answer with this status and body names."""
     try:
         problem = msgspec.json.decode(body, type=wire.Problem)
-    except (msgspec.DecodeError, RecursionError):
+    except wire.UNDECODABLE:
         if status == errors.NotFound.status:
             return errors.NotFound('nothing there')
         return errors.P2PcsError(f'HTTP status {status} without a reason')

@@ -13,24 +13,15 @@ import msgspec
 from oslo_config import cfg
 from oslo_log import log
 
-from p2pcs_nova import errors, version
+from p2pcs_nova import version
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.daemon import conf as options
 from p2pcs_nova.daemon import report
-from p2pcs_nova.identity import joining, store, token
 
 DEFAULT_FILE = '/etc/p2pcs/p2pcs.conf'
-FAILURES = (
-    cfg.Error,
-    errors.P2PcsError,
-    joining.JoinFailed,
-    token.BadToken,
-    store.NotJoined,
-    store.DamagedStore,
-    OSError,
-    ValueError,
-)
-"""What a person can act on: told in a line, without a traceback."""
+FAILURES = (cfg.Error, OSError)
+"""What a person can act on, beside the errors of our own: told in a line.
+Anything else is a bug, and has a traceback."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,18 +33,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.command(conf, arguments))
     except* KeyboardInterrupt:
         return_code = 130
-    except* FAILURES as group:
+    except* Exception as group:
+        told, bugs = group.split(_is_told)
+        if bugs is not None:
+            raise bugs from None
         return_code = 1
-        failed.extend(_leaves(group))
+        failed.extend(_leaves(told))
     for error in dict.fromkeys(str(error) for error in failed):
         print(f'p2pcs-peer: {error}', file=sys.stderr)
     return return_code
 
 
-def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
+def _is_told(error: BaseException) -> bool:
+    ours = type(error).__module__.startswith('p2pcs_nova.')
+    return ours or isinstance(error, FAILURES)
+
+
+def _leaves(
+    group: BaseExceptionGroup[BaseException] | None,
+) -> list[BaseException]:
     """The errors themselves, however deep tasks have wrapped them."""
     found: list[BaseException] = []
-    for error in group.exceptions:
+    for error in group.exceptions if group else ():
         if isinstance(error, BaseExceptionGroup):
             found += _leaves(error)
         else:
@@ -77,7 +78,8 @@ def load_conf(path: str | None, *, debug: bool) -> cfg.ConfigOpts:
         default_config_files=None if path else _default_files(),
         default_config_dirs=[],
     )
-    conf.set_default('debug', debug)
+    if debug:
+        conf.set_override('debug', True)
     conf.set_default('use_stderr', True)
     log.set_defaults(default_log_levels=['httpx=WARNING', 'httpcore=WARNING'])
     log.setup(conf, 'p2pcs', version.release())

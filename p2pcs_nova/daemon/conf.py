@@ -156,8 +156,10 @@ gateway_opts = [
     cfg.FloatOpt(
         'build_timeout_s',
         min=1.0,
+        max=900.0,
         default=300.0,
-        help='Time a PC has to fetch the image and build, seconds.',
+        help='Time a PC has to fetch the image and build, seconds; a spawn '
+        'on all PCs that are tried ends after 900.',
     ),
 ]
 

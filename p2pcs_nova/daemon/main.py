@@ -8,6 +8,7 @@ are not the daemon's children: they run on when it ends.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import random
@@ -42,7 +43,7 @@ async def serve(conf: cfg.ConfigOpts) -> None:
     :raises OSError: a port is taken, or the state cannot be written
     """
     station = Station(conf)
-    boot = await trio.to_thread.run_sync(station.store.next_boot)
+    boot = await trio.to_thread.run_sync(_next_boot, station)
     with contextlib.closing(_open_socket(conf)) as sock:
         runtime = Runtime(
             _make_node(station, boot), sock, deliver=station.net.deliver
@@ -69,6 +70,17 @@ async def serve(conf: cfg.ConfigOpts) -> None:
                 endpoint_to_text(*station.address),
             )
         await _leave(station)
+
+
+def _next_boot(station: Station) -> int:
+    """Count this start, on a full disk in the ballast's place."""
+    try:
+        return station.store.next_boot()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        station.places.ballast.unlink(missing_ok=True)
+        return station.store.next_boot()
 
 
 async def _leave(station: Station) -> None:
@@ -124,7 +136,11 @@ async def _follow(station: Station, role: Role) -> None:
             await trio.to_thread.run_sync(station.store.raise_boot, event.boot)
         elif isinstance(event, news.IdentityContested):
             _note_contest(station, event)
-        role.on_event(event)
+        try:
+            role.on_event(event)
+        except Exception:
+            # What others publish must not end us, whatever we do with it.
+            LOG.exception('not taken in: %r', event)
 
 
 def _note_contest(station: Station, event: news.IdentityContested) -> None:

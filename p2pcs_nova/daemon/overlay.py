@@ -164,7 +164,7 @@ class Overlay:
             return None
         try:
             return msgspec.msgpack.decode(payload, type=kind)
-        except (msgspec.DecodeError, RecursionError):
+        except wire.UNDECODABLE:
             self.unreadable += 1
             return None
 

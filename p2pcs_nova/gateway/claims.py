@@ -9,10 +9,12 @@ The rules of one spawn:
    an attempt that failed becomes a grave before the next begins;
 3. *full*, *draining* and their like are final for this spawn: another PC
    must serve; *held* is not: when nothing else is left, the spawn waits
-   and asks again;
-4. it is given up only when every PC of the slice has refused;
-5. a PC that granted and then did not build comes after the others for a
-   while: else the one that promises most would delay every spawn.
+   for a while and asks again;
+4. it is given up when every PC of the slice has refused, or when its time
+   is over; one PC's word never speaks for the others;
+5. a PC that granted and then did not build, whatever its reason, comes
+   after the others for a while: else the one that promises most would
+   delay every spawn.
 """
 
 from __future__ import annotations
@@ -38,15 +40,8 @@ LOG = logging.getLogger(__name__)
 
 Built = tuple[store.InstanceRow, wire.InstanceStatus]
 """Where an instance was built, and its PC's answer."""
-FAULTS = (
-    errors.HypervisorBusy,
-    errors.HypervisorFailed,
-    errors.NoSpace,
-    errors.Unreachable,
-)
-"""What a PC answers to a build, or does not, by its own fault."""
-HOPELESS = (errors.StaleTerm, errors.Unsupported)
-"""What no other PC cures: the driver hears it at once."""
+TELLING = (errors.ImageRefused, errors.StaleTerm, errors.Unsupported)
+"""What the driver hears as it is, if every PC that was asked says so."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,12 +281,10 @@ class Spawn:
             if await self._tools.book.set_placed(row):
                 return result
             result = errors.StaleEpoch('deleted while it was built')
-        if isinstance(result, FAULTS):
+        else:
             self._tools.faulty[row.peer] = trio.current_time()
         self._say('%s failed: %s: %s', row.peer_name, result.code, result)
         await self._bury()
-        if isinstance(result, HOPELESS):
-            raise result
         self._refuse(row.peer, result)
         return None
 
@@ -344,13 +337,10 @@ class Spawn:
     def _refusal(self) -> errors.P2PcsError:
         """The error of a spawn that every PC has refused."""
         refusals = list(self._refused.values())
-        for error in refusals:
-            if isinstance(error, HOPELESS):
-                return error
         screened = self._screen().refused
         if refusals and not screened.keys() - self._refused.keys():
             first = refusals[0]
-            if isinstance(first, errors.ImageRefused) and all(
+            if isinstance(first, TELLING) and all(
                 error.code == first.code for error in refusals
             ):
                 return first

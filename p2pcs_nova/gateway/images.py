@@ -47,6 +47,8 @@ class Images:
         self._asked_at: dict[str, float] = {}
         """When each was last wanted, by digest."""
         self._taking: dict[str, trio.Lock] = {}
+        self._coming: dict[str, int] = {}
+        """Bytes of each that is on its way."""
 
     async def clean(self) -> None:
         """Remove what a crash has left; once, at the start."""
@@ -76,10 +78,15 @@ class Images:
                 async for _ in chunks:
                     continue
                 return
-            await trio.to_thread.run_sync(
-                _make_room, self._folder, image, self._unused()
-            )
-            await imaging.keep(image, chunks, self._folder)
+            coming = sum(self._coming.values())
+            self._coming[image.digest] = image.size_bytes
+            try:
+                await trio.to_thread.run_sync(
+                    _make_room, self._folder, image, coming, self._unused()
+                )
+                await imaging.keep(image, chunks, self._folder)
+            finally:
+                del self._coming[image.digest]
             await self._book.add_image(image)
         LOG.info(
             'image %s: %d bytes of %s',
@@ -124,14 +131,18 @@ class Images:
 
 
 def _make_room(
-    folder: pathlib.Path, image: wire.Image, unused: Iterable[str]
+    folder: pathlib.Path,
+    image: wire.Image,
+    coming: int,
+    unused: Iterable[str],
 ) -> None:
     """Remove what is not used, as far as that is needed. Blocks.
 
+    :param coming: bytes of other images that are on their way
     :raises NoSpace: that is not enough
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    needed = image.size_bytes + KEEP_FREE
+    needed = image.size_bytes + coming + KEEP_FREE
     for digest in unused:
         if imaging.free_bytes(folder) >= needed:
             return

@@ -68,7 +68,7 @@ class IssuerFolder:
             return msgspec.json.decode(
                 self._papers_path.read_bytes(), type=IssuerPapers
             )
-        except (FileNotFoundError, msgspec.DecodeError) as error:
+        except (FileNotFoundError, *wire.UNDECODABLE) as error:
             raise DamagedStore(
                 f'{self._papers_path}: {error}; run '
                 '`p2pcs-manage gateway enrol` again'

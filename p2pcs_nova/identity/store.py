@@ -108,7 +108,7 @@ class IdentityStore:
             ) from None
         try:
             return msgspec.json.decode(data, type=Membership)
-        except msgspec.DecodeError as error:
+        except wire.UNDECODABLE as error:
             raise DamagedStore(f'{self._membership_path}: {error}') from None
 
     def is_joined(self) -> bool:

@@ -83,7 +83,10 @@ class Images:
         others = sum(self._coming.values())
         self._coming[image.digest] = image.size_bytes
         try:
-            await trio.to_thread.run_sync(self._make_room, image, others)
+            in_use = self._in_use()
+            await trio.to_thread.run_sync(
+                self._make_room, image, others, in_use
+            )
             async with fetch() as chunks:
                 await imaging.keep(image, _pieces(chunks), self._folder)
         finally:
@@ -95,13 +98,15 @@ class Images:
         os.utime(path)
         return imaging.inspect(path, image)
 
-    def _make_room(self, image: wire.Image, others: int) -> None:
+    def _make_room(
+        self, image: wire.Image, others: int, in_use: frozenset[str]
+    ) -> None:
         needed = image.size_bytes + others + self._spared()
-        in_use = {self.path(d).name for d in self._in_use()}
+        kept_names = {self.path(d).name for d in in_use}
         unused = [
             path
             for path in self._folder.iterdir()
-            if path.name not in in_use and not path.name.startswith('.')
+            if path.name not in kept_names and not path.name.startswith('.')
         ]
         unused.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         while imaging.free_bytes(self._folder) < needed:

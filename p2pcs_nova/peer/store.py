@@ -119,14 +119,16 @@ class Store(database.Database):
         return Loaded(terms, entries, tombstones, draining == ('yes',))
 
     def put_term(self, slice_: str, term: wire.Counter) -> None:
-        """Remember the highest term; a lower one changes nothing."""
-        with self._transaction() as db:
-            db.execute(
-                'INSERT INTO term VALUES (?, ?, ?) ON CONFLICT (slice) '
-                'DO UPDATE SET era = excluded.era, n = excluded.n '
-                'WHERE (excluded.era, excluded.n) > (era, n)',
-                (slice_, term.era, term.n),
-            )
+        """Remember the highest term; on a full disk as a tombstone.
+
+        A gateway that has restarted brings the tombstones by a new one.
+        """
+        self._write_at_any_price(
+            'INSERT INTO term VALUES (?, ?, ?) ON CONFLICT (slice) '
+            'DO UPDATE SET era = excluded.era, n = excluded.n '
+            'WHERE (excluded.era, excluded.n) > (era, n)',
+            (slice_, term.era, term.n),
+        )
 
     def put_entry(self, entry: Entry) -> None:
         """Add a run right, or change what became of it."""

@@ -7,6 +7,7 @@ and then, since an event can be lost with the connection.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections import Counter
 from collections.abc import Callable
@@ -94,14 +95,14 @@ class Watch:
     async def run(self) -> None:
         """Follow the hypervisor's events until cancelled."""
         while True:
-            for event in await self._hypervisor.wait_events():
+            events = await self._hypervisor.wait_events()
+            for event in events:
                 if event.what is Happening.REBOOTED:
                     self._reboots[event.instance] += 1
-                try:
+            # Whoever resyncs will meet the same error, and say it.
+            with contextlib.suppress(errors.P2PcsError):
+                for event in events:
                     await self.refresh(event.instance)
-                except errors.P2PcsError:
-                    # Whoever resyncs will meet the same error, and say it.
-                    break
             self._changed.set()
             self._changed = trio.Event()
 

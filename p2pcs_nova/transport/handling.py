@@ -80,7 +80,7 @@ def decode_json(body: bytes, kind: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except wire.UNDECODABLE as error:
         raise errors.Malformed(str(error)) from None
 
 

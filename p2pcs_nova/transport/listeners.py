@@ -183,10 +183,14 @@ async def serve_unix(
         await _serve(serve, [listener], limits)
 
 
+class UnknownUser(ValueError):
+    """A user is named that this machine does not have."""
+
+
 def users_to_uids(users: Collection[str]) -> frozenset[int]:
     """User ids of names or numbers.
 
-    :raises ValueError: a name that this machine does not know
+    :raises UnknownUser: a name that this machine does not know
     """
     uids = set()
     for user in users:
@@ -196,7 +200,7 @@ def users_to_uids(users: Collection[str]) -> frozenset[int]:
         try:
             uids.add(pwd.getpwnam(user).pw_uid)
         except KeyError:
-            raise ValueError(f'no user {user!r} on this machine') from None
+            raise UnknownUser(f'no user {user!r} on this machine') from None
     return frozenset(uids)
 
 

@@ -47,7 +47,7 @@ OPTS = [
     cfg.FloatOpt(
         'soft_reboot_timeout_s',
         default=120.0,
-        min=0.0,
+        min=1.0,
         max=3600.0,
         help='Seconds that a guest may take to shut down at a soft reboot '
         'before it is reset.',

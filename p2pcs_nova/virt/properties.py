@@ -81,7 +81,7 @@ IMAGE_PROPERTIES: Mapping[str, Values] = {
     'img_config_drive': ANY,
     'img_hide_hypervisor_id': NO,
     'img_hv_requested_version': ANY,
-    'img_hv_type': frozenset({'qemu', 'kvm'}),
+    'img_hv_type': frozenset({'qemu'}),
     'img_mappings': ANY,
     'img_owner_id': ANY,
     'img_root_device_name': ANY,

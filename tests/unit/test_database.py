@@ -127,3 +127,17 @@ def test_what_is_no_database_is_named(path: pathlib.Path) -> None:
     with pytest.raises(database.UnusableDatabase, match=str(path)):
         Words(path)
     assert path.read_bytes() == b'not a database' * 100
+
+
+def test_file_that_another_process_holds_is_unavailable(
+    path: pathlib.Path, words: Words
+) -> None:
+    words._db.execute('PRAGMA busy_timeout = 10')
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute('BEGIN IMMEDIATE')
+    with pytest.raises(errors.Unavailable, match='locked'):
+        words.add('one')
+    other.execute('ROLLBACK')
+    other.close()
+    words.add('two')
+    assert words.words() == ['two']

@@ -56,5 +56,5 @@ def test_what_was_signed_as_something_else_is_no_run_right() -> None:
 def test_signed_nonsense_is_no_run_right(payload: bytes) -> None:
     signature = KEY.sign(run_right.PREFIX + payload)
     signed = wire.Signed(payload, SIGNER, signature)
-    with pytest.raises(errors.BadRunRight):
+    with pytest.raises(errors.BadRunRight, match='not a run right'):
         run_right.open_run_right(signed, RAW)

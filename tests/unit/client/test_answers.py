@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from p2pcs_nova import errors, wire
@@ -34,6 +34,7 @@ def test_a_code_of_a_newer_release_is_an_error_too() -> None:
     assert type(answers.failure_to_error(418, body)) is errors.P2PcsError
 
 
+@example(500, b'{"code":"\xff"}')
 @given(st.integers(min_value=300, max_value=599), st.binary(max_size=200))
 def test_any_bytes_make_an_error(status: int, body: bytes) -> None:
     assert isinstance(
@@ -41,6 +42,7 @@ def test_any_bytes_make_an_error(status: int, body: bytes) -> None:
     )
 
 
+@example(b'{"token":"\xff"}')
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_value_or_an_error(body: bytes) -> None:
     try:

@@ -46,7 +46,13 @@ def test_more_instances_than_the_overlay_keeps_are_refused_at_once() -> None:
         overlay.Overlay().publish_instances(rows)
 
 
-@pytest.mark.parametrize('payload', [b'\xc1', b'\x80', b'[]', b'\x91' * 3000])
+@pytest.mark.parametrize(
+    'payload',
+    [
+        b'\xc1', b'\x80', b'[]', b'\x91' * 3000,
+        b'\x81\xa4name\xa1\xff',  # no UTF-8
+    ],
+)  # fmt: skip
 def test_what_cannot_be_read_is_counted(payload: bytes) -> None:
     net = overlay.Overlay()
     assert net.read(payload, wire.PeerRecord) is None

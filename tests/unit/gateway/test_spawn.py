@@ -190,7 +190,7 @@ async def test_image_that_every_pc_refuses_is_the_images_fault(
 
 
 @pytest.mark.parametrize('kind', [errors.StaleTerm, errors.Unsupported])
-async def test_what_no_pc_cures_is_not_tried_again(
+async def test_what_no_pc_cures_is_told_as_all_of_them_say_it(
     autojump_clock: MockClock,
     tmp_path: pathlib.Path,
     kind: type[errors.P2PcsError],
@@ -200,8 +200,25 @@ async def test_what_no_pc_cures_is_not_tried_again(
     async with gateways.running(tmp_path, pcs) as service:
         with pytest.raises(kind, match='hw_firmware_type'):
             await spawn(service)
-    builds = [pc.calls.count('build') for pc in pcs.pcs.values()]
-    assert sum(builds) == 1
+
+
+@pytest.mark.parametrize(
+    'kind', [errors.StaleTerm, errors.Unsupported, errors.Full]
+)
+async def test_one_liar_ends_no_spawn_and_delays_one(
+    autojump_clock: MockClock,
+    tmp_path: pathlib.Path,
+    kind: type[errors.P2PcsError],
+) -> None:
+    """It promises most, and answers every build with a refusal."""
+    pcs = office(3)
+    liar = fake_pcs.FakePc(9, wire.Capacity(99, 9999, 9999))
+    liar.build_errors = [kind('only I say so') for _ in range(3)]
+    pcs.pcs[liar.id] = liar
+    async with gateways.running(tmp_path, pcs) as service:
+        for number in range(3):
+            assert (await spawn(service, number)).peer != liar.id
+    assert liar.calls.count('build') == 1
 
 
 async def test_frozen_pc_delays_a_spawn_by_no_more_than_the_grace(
