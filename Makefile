@@ -7,7 +7,8 @@ PEERS = 4
 HORIZON = 0
 PC =
 
-.PHONY: help cloud cloud-down pc-off pc-on pc-unplug pc-plug pc-add
+.PHONY: help cloud cloud-down
+.PHONY: pc-off pc-on pc-unplug pc-plug pc-status pc-add
 .PHONY: test test-fast test-all bench
 
 help:
@@ -15,6 +16,7 @@ help:
 	@echo 'make cloud-down                   takes it away again'
 	@echo 'make pc-off PC=n, pc-on PC=n      power cut of a PC, and power back'
 	@echo 'make pc-unplug PC=n, pc-plug PC=n its network cable out, and in again'
+	@echo 'make pc-status PC=n               what the owner of a PC sees'
 	@echo 'make pc-add                       one more PC joins the running cloud'
 	@echo 'make test-fast                    the tests that take less than a minute'
 	@echo 'make test                         all tests, real VMs included (root)'
@@ -40,7 +42,7 @@ cloud: $(PYTHON)
 cloud-down:
 	@$(LAB) down
 
-pc-off pc-on pc-unplug pc-plug:
+pc-off pc-on pc-unplug pc-plug pc-status:
 	@$(if $(PC),,$(error say which PC: make $@ PC=2))
 	@$(LAB) $@ $(PC)
 
@@ -51,7 +53,7 @@ test test-fast test-all: $(PYTHON)
 	@$(LAB) $@
 
 bench: cloud
-	@for name in peer_at_rest get_info boot; do \
+	@for name in peer_at_rest get_info boot 'make_cloud --yes'; do \
 	  echo; .venvs/cloud/bin/python -W ignore -m tests.benchmarks.$$name \
 	    || exit; \
 	done

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The order of the tests: what fails fast comes first, the lab last."""
+"""The order of the tests, and the figures that they print.
+
+What fails fast comes first, the lab last.
+"""
 
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
 
 import pytest
 
@@ -11,6 +15,32 @@ TESTS = pathlib.Path(__file__).parent
 FOLDERS = ('unit', 'simulation', 'functional', 'integration', 'benchmarks')
 #: Each needs more than the one before it.
 MARKERS = ('nova', 'libvirt', 'lab')
+
+Figure = Callable[[str, float], None]
+"""Takes what was measured, and seconds."""
+_FIGURES = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope='session')
+def figure(pytestconfig: pytest.Config) -> Figure:
+    """Print a figure at the end of the run: none of them fails a test."""
+    figures = pytestconfig.stash.setdefault(_FIGURES, [])
+
+    def note(what: str, seconds: float) -> None:
+        figures.append(f'{seconds:9.3f} s  {what}')
+
+    return note
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Pytest's hook: the figures, before the closing line."""
+    figures = config.stash.get(_FIGURES, [])
+    if figures:
+        terminalreporter.section('figures')
+        for line in figures:
+            terminalreporter.write_line(line)
 
 
 def rank(item: pytest.Item) -> tuple[int, int]:

@@ -6,13 +6,17 @@ from __future__ import annotations
 import argparse
 import functools
 import pathlib
+import signal
 import sys
 from collections.abc import Callable
 
 from devstack.lab import (
+    before,
     down,
     first_server,
+    horizon,
     machines,
+    operator,
     overlay,
     pcs,
     preflight,
@@ -35,12 +39,11 @@ def command_up(
     preflight.check(layout, arguments.pcs)
     plan = Plan()
     numbers = sorted({*layout.pcs(), *range(1, arguments.pcs + 1)})
-    up.up(plan, layout, numbers, dashboard=arguments.horizon)
+    dashboard = arguments.horizon or horizon.is_up(layout)
+    up.up(plan, layout, numbers, dashboard=dashboard)
     plan.run(progress)
     progress.say(
-        first_server.farewell(
-            layout, progress.seconds, dashboard=arguments.horizon
-        )
+        first_server.farewell(layout, progress.seconds, dashboard=dashboard)
     )
 
 
@@ -89,6 +92,15 @@ def command_pc_plug(
         pcs.set_link(layout, arguments.pc, up=True)
 
 
+def command_pc_status(
+    arguments: argparse.Namespace, layout: Layout, progress: Progress
+) -> None:
+    """Say what a PC's owner sees."""
+    pcs.known(layout, arguments.pc)
+    progress.close()
+    operator.pc_status(layout, arguments.pc)
+
+
 def command_pc_add(
     _: argparse.Namespace, layout: Layout, progress: Progress
 ) -> None:
@@ -114,6 +126,7 @@ def command_test(
     suite = testing.SUITES[arguments.suite]
     if suite.machines:
         preflight.check(layout)
+        before.note(layout)
     plan = Plan()
     testing.prepare(plan, layout, suite)
     plan.run(progress)
@@ -156,6 +169,7 @@ def parser() -> argparse.ArgumentParser:
         ('pc-on', command_pc_on),
         ('pc-unplug', command_pc_unplug),
         ('pc-plug', command_pc_plug),
+        ('pc-status', command_pc_status),
     ):
         add(name, run).add_argument('pc', type=int, metavar='N')
     for name in testing.SUITES:
@@ -163,10 +177,17 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def _interrupt(number: int, _: object) -> None:
+    """What ends us ends as Ctrl-C does: steps under way are ended first."""
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
 def main(argv: list[str]) -> int:
     """Run one command; 0 when it did its work."""
     arguments = parser().parse_args(argv)
     layout = Layout(ROOT)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     progress = Progress(sys.stdout)
     try:
         with exclusive(layout.cache / 'lab.lock'):

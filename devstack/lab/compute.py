@@ -21,7 +21,7 @@ def nova_compute(settings: Settings, slice_name: str) -> Service:
             '--config-file',
             str(configuration),
         ),
-        configuration=(configuration,),
+        configuration=(configuration, *settings.layout.source()),
         ready_line='Starting compute node',
     )
 

@@ -9,7 +9,7 @@ from devstack.lab import control, openrc
 from devstack.lab.ini import Ini, render
 from devstack.lab.layout import SLICES
 from devstack.lab.passwords import write_private
-from devstack.lab.settings import Settings
+from devstack.lab.settings import NOVA_POLICY, Settings
 
 
 def write_all(settings: Settings) -> None:
@@ -32,6 +32,8 @@ def write_all(settings: Settings) -> None:
     # nova's API looks for this one beside its nova.conf
     paste = layout.cloud_venv / 'etc' / 'nova' / 'api-paste.ini'
     write_private(layout.etc('nova') / paste.name, paste.read_text())
+    rules = layout.root / 'etc' / 'p2pcs' / NOVA_POLICY
+    write_private(layout.etc('nova') / NOVA_POLICY, rules.read_text())
     rabbit = control.rabbit_configuration(settings.passwords['rabbit'])
     write_private(layout.etc('rabbit') / 'rabbitmq.conf', rabbit)
     write_private(layout.etc('rabbit') / 'plugins', '[].\n')

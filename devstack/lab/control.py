@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import pathlib
+from collections.abc import Iterable, Mapping
 
 from devstack.lab import settings as ports
 from devstack.lab.layout import CONTROL_ADDRESS, Layout
@@ -90,8 +91,12 @@ def _uwsgi(
     project: str,
     *more: str,
     env: Mapping[str, str] | None = None,
+    source: Iterable[pathlib.Path] = (),
 ) -> Service:
-    """An API under uWSGI: one process, eight threads."""
+    """An API under uWSGI: one process, eight threads.
+
+    :param source: code of ours that it loads
+    """
     layout = settings.layout
     etc = layout.etc(project)
     return Service(
@@ -118,7 +123,7 @@ def _uwsgi(
             *more,
         ),
         env={f'OS_{project.upper()}_CONFIG_DIR': str(etc), **(env or {})},
-        configuration=tuple(sorted(etc.iterdir())),
+        configuration=(*sorted(etc.iterdir()), *source),
         http_port=port,
         fatal_line='DAMN ! worker',
     )  # fmt: skip
@@ -157,6 +162,7 @@ def neutron(settings: Settings) -> Service:
         '--set',
         'start-time=%t',
         env={'OS_NEUTRON_CONFIG_FILES': 'neutron.conf'},
+        source=settings.layout.source(),
     )
 
 

@@ -21,6 +21,8 @@ from devstack.lab.names import (
 from devstack.lab.shell import CLEAN_ENVIRONMENT, run
 from devstack.lab.waiting import wait_until
 
+WAKE = {'SHUTOFF': 'start', 'PAUSED': 'unpause'}
+"""What makes a server of this status ACTIVE again."""
 COMMAND_TIMEOUT_S = 60.0
 BUILD_TIMEOUT_S = 180
 LOGIN_TIMEOUT_S = 120.0
@@ -77,7 +79,10 @@ def _show(layout: Layout) -> Any:
 
 
 def create(layout: Layout) -> None:
-    """Have the first server ACTIVE, made anew if it is in ERROR."""
+    """Have the first server ACTIVE, made anew if it is in ERROR.
+
+    One that a power cut, or somebody, has stopped is started again.
+    """
     server = _show(layout)
     if server is not None and server['Status'] == 'ERROR':
         openstack(
@@ -87,6 +92,11 @@ def create(layout: Layout) -> None:
         )  # fmt: skip
         server = None
     if server is not None:
+        wait_until(
+            lambda: _is_active(layout),
+            f'server {FIRST_SERVER} is ACTIVE',
+            BUILD_TIMEOUT_S,
+        )
         return
     openstack(
         layout,
@@ -100,16 +110,34 @@ def create(layout: Layout) -> None:
     )  # fmt: skip
 
 
+def _is_active(layout: Layout) -> bool:
+    """Whether the first server is ACTIVE; if not, ask for it.
+
+    :raises LabError: it is gone, or in ERROR
+    """
+    server = _show(layout)
+    status = None if server is None else server['Status']
+    if status in (None, 'ERROR'):
+        raise LabError(f'server {FIRST_SERVER} is {status or "gone"}')
+    if status in WAKE:
+        openstack(
+            layout,
+            'server', WAKE[status], FIRST_SERVER,
+            timeout_s=COMMAND_TIMEOUT_S,
+        )  # fmt: skip
+    return bool(status == 'ACTIVE')
+
+
 def address(layout: Layout) -> str:
     """The first server's address on the office LAN.
 
     :raises LabError: it has none
     """
     server = _show(layout)
-    if server is None:
-        raise LabError(f'there is no server {FIRST_SERVER}')
-    networks: dict[str, list[str]] = server['Networks']
-    return networks[NETWORK][0]
+    networks = {} if server is None else server['Networks']
+    if not networks.get(NETWORK):
+        raise LabError(f'there is no server {FIRST_SERVER} on {NETWORK}')
+    return str(networks[NETWORK][0])
 
 
 def wait_for_login(layout: Layout) -> None:
@@ -117,15 +145,13 @@ def wait_for_login(layout: Layout) -> None:
 
     :raises LabError: not in time; the text ends with the console's end
     """
-    server = _show(layout)
-    if server is None or server['Status'] != 'ACTIVE':
-        return  # the user stopped it
     command = [*ssh(layout, address(layout)), 'true']
 
     def logged_in() -> bool:
         try:
             run(command, timeout_s=30.0)
         except LabError:
+            _is_active(layout)  # Nova may only now hear of a power cut
             return False
         return True
 
@@ -159,9 +185,13 @@ The cloud is up ({seconds:.0f} s). Try:
     . {shlex.quote(str(lab / 'openrc'))}
     openstack server list
     {words}
-    make pc-off PC=2        # a power cut; make pc-on PC=2 boots it again
-    make pc-unplug PC=2     # its cable only; make pc-plug PC=2
-    make pc-add             # one more PC joins
+    p2pcs-manage instance list      # which PC runs which server
+    make pc-off PC=2                # a power cut ...
+    make pc-on PC=2                 # ... and power again
+    make pc-unplug PC=2             # its network cable only ...
+    make pc-plug PC=2               # ... and in again
+    make pc-status PC=2             # what its owner sees
+    make pc-add                     # one more PC joins
 {browse if dashboard else ''}
 The administrator's file is {lab / 'openrc-admin'}, logs are in
 {lab / 'log'}. "make cloud-down" takes everything away.

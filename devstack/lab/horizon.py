@@ -77,6 +77,12 @@ def service(settings: Settings) -> Service:
     )  # fmt: skip
 
 
+def is_up(layout: Layout) -> bool:
+    """Whether the dashboard runs."""
+    control = machines.find(layout, CONTROL)
+    return control is not None and bool(services.find(control, 'horizon'))
+
+
 def bring_up(settings: Settings) -> None:
     """Have the dashboard answer."""
     control = machines.get(settings.layout, CONTROL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-Value = str | int | bool | tuple[str, ...]
+Value = str | float | bool | tuple[str, ...]
 Section = Mapping[str, Value]
 Ini = Mapping[str, Section]
 
@@ -22,7 +22,7 @@ def render(ini: Ini) -> str:
     return '\n'.join(parts)
 
 
-def _text(value: str | int | bool) -> str:
+def _text(value: str | float | bool) -> str:
     if isinstance(value, bool):
         return 'true' if value else 'false'
     return str(value)

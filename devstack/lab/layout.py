@@ -100,6 +100,13 @@ class Layout:
         """The configuration folder of a control-plane service."""
         return self.control / 'etc' / service
 
+    def source(self) -> list[pathlib.Path]:
+        """The code that the daemons and the plug-ins run, from here."""
+        folders = (self.root / 'gossip', self.root / 'p2pcs_nova')
+        return sorted(
+            path for folder in folders for path in folder.rglob('*.py')
+        )
+
     def pcs(self) -> list[int]:
         """The numbers of the PCs that this lab has, on or off."""
         folder = self.lab / 'disks'

@@ -64,11 +64,16 @@ def all_machines() -> Iterator[Machine]:
     """The machines that are on, those of other labs too.
 
     What runs inside a container of this machine is the container's own
-    affair: its machines are deeper below us.
+    affair: its machines are deeper below us.  And anybody can give a
+    process of his the arguments of a machine: only root's are entered.
     """
     for process in processes.processes():
         machine = parse_init(process)
-        if machine is not None and processes.depth(process.pid) == 1:
+        if (
+            machine is not None
+            and processes.depth(process.pid) == 1
+            and processes.is_ours(process.pid)
+        ):
             yield machine
 
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The office LAN: a bridge in the switch, and one cable per machine."""
+"""The office LAN: a bridge in the switch, and one cable per machine.
+
+Everything here may be repeated: what lies there is left, what is missing
+or was pulled is put right.
+"""
 
 from __future__ import annotations
 
@@ -49,33 +53,32 @@ def ip(machine: Machine | None, commands: list[str]) -> None:
 
 def bring_up_switch(switch: Machine) -> None:
     """Make the bridge that is the office LAN."""
-    if BRIDGE not in interfaces(switch.init):
-        ip(
-            switch,
-            [
-                f'link add {BRIDGE} {BRIDGE_OPTIONS}',
-                'link set lo up',
-                f'link set {BRIDGE} addrgenmode none up',
-            ],
-        )
-
-
-def plug_in(switch: Machine, port: str, pid: int, nic: str) -> bool:
-    """Lay a cable from the switch to the namespace of a process.
-
-    :returns: False if it lay there already
-    """
-    if nic in interfaces(pid) and port in interfaces(switch.init):
-        return False
-    remove_port(switch, port)
     ip(
         switch,
         [
-            f'link add {port} type veth peer name {nic} netns {pid}',
-            f'link set {port} addrgenmode none master {BRIDGE} up',
+            *_bridge(switch, BRIDGE),
+            'link set lo up',
+            f'link set {BRIDGE} addrgenmode none up',
         ],
     )
-    return True
+
+
+def _bridge(machine: Machine, name: str) -> list[str]:
+    """What makes a machine's bridge, unless it has it."""
+    if name in interfaces(machine.init):
+        return []
+    return [f'link add {name} {BRIDGE_OPTIONS}']
+
+
+def plug_in(switch: Machine, port: str, pid: int, nic: str) -> None:
+    """Have a cable from the switch to the namespace of a process."""
+    if not (nic in interfaces(pid) and port in interfaces(switch.init)):
+        remove_port(switch, port)
+        ip(
+            switch,
+            [f'link add {port} type veth peer name {nic} netns {pid}'],
+        )
+    ip(switch, [f'link set {port} addrgenmode none master {BRIDGE} up'])
 
 
 def remove_port(switch: Machine, port: str) -> None:
@@ -90,44 +93,45 @@ def remove_port(switch: Machine, port: str) -> None:
 def connect_host(switch: Machine) -> None:
     """Give the ordinary shell an address on the LAN."""
     cable = places.HOST_CABLE
-    if plug_in(switch, 'host', os.getpid(), cable):
-        ip(
-            None,
-            [
-                f'addr add {places.HOST_ADDRESS}/{PREFIX} dev {cable}',
-                f'link set {cable} addrgenmode none up',
-            ],
-        )
+    plug_in(switch, 'host', os.getpid(), cable)
+    ip(
+        None,
+        [
+            f'addr replace {places.HOST_ADDRESS}/{PREFIX} dev {cable}',
+            f'link set {cable} addrgenmode none up',
+        ],
+    )
 
 
 def connect_control(switch: Machine, control: Machine) -> None:
     """Give the control plane its address on the LAN."""
-    if plug_in(switch, control.name, control.init, NIC):
-        ip(
-            control,
-            [
-                'link set lo up',
-                f'addr add {places.CONTROL_ADDRESS}/{PREFIX} dev {NIC}',
-                f'link set {NIC} up',
-            ],
-        )
+    plug_in(switch, control.name, control.init, NIC)
+    ip(
+        control,
+        [
+            'link set lo up',
+            f'addr replace {places.CONTROL_ADDRESS}/{PREFIX} dev {NIC}',
+            f'link set {NIC} up',
+        ],
+    )
 
 
 def connect_pc(switch: Machine, pc: Machine, number: int) -> None:
     """Give a PC its network card, with its owner's bridge on top."""
-    if plug_in(switch, pc.name, pc.init, NIC):
-        mac = places.pc_mac(number)
-        address = places.pc_address(number)
-        ip(
-            pc,
-            [
-                'link set lo up',
-                f'link add {PC_BRIDGE} address {mac} {BRIDGE_OPTIONS}',
-                f'link set {NIC} address {mac} master {PC_BRIDGE} up',
-                f'addr add {address}/{PREFIX} dev {PC_BRIDGE}',
-                f'link set {PC_BRIDGE} up',
-            ],
-        )
+    plug_in(switch, pc.name, pc.init, NIC)
+    mac = places.pc_mac(number)
+    address = places.pc_address(number)
+    ip(
+        pc,
+        [
+            'link set lo up',
+            *_bridge(pc, PC_BRIDGE),
+            f'link set {PC_BRIDGE} address {mac}',
+            f'link set {NIC} address {mac} master {PC_BRIDGE} up',
+            f'addr replace {address}/{PREFIX} dev {PC_BRIDGE}',
+            f'link set {PC_BRIDGE} up',
+        ],
+    )
 
 
 def set_link(switch: Machine, port: str, *, up: bool) -> None:

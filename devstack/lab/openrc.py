@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import pathlib
 import shlex
 
+from devstack.lab import machines, operator
 from devstack.lab.layout import CONTROL_ADDRESS
 from devstack.lab.passwords import write_private
 from devstack.lab.settings import AUTH_URL, REGION, Settings
@@ -43,14 +45,26 @@ def _past_the_proxy(name: str) -> str:
     )
 
 
+def render_manage(root: pathlib.Path) -> str:
+    """``p2pcs-manage`` as it is on the gateway, for an ordinary shell."""
+    return (
+        '#!/bin/sh\n'
+        f'exec env -C {shlex.quote(str(root))} '
+        f'{machines.INTERPRETER} -m {operator.__name__} "$@"\n'
+    )
+
+
 def write(settings: Settings) -> None:
-    """Write both files, and the folder with nothing but ``openstack``."""
+    """Write both files, and the folder with what they put on PATH."""
     layout = settings.layout
     bin_dir = layout.lab / 'bin'
     bin_dir.mkdir(parents=True, exist_ok=True)
     link = bin_dir / 'openstack'
     if not link.is_symlink():
         link.symlink_to(layout.cloud_venv / 'bin' / 'openstack')
+    manage = bin_dir / 'p2pcs-manage'
+    manage.write_text(render_manage(layout.root))
+    manage.chmod(0o755)
     for name, user in (('openrc', 'demo'), ('openrc-admin', 'admin')):
         write_private(
             layout.lab / name,

@@ -12,10 +12,11 @@ import json
 import pathlib
 import shutil
 import socket
+from collections.abc import Iterable
 from typing import Any
 
 from devstack.lab import machines, services
-from devstack.lab.errors import LabError
+from devstack.lab.errors import LabError, Stopped
 from devstack.lab.ini import Ini, render
 from devstack.lab.layout import (
     CONTROL,
@@ -64,7 +65,9 @@ def gateway_configuration() -> Ini:
     }
 
 
-def daemon(venv: pathlib.Path, configuration: pathlib.Path) -> Service:
+def daemon(
+    layout: Layout, venv: pathlib.Path, configuration: pathlib.Path
+) -> Service:
     """The daemon of either role: its certificate says which."""
     return Service(
         name='p2pcs-peer',
@@ -74,7 +77,7 @@ def daemon(venv: pathlib.Path, configuration: pathlib.Path) -> Service:
             '--config-file',
             CONFIG,
         ),
-        configuration=(configuration,),
+        configuration=(configuration, *layout.source()),
         ready_path=SOCKET,
     )
 
@@ -113,7 +116,9 @@ def bring_up_gateway(layout: Layout) -> None:
     write_private(etc / 'policy.yaml', policy.read_text())
     configuration = etc / 'p2pcs.conf'
     write_private(configuration, render(gateway_configuration()))
-    services.ensure(layout, control, daemon(layout.cloud_venv, configuration))
+    services.ensure(
+        layout, control, daemon(layout, layout.cloud_venv, configuration)
+    )
 
 
 def join(layout: Layout, number: int) -> None:
@@ -128,7 +133,9 @@ def join(layout: Layout, number: int) -> None:
     if not joined.exists():
         _join(layout, pc)
         joined.touch()
-    services.ensure(layout, pc, daemon(layout.peer_venv, configuration))
+    services.ensure(
+        layout, pc, daemon(layout, layout.peer_venv, configuration)
+    )
 
 
 def _join(layout: Layout, pc: Machine) -> None:
@@ -186,27 +193,68 @@ def ask(machine: Machine, path: str) -> Any:
     return json.loads(body)
 
 
-def offering(layout: Layout) -> set[str]:
-    """The PCs that the gateway sees, in a slice, with an offer.
+def without_offer(layout: Layout, names: Iterable[str]) -> list[str]:
+    """Those of the PCs that offer nothing to the gateway, and why.
 
-    One that its owner drains has an offer too; it takes nothing new.
+    One that its owner drains has an offer: it takes nothing new.
     """
-    rows = ask(machines.get(layout, CONTROL), '/v1/peers')['peers']
-    return {
-        row['name']
-        for row in rows
-        if row['role'] == 'peer'
+    try:
+        rows = ask(machines.get(layout, CONTROL), '/v1/peers')['peers']
+    except LabError as error:
+        return [str(error)]
+    seen = {row['name']: row for row in rows if row['role'] == 'peer'}
+    return [
+        f'{name}: {_why(seen.get(name))}'
+        for name in names
+        if not _offers(seen.get(name))
+    ]
+
+
+def _offers(row: dict[str, Any] | None) -> bool:
+    return (
+        row is not None
         and row['state'] in ('alive', 'draining')
-        and row['slice']
+        and bool(row['slice'])
         and row['offer']['vcpus'] > 0
-    }
+    )
+
+
+def _why(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return 'not in the overlay'
+    return f'{row["state"]}; {row["reason"] or "it offers nothing"}'
 
 
 def wait_for_offers(layout: Layout, *numbers: int) -> None:
-    """Wait until the gateway sees what these PCs offer."""
-    names = {pc_name(number) for number in numbers}
-    wait_until(
-        lambda: names <= offering(layout),
-        f'the gateway sees the offers of {", ".join(sorted(names))}',
-        SEEN_TIMEOUT_S,
-    )
+    """Wait until the gateway sees what these PCs offer.
+
+    :raises LabError: some do not in time; each is named, with why
+    """
+    missing: list[str] = []
+
+    def complete() -> bool:
+        missing[:] = without_offer(layout, map(pc_name, numbers))
+        return not missing
+
+    try:
+        wait_until(complete, 'the PCs make their offers', SEEN_TIMEOUT_S)
+    except Stopped:
+        raise
+    except LabError as error:
+        lines = '\n'.join(f'    {line}' for line in missing)
+        raise LabError(f'{error}\n{lines}') from None
+
+
+def slices_with_room(layout: Layout) -> list[str]:
+    """The slices that have a PC which takes servers.
+
+    :raises LabError: none has
+    """
+    slices = ask(machines.get(layout, CONTROL), '/v1/slices')['slices']
+    found = [row['name'] for row in slices if row['largest']['vcpus']]
+    if not found:
+        raise LabError(
+            'no PC takes servers: are all of them drained? '
+            '(make pc-status PC=1)'
+        )
+    return found

@@ -15,6 +15,8 @@ from devstack.lab.shell import run, run_logged
 
 INSTALL_TIMEOUT_S = 1800.0
 QUERY_TIMEOUT_S = 30.0
+LOCK_TIMEOUT_S = 300
+"""How long another run of apt is waited for: a new machine upgrades."""
 LISTS = pathlib.Path('/var/lib/apt/lists')
 _one_at_a_time = threading.Lock()
 
@@ -36,6 +38,15 @@ def missing(layout: Layout, profiles: set[str]) -> list[str]:
     return [name for name in wanted if name not in have]
 
 
+def _guard(layout: Layout) -> units.Guard:
+    return units.Guard(pathlib.Path('/'), layout.cache / 'lab' / 'units.json')
+
+
+def cut_short(layout: Layout) -> bool:
+    """Whether an installation was killed: ``install`` ends it."""
+    return _guard(layout).pending
+
+
 def install(layout: Layout, profiles: set[str]) -> None:
     """Have all packages of the profiles.
 
@@ -44,18 +55,16 @@ def install(layout: Layout, profiles: set[str]) -> None:
     :raises LabError: apt failed; what it started or enabled is undone
     """
     with _one_at_a_time:
-        guard = units.Guard(
-            pathlib.Path('/'), layout.cache / 'lab' / 'units.json'
-        )
+        guard = _guard(layout)
         wanted = missing(layout, profiles)
         if not wanted and not guard.pending:
             return
         log = layout.cache / 'lab' / 'apt.log'
-        cut_short = guard.pending
+        unfinished = guard.pending
         guard.begin()
         try:
             with policy.no_starts(pathlib.Path('/')):
-                if cut_short:
+                if unfinished:
                     _apt(log, 'dpkg', '--configure', '-a')
                 if wanted:
                     _install(log, wanted)
@@ -65,7 +74,10 @@ def install(layout: Layout, profiles: set[str]) -> None:
 
 def _install(log: pathlib.Path, wanted: list[str]) -> None:
     """Fetch apt's lists when there are none or they are too old to do."""
-    command = ('apt-get', 'install', '-y', '--no-install-recommends', *wanted)
+    command = (
+        'apt-get', '-o', f'DPkg::Lock::Timeout={LOCK_TIMEOUT_S}',
+        'install', '-y', '--no-install-recommends', *wanted,
+    )  # fmt: skip
     if any(LISTS.glob('*_Packages*')):
         with contextlib.suppress(LabError):
             _apt(log, *command)

@@ -8,16 +8,20 @@ import os
 import pathlib
 import platform
 import shutil
-import socket
-import struct
 
 from devstack.lab import machines, venvs
 from devstack.lab.errors import LabError
 from devstack.lab.layout import DEFAULT_PCS, HOST_CABLE, LAN, SWITCH, Layout
-from devstack.lab.shell import CLEAN_ENVIRONMENT, run
+from devstack.lab.shell import CLEAN_ENVIRONMENT, PATH, run
 
 DISK_GB = 5.0
 PREPARED_DISK_GB = 2.0
+WIDEST_ROUTE = 8
+"""Bits of a network's prefix from which on its route is somebody's aim."""
+ROUTE_TYPES = (
+    'anycast', 'blackhole', 'broadcast', 'local', 'multicast',
+    'prohibit', 'throw', 'unicast', 'unreachable',
+)  # fmt: skip
 MEMORY_GB = 5.2
 MEMORY_PER_PC_GB = 0.2
 TRIAL_TIMEOUT_S = 20.0
@@ -49,27 +53,29 @@ def distribution_problem(os_release: str) -> str | None:
 
 
 def parse_routes(
-    table: str,
+    listing: str,
 ) -> list[tuple[str, ipaddress.IPv4Network]]:
-    """Interface and network of each route in ``/proc/net/route``."""
+    """Interface and network of each route that ``ip route`` lists."""
     routes = []
-    for line in table.splitlines()[1:]:
-        row = line.split()
-        if len(row) < 8:
+    for line in listing.splitlines():
+        words = line.split()
+        if 'dev' not in words:
             continue
-        number, mask = (
-            socket.inet_ntoa(struct.pack('<L', int(row[column], 16)))
-            for column in (1, 7)
-        )
-        routes.append((row[0], ipaddress.IPv4Network(f'{number}/{mask}')))
+        where = words[1] if words[0] in ROUTE_TYPES else words[0]
+        network = '0.0.0.0/0' if where == 'default' else where
+        interface = words[words.index('dev') + 1]
+        routes.append((interface, ipaddress.IPv4Network(network)))
     return routes
 
 
-def route_problem(table: str) -> str | None:
-    """Who else uses the lab's addresses; None if nobody does."""
-    for interface, network in parse_routes(table):
+def route_problem(listing: str) -> str | None:
+    """Who else uses the lab's addresses; None if nobody does.
+
+    A route to half of the world, as of some VPNs, gives way to the lab's.
+    """
+    for interface, network in parse_routes(listing):
         if (
-            network.prefixlen
+            network.prefixlen >= WIDEST_ROUTE
             and interface != HOST_CABLE
             and network.overlaps(LAN)
         ):
@@ -123,7 +129,7 @@ def check(layout: Layout, pcs: int = DEFAULT_PCS) -> None:
         _processor_problem(),
         _root_problem(),
         None if on else memory_problem(_read('/proc/meminfo'), pcs),
-        route_problem(_read('/proc/net/route')),
+        route_problem(_routes()),
         _other_lab(layout),
         _kernel_problem(),
     ]
@@ -137,6 +143,17 @@ def check(layout: Layout, pcs: int = DEFAULT_PCS) -> None:
 
 def _read(path: str) -> str:
     return pathlib.Path(path).read_text()
+
+
+def _routes() -> str:
+    """All routes, whatever table they are in; '' without ip(8)."""
+    if shutil.which('ip', path=PATH) is None:
+        return ''
+    return run(
+        ['ip', '-4', 'route', 'show', 'table', 'all'],
+        timeout_s=TRIAL_TIMEOUT_S,
+        env=CLEAN_ENVIRONMENT,
+    )
 
 
 def _root_problem() -> str | None:

@@ -97,6 +97,19 @@ def depth(pid: int) -> int:
         return 0
 
 
+def is_ours(pid: int) -> bool:
+    """Whether a process is our own user's, in our user namespace."""
+    folder = PROC / str(pid)
+    try:
+        owner = folder.stat().st_uid
+        namespace = os.readlink(folder / 'ns' / 'user')
+    except OSError:
+        return False
+    return owner == os.geteuid() and (
+        namespace == os.readlink(PROC / 'self' / 'ns' / 'user')
+    )
+
+
 def kill(pid: int, number: signal.Signals) -> None:
     """Send a signal to a process that may be gone."""
     try:

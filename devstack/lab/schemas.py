@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import os
 import pathlib
+import shutil
 from collections.abc import Mapping
 
 from devstack.lab.control import MARIADB_SOCKET
@@ -22,15 +23,17 @@ SYNC_TIMEOUT_S = 300.0
 def install_mariadb(layout: Layout, control: Machine) -> None:
     """Make the database server's own tables, unless they are there."""
     data = layout.control / 'data' / 'mariadb'
-    if (data / 'mysql' / 'db.frm').exists():
+    if data.exists():
         return
-    data.mkdir(parents=True, exist_ok=True)
+    new = data.with_suffix('.new')
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
     run_logged(
         control.enter(
             'mariadb-install-db',
             '--no-defaults',
             '--user=root',
-            f'--datadir={data}',
+            f'--datadir={new}',
             '--skip-test-db',
             '--auth-root-authentication-method=normal',
         ),
@@ -38,6 +41,7 @@ def install_mariadb(layout: Layout, control: Machine) -> None:
         timeout_s=SYNC_TIMEOUT_S,
         env=CLEAN_ENVIRONMENT,
     )
+    new.rename(data)
 
 
 def database_sql(password: str) -> str:
@@ -181,9 +185,6 @@ def sync_neutron(settings: Settings, control: Machine) -> None:
 
 def sync_nova(settings: Settings, control: Machine) -> None:
     """nova's tables, and its one cell beside cell0."""
-    once = Once(settings.layout, 'nova')
-    if once.done:
-        return
     config = f'--config-file={settings.layout.etc("nova")}/nova.conf'
     cell0 = f'--database_connection={settings.database("nova_cell0")}'
     for arguments in (
@@ -192,5 +193,10 @@ def sync_nova(settings: Settings, control: Machine) -> None:
         ('db', 'sync'),
         ('cell_v2', 'create_cell', '--name=cell1'),
     ):
-        manage_openstack(settings, control, 'nova-manage', config, *arguments)
-    once.set()
+        # A second cell1 is refused: each command has its own mark.
+        once = Once(settings.layout, f'nova-{"-".join(arguments[:2])}')
+        if not once.done:
+            manage_openstack(
+                settings, control, 'nova-manage', config, *arguments
+            )
+            once.set()

@@ -25,6 +25,7 @@ from devstack.lab.waiting import wait_until
 
 MARK = 'P2PCS_LAB_SERVICE'
 FINGERPRINT = 'P2PCS_LAB_FINGERPRINT'
+BEGIN_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 20.0
 HTTP_TIMEOUT_S = 20.0
 
@@ -37,7 +38,7 @@ class Service:
     :param configuration: files whose change asks for a restart
     :param port: it is up when this TCP port listens in its machine, ...
     :param http_port: ... and an HTTP server answers at this one, ...
-    :param ready_path: ... this path exists in its machine, ...
+    :param ready_path: ... a UNIX socket listens here in its machine, ...
     :param ready_line: ... and this is in its log since its start
     :param fatal_line: this in its log means that it will never be up
     """
@@ -84,7 +85,8 @@ def find(machine: Machine, name: str) -> Running | None:
         if process.argv[:2] != ('nsenter', f'--target={machine.init}'):
             continue
         env = processes.environment(process.pid)
-        if env.get(MARK) == _mark(machine, name):
+        ours = processes.is_ours(process.pid)
+        if ours and env.get(MARK) == _mark(machine, name):
             return Running(process.pid, env.get(FINGERPRINT, ''))
     return None
 
@@ -103,6 +105,8 @@ def ensure(layout: Layout, machine: Machine, service: Service) -> None:
     fresh = running is None
     if fresh:
         _start(machine, service, log)
+    else:
+        send(machine, service.name, signal.SIGCONT)
     try:
         wait_until(
             lambda: _is_up(machine, service, log if fresh else None),
@@ -117,6 +121,9 @@ def _start(machine: Machine, service: Service, log: pathlib.Path) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists():
         log.replace(log.with_suffix('.log.1'))
+    if service.ready_path is not None:
+        # One that was killed has left it: it is no sign of life.
+        machine.path(service.ready_path).unlink(missing_ok=True)
     env = {
         **CLEAN_ENVIRONMENT,
         **service.env,
@@ -133,6 +140,14 @@ def _start(machine: Machine, service: Service, log: pathlib.Path) -> None:
             stdout=stream,
             stderr=subprocess.STDOUT,
         )
+    # An environment can be read a moment after the program has begun.
+    wait_until(
+        lambda: (
+            find(machine, service.name) is not None or outer.poll() is not None
+        ),
+        f'{machine.name}: {service.name} begins',
+        BEGIN_TIMEOUT_S,
+    )
     outer.returncode = 0  # it outlives us: nothing to wait for
 
 
@@ -200,3 +215,8 @@ def stop(machine: Machine, name: str) -> None:
         )
     except LabError:
         send(machine, name, signal.SIGKILL)
+        wait_until(
+            lambda: find(machine, name) is None,
+            f'{machine.name}: {name} is killed',
+            STOP_TIMEOUT_S,
+        )

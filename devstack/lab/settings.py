@@ -26,6 +26,7 @@ DATABASES = (
     'nova_cell1',
 )
 REGION = 'RegionOne'
+NOVA_POLICY = 'nova-policy.yaml'
 PHYSICAL_NETWORK = 'office'
 AUTH_URL = f'http://{CONTROL_ADDRESS}:{KEYSTONE_PORT}'
 
@@ -175,6 +176,9 @@ class Settings:
             'api_database': {'connection': self.database('nova_api')},
             'database': {'connection': self.database('nova_cell1')},
             'api': {'auth_strategy': 'keystone'},
+            'oslo_policy': {
+                'policy_file': str(self.layout.etc('nova') / NOVA_POLICY)
+            },
             'conductor': {'workers': 1},
             'scheduler': {'workers': 1},
             # a build that a PC refuses says nothing of its whole slice

@@ -114,8 +114,12 @@ class Cloud:
         )
 
     def see_capacity(self) -> None:
-        """Wait until servers can be placed on every slice."""
-        self.inside('capacity', str(self.layout.passwords))
+        """Wait until servers can be placed on every slice with room."""
+        self.inside(
+            'capacity',
+            str(self.layout.passwords),
+            *overlay.slices_with_room(self.layout),
+        )
 
     def inside(self, program: str, *arguments: str) -> None:
         """Run one of the programs that need OpenStack's libraries."""
@@ -190,8 +194,9 @@ def control_plane(plan: Plan, cloud: Cloud) -> None:
         'neutron', service(control.neutron), neutron_db, rabbit, seed
     )
     nova_api = add('nova API', service(control.nova_api), *nova)
-    add(CONDUCTOR, service(control.nova_conductor), *nova)
-    add(SCHEDULER, service(control.nova_scheduler), *nova)
+    # Both look for placement's versions when they start, and end without.
+    add(CONDUCTOR, service(control.nova_conductor), *nova, PLACEMENT)
+    add(SCHEDULER, service(control.nova_scheduler), *nova, PLACEMENT)
     add(RESOURCES, cloud.offer_resources, GUEST, glance, neutron, nova_api)
 
 

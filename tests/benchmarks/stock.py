@@ -136,17 +136,17 @@ def stock_host(lab: Lab) -> Iterator[str]:
 def _lay_cable(lab: Lab, host: Machine, undo: contextlib.ExitStack) -> None:
     switch = machines.get(lab.layout, SWITCH)
     undo.callback(network.remove_port, switch, HOST)
-    if network.plug_in(switch, HOST, host.init, NIC):
-        bridge = network.PC_BRIDGE
-        undo.callback(network.ip, host, [f'link del {bridge}'])
-        network.ip(
-            host,
-            [
-                f'link add {bridge} {network.BRIDGE_OPTIONS}',
-                f'link set {NIC} master {bridge} up',
-                f'link set {bridge} addrgenmode none up',
-            ],
-        )
+    network.plug_in(switch, HOST, host.init, NIC)
+    bridge = network.PC_BRIDGE
+    undo.callback(network.ip, host, [f'link del {bridge}'])
+    network.ip(
+        host,
+        [
+            f'link add {bridge} {network.BRIDGE_OPTIONS}',
+            f'link set {NIC} master {bridge} up',
+            f'link set {bridge} addrgenmode none up',
+        ],
+    )
 
 
 def _bring_up_libvirt(

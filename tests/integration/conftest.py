@@ -4,23 +4,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 
 import pytest
 
 from devstack.lab.layout import Layout
+from tests.conftest import Figure
 from tests.support import lab as support
 from tests.support.servers import Bench
 from tests.support.surroundings import Surroundings, look
 
-_FIGURES = pytest.StashKey[list[str]]()
 SDK_WARNINGS = (
     'openstack.warnings.OpenStackDeprecationWarning',
     'PendingDeprecationWarning',
 )
-
-Figure = Callable[[str, float], None]
-"""Takes what was measured, and seconds."""
 
 
 @pytest.fixture(scope='session')
@@ -32,10 +30,13 @@ def surroundings() -> Surroundings:
 
 
 @pytest.fixture(scope='session')
-def lab(surroundings: Surroundings) -> Iterator[support.Lab]:
+def lab(surroundings: Surroundings, figure: Figure) -> Iterator[support.Lab]:
     """A lab that is up; only what was not up before goes down again."""
     try:
+        begin = time.monotonic()
         support.command('up', '--horizon')
+        was = 'up already' if surroundings.lab_is_up else 'all installed'
+        figure(f'make cloud HORIZON=1, {was}', time.monotonic() - begin)
         yield support.attach(Layout(support.ROOT))
     finally:
         if not surroundings.lab_is_up:
@@ -56,17 +57,6 @@ def module_bench(lab: support.Lab) -> Iterator[Bench]:
         yield bench
 
 
-@pytest.fixture(scope='session')
-def figure(pytestconfig: pytest.Config) -> Figure:
-    """Print a figure at the end of the run: none of them fails a test."""
-    figures = pytestconfig.stash.setdefault(_FIGURES, [])
-
-    def note(what: str, seconds: float) -> None:
-        figures.append(f'{seconds:9.3f} s  {what}')
-
-    return note
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Pytest's hook: what the SDK says of its own future is not ours."""
     for item in items:
@@ -75,14 +65,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(
                     pytest.mark.filterwarnings(f'ignore::{category}')
                 )
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Pytest's hook: the figures, before the closing line."""
-    figures = config.stash.get(_FIGURES, [])
-    if figures:
-        terminalreporter.section('figures')
-        for line in figures:
-            terminalreporter.write_line(line)

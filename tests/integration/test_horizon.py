@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The dashboard of the lab, in a real browser without a screen.
 
-Pictures of what was seen are kept in ``.lab/screenshots``.
+Pictures of what was seen are kept in ``.lab/screenshots``, and in
+``.cache/screenshots`` when the lab has gone.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ import pytest
 from devstack.lab import horizon
 from devstack.lab.layout import CONTROL_ADDRESS, SLICES
 from devstack.lab.names import IMAGE, KEY_NAME, NETWORK
-from tests.integration.conftest import Figure
+from tests.conftest import Figure
 from tests.support.browser import Browser, open_browser
 from tests.support.dashboard import Dashboard
 from tests.support.lab import Lab
@@ -37,10 +39,18 @@ def passwords(lab: Lab) -> dict[str, str]:
 
 @pytest.fixture
 def browser(lab: Lab, passwords: dict[str, str]) -> Iterator[Browser]:
-    """A window that reaches nothing but the dashboard."""
+    """A window that reaches nothing but the dashboard.
+
+    Its pictures outlive the lab in the cache.
+    """
     pictures = lab.layout.lab / 'screenshots'
-    with open_browser(CONTROL_ADDRESS, pictures) as browser:
-        yield browser
+    try:
+        with open_browser(CONTROL_ADDRESS, pictures) as browser:
+            yield browser
+    finally:
+        shutil.copytree(
+            pictures, lab.layout.cache / pictures.name, dirs_exist_ok=True
+        )
 
 
 @pytest.fixture

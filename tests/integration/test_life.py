@@ -14,7 +14,7 @@ import time
 import pytest
 
 from devstack.lab.names import IMAGE, KEY_NAME, NETWORK
-from tests.integration.conftest import Figure
+from tests.conftest import Figure
 from tests.support import pcs
 from tests.support.lab import Lab
 from tests.support.servers import Bench, Server, wait_for_login
@@ -206,6 +206,34 @@ def test_nova_shows_the_slice_and_the_gateway_the_pc(
     seen = lab.admin.compute.get_server(server.id)
     assert seen.hypervisor_hostname == row.status.slice
     assert row.peer_name in pcs.pcs_of_slice(lab, row.status.slice)
+
+
+def test_resize_and_rescue_are_refused_and_the_server_runs_on(
+    lab: Lab, server: Server, module_bench: Bench
+) -> None:
+    before = boot_id(lab, server)
+    larger = lab.demo.compute.find_flavor('m1.small', ignore_missing=False)
+    lab.demo.compute.resize_server(server.id, larger)
+    module_bench.wait(server.id)
+    for action in ({'rescue': None}, {'shelve': None}):
+        answer = lab.demo.compute.post(
+            f'/servers/{server.id}/action', json=action
+        )
+        assert answer.status_code == 403, action
+    assert module_bench.wait(server.id).flavor.name == 'm1.tiny'
+    assert boot_id(lab, server) == before
+
+
+def test_rebuild_gives_a_new_disk_and_keeps_the_address(
+    lab: Lab, server: Server, module_bench: Bench
+) -> None:
+    image = lab.demo.image.find_image(IMAGE, ignore_missing=False).id
+    lab.ssh(server.address, 'test', '-e', SAVED)
+    lab.demo.compute.rebuild_server(server.id, image, name=NAME)
+    module_bench.wait(server.id)
+    wait_for_login(lab, server)
+    assert module_bench.get(server.id) == server
+    lab.ssh(server.address, '!', 'test', '-e', SAVED)
 
 
 def test_delete_leaves_nothing(

@@ -67,6 +67,22 @@ def test_the_owner_s_command_runs_from_there(
     )
 
 
+@pytest.mark.slow
+def test_the_gateway_extra_brings_what_a_control_plane_needs(
+    tmp_path: pathlib.Path,
+) -> None:
+    venv = tmp_path / 'venv'
+    run(sys.executable, '-m', 'venv', venv)
+    constraints = ('--constraint', 'devstack/lab/constraints.txt')
+    run(venv / 'bin' / 'pip', 'install', '--quiet', *constraints, '.[gateway]')
+    program = (
+        'import p2pcs_nova.daemon.gateway_role, p2pcs_nova.virt.driver, '
+        'p2pcs_nova.network.mechanism, p2pcs_nova.network.service'
+    )
+    run(venv / 'bin' / 'python', '-W', 'ignore', '-c', program)
+    assert 'peer list' in run(venv / 'bin' / 'p2pcs-manage', '--help')
+
+
 @pytest.mark.lab
 def test_examples_and_units_are_installed(fresh_venv: pathlib.Path) -> None:
     share = fresh_venv / 'share' / 'p2pcs-nova'

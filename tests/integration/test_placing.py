@@ -14,7 +14,7 @@ from openstack import exceptions
 from devstack.lab.layout import DEFAULT_PCS, SLICES
 from devstack.lab.overlay import OFFER
 from p2pcs_nova import wire
-from tests.integration.conftest import Figure
+from tests.conftest import Figure
 from tests.support import pcs
 from tests.support.lab import Lab
 from tests.support.servers import Bench

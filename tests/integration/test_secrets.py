@@ -14,6 +14,7 @@ from devstack.lab import processes, services
 from devstack.lab import settings as ports
 from devstack.lab.layout import CONTROL_ADDRESS
 from devstack.lab.machines import Machine
+from tests.support import lab as support
 from tests.support import pcs
 from tests.support.lab import Lab
 from tests.support.servers import Bench
@@ -62,9 +63,14 @@ def some_server(module_bench: Bench) -> None:
 
 
 def pieces_of_files(pc: Machine) -> Iterator[tuple[str, bytes]]:
-    """All regular files of a PC's own folders, piece by piece."""
+    """All regular files of a PC's own folders, piece by piece.
+
+    The project's clone is not a PC's own, wherever it lies.
+    """
+    project = str(pc.path(str(support.ROOT)))
     for top in SEARCHED:
-        for folder, _, names in os.walk(pc.path(f'/{top}')):
+        for folder, inner, names in os.walk(pc.path(f'/{top}')):
+            inner[:] = [n for n in inner if f'{folder}/{n}' != project]
             for name in names:
                 path = pathlib.Path(folder, name)
                 if path.is_symlink() or not path.is_file():

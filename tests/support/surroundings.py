@@ -21,7 +21,7 @@ class Surroundings:
 
     lab_is_up: bool
     sockets: frozenset[str]
-    """Protocol and address of all that listens."""
+    """TCP addresses that something listens at."""
     units: frozenset[str]
     mounts: frozenset[str]
     links: frozenset[str]
@@ -43,9 +43,8 @@ def look(layout: Layout) -> Surroundings:
 
 def listening() -> frozenset[str]:
     """What listens on this machine, outside of the lab's machines."""
-    table = run(['ss', '-H', '-l', '-n', '-t', '-u'], timeout_s=20)
-    rows = (line.split() for line in table.splitlines())
-    return frozenset(f'{row[0]} {row[4]}' for row in rows)
+    table = run(['ss', '-H', '-l', '-n', '-t'], timeout_s=20)
+    return frozenset(line.split()[3] for line in table.splitlines())
 
 
 def _mounts() -> frozenset[str]:

@@ -7,10 +7,11 @@ import json
 import pathlib
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pytest
 
+from tests.conftest import Figure
 from tests.support import machine
 
 pytestmark = pytest.mark.libvirt
@@ -142,7 +143,7 @@ def net4(address: str, gateway: str = '') -> Mapping[str, object]:
 
 
 def test_config_drive_keys_network_script_and_what_lasts(
-    bench: Bench, record_testsuite_property: Callable[[str, object], None]
+    bench: Bench, figure: Figure
 ) -> None:
     script = b'#!/bin/sh\necho "script on $(hostname)"\necho x >>/data/runs\n'
     bench.write_drive(
@@ -160,10 +161,10 @@ def test_config_drive_keys_network_script_and_what_lasts(
             'instance 00000000-0000-4000-8000-00000000000a'
         )
         run.wait_console('web-1 login:')
-        record_testsuite_property('guest_login_s', round(run.up_s(), 2))
+        figure('guest alone: login prompt', run.up_s())
         for user in ('root', 'debian'):
             assert bench.ask('id -un', user) == f'{user}\n'
-        record_testsuite_property('guest_ssh_s', round(run.up_s(), 2))
+        figure('guest alone: ssh for two users', run.up_s())
         assert 'mtu 1400' in bench.ask('ip link show eth0')
         assert 'default via 10.0.2.2 dev eth0' in bench.ask('ip route')
         assert bench.ask('cat /etc/resolv.conf') == 'nameserver 10.0.2.3\n'
@@ -188,9 +189,7 @@ def test_config_drive_keys_network_script_and_what_lasts(
         begin = time.monotonic()
         run.command('system_powerdown')
         assert run.wait_off() == 0
-        record_testsuite_property(
-            'guest_off_s', round(time.monotonic() - begin, 2)
-        )
+        figure('guest alone: ACPI to off', time.monotonic() - begin)
 
     with machine.Machine(bench.folder, devices, 128) as run:
         run.wait_console('web-1 login:')

@@ -58,12 +58,14 @@ def stand_in_for_the_gateway(
 
 
 def stand_in_for_glance(case: Any) -> None:
-    """Let Nova's fixture have digests and bytes."""
+    """Let Nova's fixture have digests and bytes; note whose token reads."""
     glance = nova_fixtures.GlanceFixture
     show = glance.show
+    case.readers = []
 
-    def show_more(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        image: dict[str, Any] = show(self, *args, **kwargs)
+    def show_more(self: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
+        case.readers.append(context)
+        image: dict[str, Any] = show(self, context, *args, **kwargs)
         if image['disk_format'] == 'ami':
             image['disk_format'] = 'raw'
         image['os_hash_algo'] = 'sha512'
@@ -72,10 +74,12 @@ def stand_in_for_glance(case: Any) -> None:
         return image
 
     case.stub_out('nova.tests.fixtures.GlanceFixture.show', show_more)
-    case.stub_out(
-        'nova.tests.fixtures.GlanceFixture.download',
-        lambda self, *args, **kwargs: [IMAGE_BYTES],
-    )
+
+    def download(self: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
+        case.readers.append(context)
+        return [IMAGE_BYTES]
+
+    case.stub_out('nova.tests.fixtures.GlanceFixture.download', download)
 
 
 def stand_in_for_nova_and_neutron(case: Any) -> None:

@@ -199,6 +199,11 @@ class DriverTestCase(helpers.DriverTestCase):
         instance = self.spawn()
         assert self.overlay.rows[instance.uuid].spec.config_drive == ()
 
+    def test_image_is_read_with_the_token_of_the_request(self) -> None:
+        self.spawn()
+        assert len(self.readers) == 2
+        assert all(reader is self.context for reader in self.readers)
+
     def test_second_server_of_an_image_downloads_nothing(self) -> None:
         self.spawn()
         self.spawn()

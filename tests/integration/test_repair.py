@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A second ``make cloud`` repairs what was broken, and that alone."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from devstack.lab import first_server, services
+from devstack.lab.layout import pc_name
+from tests.conftest import Figure
+from tests.support import lab as support
+from tests.support import pcs
+from tests.support.lab import Lab
+
+pytestmark = pytest.mark.lab
+
+KILLED = ('p2pcs-peer', 'rabbit', 'nova-compute-gold')
+UNTOUCHED = ('keystone', 'mariadb', 'nova-compute-silver')
+
+
+def pids(lab: Lab, name: str) -> list[int]:
+    """The processes of a service of the control plane."""
+    running = services.find(lab.control, name)
+    assert running is not None, name
+    return running.pids()
+
+
+def test_what_was_killed_frozen_and_unplugged_works_again(
+    lab: Lab, figure: Figure
+) -> None:
+    off, unplugged, dead, frozen = lab.layout.pcs()[:4]
+    before = {name: pids(lab, name) for name in UNTOUCHED}
+    for name in KILLED:
+        services.send(lab.control, name, signal.SIGKILL)
+    lab.pc_off(off)
+    lab.set_link(unplugged, up=False)
+    services.send(lab.pc(dead), 'libvirtd', signal.SIGKILL)
+    services.send(lab.pc(frozen), pcs.DAEMON, signal.SIGSTOP)
+    begin = time.monotonic()
+    support.command('up')
+    figure('make cloud: repairs', time.monotonic() - begin)
+    for number in (off, unplugged, dead, frozen):
+        row = pcs.peer_row(lab, pc_name(number))
+        assert row is not None
+        assert row.state == 'alive', row
+        assert row.offer.vcpus, row
+    address = first_server.address(lab.layout)
+    assert lab.ssh(address, 'hostname').strip() == 'first'
+    assert {name: pids(lab, name) for name in UNTOUCHED} == before
+
+
+def test_operators_and_owners_commands_work_from_the_ordinary_shell(
+    lab: Lab,
+) -> None:
+    said = subprocess.run(
+        ['sh', '-c', '. .lab/openrc && p2pcs-manage peer list -f json'],
+        cwd=support.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr
+    assert '"pc1"' in said.stdout
+    said = subprocess.run(
+        ['make', 'pc-status', 'PC=1'],
+        cwd=support.ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr
+    assert 'pc1' in said.stdout
+
+
+def test_who_is_not_root_is_told_at_once() -> None:
+    nobody = pwd.getpwnam('nobody')
+
+    def become_nobody() -> None:
+        os.setgid(nobody.pw_gid)
+        os.setuid(nobody.pw_uid)
+
+    said = subprocess.run(
+        [sys.executable, '-m', 'devstack.lab', 'up'],
+        cwd=support.ROOT,
+        preexec_fn=become_nobody,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert said.returncode
+    assert 'root' in said.stderr
+    assert 'Traceback' not in said.stderr
