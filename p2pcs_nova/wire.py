@@ -261,6 +261,11 @@ class InstanceState(enum.StrEnum):
     CRASHED = 'crashed'
     FAILED = 'failed'
     """The build failed and is undone; ``detail`` says why."""
+    WAITING = 'waiting'
+    """It should run, and is off since its PC lost power: the PC starts
+    nothing before its gateway has confirmed this epoch."""
+    QUARANTINED = 'quarantined'
+    """Its gateway does not know it: it is kept for some days, frozen."""
     UNKNOWN = 'unknown'
 
 
@@ -286,6 +291,15 @@ class Action(enum.StrEnum):
     REBOOT_HARD = 'reboot-hard'
     PAUSE = 'pause'
     UNPAUSE = 'unpause'
+    RESTORE = 'restore'
+    """The gateway's word, by itself, that this epoch is still wanted: it
+    leaves quarantine, and one that WAITS runs again.  Else nothing."""
+    QUARANTINE = 'quarantine'
+    """The gateway's word, by itself, that it does not know this epoch."""
+
+
+GATEWAYS_OWN = frozenset({Action.RESTORE, Action.QUARANTINE})
+"""Actions that no driver asks for."""
 
 
 class ActionRequest(msgspec.Struct, frozen=True):
@@ -477,6 +491,21 @@ class PlacedRows(msgspec.Struct, frozen=True):
     """All instances that this gateway knows."""
 
     instances: tuple[Placed, ...]
+
+
+class Quarantined(msgspec.Struct, frozen=True):
+    """What a PC keeps although its gateway does not know it."""
+
+    instance: Uuid
+    epoch: Counter
+    peer: PeerId
+    peer_name: str
+
+
+class QuarantinedRows(msgspec.Struct, frozen=True):
+    """All that this gateway's PCs keep so."""
+
+    instances: tuple[Quarantined, ...]
 
 
 class DaemonStatus(msgspec.Struct, frozen=True):

@@ -94,6 +94,10 @@ class LocalClient:
         """All instances that this gateway knows."""
         return self._get('/v1/instances', wire.PlacedRows, request_id)
 
+    def quarantined(self) -> wire.QuarantinedRows:
+        """What PCs keep although no gateway knows it."""
+        return self._get('/v1/quarantine', wire.QuarantinedRows, '')
+
     def create_token(self, valid_s: float, *, request_id: str = '') -> str:
         """A join token in its text form, good for one PC.
 

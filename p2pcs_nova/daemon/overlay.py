@@ -29,8 +29,8 @@ GATEWAY_PART = 'gateway'
 INSTANCES_PART = 'instances/'
 PARTS_MAX = NodeConfig().parts_max - 1
 """Parts of the list of instances: so many are kept of a peer, less one."""
-ROWS_PER_PART = 13
-"""A row is at most 67 bytes: 13 of them fit with what is around them."""
+ROWS_PER_PART = 12
+"""A row is at most 70 bytes: 12 of them fit with what is around them."""
 
 T = TypeVar('T', bound=msgspec.Struct)
 

@@ -15,6 +15,9 @@ _STATES = {
     wire.InstanceState.STOPPED: 'stopped',
     wire.InstanceState.CRASHED: 'crashed',
     wire.InstanceState.FAILED: 'failed to build',
+    wire.InstanceState.WAITING: 'off, waiting for its gateway',
+    wire.InstanceState.QUARANTINED: 'in quarantine: its gateway '
+    'does not know it',
     wire.InstanceState.UNKNOWN: 'in an unknown state',
 }
 

@@ -42,6 +42,7 @@ def local_routes(service: services.GatewayService) -> list[Route]:
         _route('/v1/images/{digest}', 'PUT', local.put_image),
         _route('/v1/peers', 'GET', local.peers),
         _route('/v1/instances', 'GET', local.instances),
+        _route('/v1/quarantine', 'GET', local.quarantined),
     ]
 
 
@@ -92,6 +93,9 @@ class Local:
 
     async def instances(self, request: Request) -> Response:
         return handling.answer(self._service.placed_rows())
+
+    async def quarantined(self, request: Request) -> Response:
+        return handling.answer(self._service.quarantined())
 
     # -- instances of a slice -----------------------------------------------
 

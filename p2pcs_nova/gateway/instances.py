@@ -205,8 +205,11 @@ class Instances:
 
         :raises Unreachable: its PC does not answer; asked or not
         :raises WrongState: its state does not allow it; it is unchanged
+        :raises Malformed: an action that only the gateway itself may take
         """
         row = self._row(slice_, instance)
+        if request.action in wire.GATEWAYS_OWN:
+            raise errors.Malformed(f'{request.action} is for no caller')
         if row.state is not store.RowState.PLACED:
             raise errors.WrongState('it is still being built')
         status = await self._ask(

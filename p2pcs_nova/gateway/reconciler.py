@@ -2,8 +2,13 @@
 """What a PC really holds, asked when it comes, or comes back.
 
 Records tell what is there; only a PC's own full list tells what is not.
-It decides about attempts that the gateway's restart interrupted: an epoch
-that its PC has built is adopted, one that it has not is buried.
+Rules, for each instance of a slice of ours:
+
+1. of attempts that the gateway's restart interrupted, an epoch that its PC
+   has built is adopted, one that it has not is buried;
+2. an epoch that we know, and whose PC waits for our word, is confirmed: a
+   PC that lost power starts nothing without it;
+3. an epoch that we neither know nor have buried is put into quarantine.
 """
 
 from __future__ import annotations
@@ -23,6 +28,14 @@ from p2pcs_nova.gateway import view as views
 LOG = logging.getLogger(__name__)
 
 LOST = 'its PC does not know it any more'
+_PASSING = frozenset(
+    {
+        wire.InstanceState.BUILDING,
+        wire.InstanceState.FAILED,
+        wire.InstanceState.UNKNOWN,
+    }
+)
+"""States of which nothing follows: they end, or nothing is there."""
 
 
 class Reconciler:
@@ -72,21 +85,44 @@ class Reconciler:
                 self._waiting = set()
                 await self._wake.wait()
 
+    def concerns(self, peer: str, record: wire.InstancesRecord) -> bool:
+        """Whether what a PC publishes is a reason to visit it."""
+        return any(
+            state is wire.InstanceState.WAITING
+            or (state is wire.InstanceState.QUARANTINED)
+            is self._is_known(peer, instance, epoch)
+            for instance, epoch, state in record.rows
+            if state not in _PASSING
+        )
+
+    def _is_known(self, peer: str, instance: str, epoch: wire.Counter) -> bool:
+        """Whether we have signed it, or buried it."""
+        row = self._book.rows.get(instance)
+        return (
+            (instance, epoch) in self._book.graves
+            or self._in_hand(instance)
+            or (row is not None and (row.peer, row.epoch) == (peer, epoch))
+        )
+
     async def _visit(self, peer: str) -> None:
         """Ask and compare until that works, as long as it is within reach."""
         failures = 0
         while self._view.peer(peer).reachable:
             rows = self._rows_on(peer)
-            if not rows:
+            record = self._view.peer(peer).record
+            bound = record.slice if record is not None else ''
+            slice_ = rows[0].slice if rows else bound
+            if not slice_:
                 return
             try:
                 listed = await self._peers.ask(
                     peer,
-                    rows[0].slice,
+                    slice_,
                     self._options.list_timeout_s,
                     lambda remote: remote.instances(),
                 )
                 await self._compare(rows, listed)
+                await self._confirm(peer, listed)
             except errors.P2PcsError as error:
                 failures += 1
                 LOG.info('%s is not yet compared: %s', peer, error)
@@ -113,6 +149,48 @@ class Reconciler:
             else:
                 await self._find(row, status)
 
+    async def _confirm(self, peer: str, listed: wire.InstanceList) -> None:
+        """Tell a PC what of it is wanted, and what nobody knows.
+
+        :raises P2PcsError: it refused some; all have been tried
+        """
+        failed: list[errors.P2PcsError] = []
+        for status in listed.instances:
+            known = self._is_known(peer, status.instance, status.epoch)
+            action = _word(status.state, known)
+            if action is None or status.slice not in self._view.policy.names:
+                continue
+            try:
+                await self._say(peer, status, action)
+            except (errors.NotFound, errors.StaleEpoch) as error:
+                LOG.info('instance %s: %s', status.instance, error)
+            except errors.P2PcsError as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    async def _say(
+        self, peer: str, status: wire.InstanceStatus, action: wire.Action
+    ) -> None:
+        LOG.info(
+            'instance %s: epoch %s is %s on %s: %s',
+            status.instance,
+            status.epoch,
+            status.state,
+            self._view.peer(peer).name,
+            action,
+        )
+        request = wire.ActionRequest(action, epoch=status.epoch)
+        said = await self._peers.ask(
+            peer,
+            status.slice,
+            self._options.action_timeout_s,
+            lambda remote: remote.action(status.instance, request),
+        )
+        row = self._book.rows.get(status.instance)
+        if row is not None and row.peer == peer:
+            self._heard.answered(row, said, self._clock())
+
     async def _find(
         self, row: store.InstanceRow, status: wire.InstanceStatus
     ) -> None:
@@ -137,6 +215,18 @@ class Reconciler:
         self._heard.forget(row.instance)
         self._heard.touch(row.slice)
         self._buried.notify()
+
+
+def _word(state: wire.InstanceState, known: bool) -> wire.Action | None:
+    """What a PC is told of an epoch in this state."""
+    if state in _PASSING:
+        return None
+    is_away = state is wire.InstanceState.QUARANTINED
+    if known and (is_away or state is wire.InstanceState.WAITING):
+        return wire.Action.RESTORE
+    if not known and not is_away:
+        return wire.Action.QUARANTINE
+    return None
 
 
 def lost_status(row: store.InstanceRow) -> wire.InstanceStatus:

@@ -205,13 +205,19 @@ class GatewayService:
 
     def peer_record(self, peer: str, record: wire.PeerRecord | None) -> None:
         """A PC says what it offers; None: it says nothing more."""
+        is_first = self._view.peer(peer).record is None
         self._view.take_record(peer, record)
+        if is_first and self._parts is not None:
+            self._parts.reconciler.ask_soon(peer)
 
     def instances_record(
         self, peer: str, part: str, record: wire.InstancesRecord | None
     ) -> None:
         """A PC says how some of its instances are."""
         self._states.recorded(peer, part, record, self._rows(), self._clock())
+        parts = self._parts
+        if parts and record and parts.reconciler.concerns(peer, record):
+            parts.reconciler.ask_soon(peer)
 
     def _rows(self) -> Mapping[str, store.InstanceRow]:
         """All rows; none before the service runs."""
@@ -287,6 +293,17 @@ class GatewayService:
             name,
             tuple(self.instances.rows(name)),
             self._states.revision(name, self._clock()),
+        )
+
+    def quarantined(self) -> wire.QuarantinedRows:
+        """What PCs keep that no gateway knows, as their records say."""
+        return wire.QuarantinedRows(
+            tuple(
+                wire.Quarantined(
+                    instance, epoch, peer, self._view.peer(peer).name
+                )
+                for peer, instance, epoch in self._states.quarantined()
+            )
         )
 
     async def wait_placements(

@@ -175,6 +175,16 @@ class States:
         fresh = record.at > answer.at and now >= counts_from
         return record if fresh else answer
 
+    def quarantined(self) -> list[tuple[str, str, wire.Counter]]:
+        """Peer, instance and epoch of what the records call so."""
+        return sorted(
+            (peer, instance, word.epoch)
+            for peer, parts in self._records.items()
+            for words in parts.values()
+            for instance, word in words.items()
+            if word.state is wire.InstanceState.QUARANTINED
+        )
+
     def _record_of(self, row: store.InstanceRow) -> Word | None:
         """The latest record of its PC that names the row's epoch."""
         words = [

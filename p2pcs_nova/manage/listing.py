@@ -116,6 +116,17 @@ def instances_to_table(rows: wire.PlacedRows) -> Table:
     ]
 
 
+def quarantined_to_table(rows: wire.QuarantinedRows) -> Table:
+    """One line for each instance that is kept so, by its PC."""
+    header = ('Instance', 'PC', 'Epoch')
+    return header, [
+        (row.instance, row.peer_name, str(row.epoch))
+        for row in sorted(
+            rows.instances, key=lambda row: (row.peer_name, row.instance)
+        )
+    ]
+
+
 def _state(row: wire.Placed) -> str:
     state = str(row.status.state)
     return state if row.reachable else f'unreachable (was {state})'
@@ -156,7 +167,20 @@ class InstanceList(lister.Lister):
     Nova knows the slice only; ask here for the PC.
     """
 
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Options."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--quarantined',
+            action='store_true',
+            help='instead, those that PCs hold and no gateway knows: frozen, '
+            'and taken away when their PC has been on for 7 days',
+        )
+        return parser
+
     def take_action(self, parsed_args: argparse.Namespace) -> Table:
         """Ask the daemon."""
         with daemon.connect(self) as client:
+            if parsed_args.quarantined:
+                return quarantined_to_table(client.quarantined())
             return instances_to_table(client.instances())

@@ -34,8 +34,14 @@ class Power(enum.Enum):
     RUNNING = 'running'
     PAUSED = 'paused'
     OFF = 'off'
+    COLD = 'cold'
+    """Off since the machine started: nobody saw it stop."""
     CRASHED = 'crashed'
     """Off, and not of its own will."""
+
+
+IS_OFF = frozenset({Power.OFF, Power.COLD, Power.CRASHED})
+"""There is no guest."""
 
 
 @dataclasses.dataclass(frozen=True)

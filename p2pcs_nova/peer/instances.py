@@ -11,6 +11,11 @@ The rules of the state machine:
 3. One operation at a time for each instance; they wait in order.
 4. A build that was interrupted is finished if its domain exists, else
    undone and FAILED.  A running guest is never touched by a restart.
+5. A guest that the end of the machine has stopped WAITS: only its
+   gateway's word, which names the epoch, starts it again.
+6. What its gateway does not know is frozen and kept in quarantine, and
+   taken away when this PC has been on for so long; if the gateway
+   remembers it meanwhile, it is as it was.
 """
 
 from __future__ import annotations
@@ -34,6 +39,11 @@ from p2pcs_nova.peer.store import Entry, Loaded, Stage, Store
 from p2pcs_nova.peer.watch import Watch
 
 LOG = logging.getLogger(__name__)
+
+QUARANTINE_S = 7 * states.DAY_S
+"""How long this PC keeps, while it is on, what its gateway does not know."""
+NOTED_S = 3600.0
+"""So much of that time the end of the daemon may lose."""
 
 FetchImage = Callable[
     [str, wire.Signed], AbstractAsyncContextManager[AsyncIterator[bytes]]
@@ -275,17 +285,72 @@ class Instances:
             if request.epoch != entry.right.epoch:
                 raise errors.StaleEpoch(f'epoch {entry.right.epoch} is here')
             await self._watch.refresh(instance)
-            status = self.status(entry)
-            states.check_action(entry, status.state, request.action)
-            wish = states.WISHES[request.action]
-            if wish is not entry.wish:
-                entry = msgspec.structs.replace(entry, wish=wish)
-                await self._put(entry, Step.WISH_STORED)
-            await self._switch.act(
-                entry, request.action, request.timeout_s, accelerator
-            )
+            if request.action is wire.Action.RESTORE:
+                entry = await self._restore(entry, accelerator)
+            elif request.action is wire.Action.QUARANTINE:
+                entry = await self._quarantine(entry)
+            else:
+                entry = await self._obey(entry, request, accelerator)
             self._on_change()
             return self.status(entry)
+
+    async def _obey(
+        self,
+        entry: Entry,
+        request: wire.ActionRequest,
+        accelerator: wire.Accelerator,
+    ) -> Entry:
+        """What a user asks for."""
+        state = self.status(entry).state
+        states.check_action(entry, state, request.action)
+        wish = states.WISHES[request.action]
+        if wish is not entry.wish:
+            entry = msgspec.structs.replace(entry, wish=wish)
+            await self._put(entry, Step.WISH_STORED)
+        await self._switch.act(
+            entry, request.action, request.timeout_s, accelerator
+        )
+        return entry
+
+    async def _restore(
+        self, entry: Entry, accelerator: wire.Accelerator
+    ) -> Entry:
+        """Its gateway wants it: end its quarantine, or its waiting."""
+        was_frozen = entry.stage is Stage.QUARANTINED
+        if was_frozen:
+            entry = msgspec.structs.replace(entry, stage=Stage.BUILT)
+            await self._put(entry, Step.QUARANTINE_STORED)
+        state = self.status(entry).state
+        if state is wire.InstanceState.WAITING or (
+            was_frozen
+            and state is wire.InstanceState.PAUSED
+            and entry.wish is wire.InstanceState.RUNNING
+        ):
+            LOG.info(
+                '[instance %s] runs again: its gateway has confirmed epoch %s',
+                entry.right.instance,
+                entry.right.epoch,
+            )
+            await self._switch.act(entry, wire.Action.START, 0.0, accelerator)
+        return entry
+
+    async def _quarantine(self, entry: Entry) -> Entry:
+        """Its gateway does not know it: freeze it, and lose nothing."""
+        if entry.stage is not Stage.BUILT:
+            return entry
+        LOG.warning(
+            '[instance %s] epoch %s is not known to its gateway: it is '
+            'frozen, and taken away after %d days',
+            entry.right.instance,
+            entry.right.epoch,
+            QUARANTINE_S // states.DAY_S,
+        )
+        entry = msgspec.structs.replace(
+            entry, stage=Stage.QUARANTINED, left_s=QUARANTINE_S
+        )
+        await self._put(entry, Step.QUARANTINE_STORED)
+        await self._switch.freeze(entry)
+        return entry
 
     async def bury(self, tombstone: wire.Tombstone) -> None:
         """This epoch, and every lower one, must not run.
@@ -306,6 +371,25 @@ class Instances:
                 await self._take_stranger_away(instance)
             elif self._is_buried(known):
                 await self._take_away(known)
+
+    async def _keep_in_quarantine(
+        self, entry: Entry, elapsed_s: float
+    ) -> None:
+        """See that it is frozen, until its time is over."""
+        instance = entry.right.instance
+        left_s = entry.left_s - elapsed_s
+        if left_s <= 0:
+            LOG.warning('[instance %s] its quarantine is over', instance)
+            await self._bury(wire.Tombstone(instance, entry.right.epoch))
+            await self._take_away(entry)
+            return
+        aged = msgspec.structs.replace(entry, left_s=left_s)
+        if left_s // NOTED_S != entry.left_s // NOTED_S:
+            await trio.to_thread.run_sync(self._store.put_entry, aged)
+        self._entries[instance] = aged
+        domain = self._watch.domain(instance)
+        if domain is not None and domain.power is Power.RUNNING:
+            await self._switch.freeze(entry)
 
     async def _take_stranger_away(self, instance: str) -> None:
         """A domain of ours without a right, if its epoch is buried."""
@@ -349,9 +433,10 @@ class Instances:
 
     # -- putting right ------------------------------------------------------
 
-    async def reconcile(self) -> None:
+    async def reconcile(self, elapsed_s: float = 0.0) -> None:
         """Finish or undo what was begun; call it when domains were seen.
 
+        :param elapsed_s: seconds since the last call
         :raises P2PcsError: the hypervisor failed; call it again
         """
         failed: list[errors.P2PcsError] = []
@@ -364,7 +449,7 @@ class Instances:
                 # An operation is under way: nothing of it is left over.
                 continue
             try:
-                await self._put_right(instance)
+                await self._put_right(instance, elapsed_s)
             except errors.P2PcsError as error:
                 failed.append(error)
             finally:
@@ -372,12 +457,14 @@ class Instances:
         if failed:
             raise failed[0]
 
-    async def _put_right(self, instance: str) -> None:
+    async def _put_right(self, instance: str, elapsed_s: float) -> None:
         entry = self._entries.get(instance)
         if entry is None:
             await self._take_stranger_away(instance)
         elif self._is_buried(entry):
             await self._take_away(entry)
+        elif entry.stage is Stage.QUARANTINED:
+            await self._keep_in_quarantine(entry, elapsed_s)
         elif entry.stage is Stage.UNDOING:
             await self._undo(entry)
         elif entry.stage is Stage.FAILED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from p2pcs_nova import wire
 from p2pcs_nova.peer.builder import Builder
-from p2pcs_nova.peer.hypervisor import Domain, Hypervisor, Power
+from p2pcs_nova.peer.hypervisor import IS_OFF, Domain, Hypervisor, Power
 from p2pcs_nova.peer.steps import Passed, Step
 from p2pcs_nova.peer.store import Entry
 from p2pcs_nova.peer.watch import Watch
@@ -17,7 +17,7 @@ Action = wire.Action
 
 
 def _is_off(domain: Domain | None) -> bool:
-    return domain is None or domain.power in (Power.OFF, Power.CRASHED)
+    return domain is None or domain.power in IS_OFF
 
 
 class PowerSwitch:
@@ -63,6 +63,12 @@ class PowerSwitch:
             await self._cut(instance)
             domain = await self._watch.refresh(instance)
             await self._start(entry, domain, accelerator)
+        await self._watch.refresh(instance)
+
+    async def freeze(self, entry: Entry) -> None:
+        """Pause it, if it runs."""
+        instance = entry.right.instance
+        await self._pause(instance, await self._watch.refresh(instance))
         await self._watch.refresh(instance)
 
     async def _start(

@@ -184,6 +184,7 @@ class PeerService:
     async def _resync(self) -> None:
         """Keep our view, the filters and the offer as they should be."""
         restored = False
+        looked_at = self._around.clock()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._probe)
             while True:
@@ -193,7 +194,9 @@ class PeerService:
                         await self._filters.restore(self._instances.ports())
                         restored = True
                     await self._watch.refresh_all()
-                    await self._instances.reconcile()
+                    now = self._around.clock()
+                    elapsed_s, looked_at = now - looked_at, now
+                    await self._instances.reconcile(elapsed_s)
                     await trio.to_thread.run_sync(self._store.lay_ballast)
                     await self._health.measure()
                     self._problem = ''

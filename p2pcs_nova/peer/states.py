@@ -21,6 +21,10 @@ def find_state(
     """
     if entry.stage is Stage.BUILDING:
         return State.BUILDING, ''
+    if entry.stage is Stage.QUARANTINED:
+        return State.QUARANTINED, (
+            f'taken away after {entry.left_s / DAY_S:.1f} more days'
+        )
     if entry.stage in (Stage.UNDOING, Stage.FAILED):
         return State.FAILED, entry.detail
     if not reached:
@@ -29,6 +33,11 @@ def find_state(
         if entry.wish is State.STOPPED:
             return State.STOPPED, ''
         return State.CRASHED, 'its domain is gone'
+    return _power_to_state(entry, domain)
+
+
+def _power_to_state(entry: Entry, domain: Domain) -> tuple[State, str]:
+    """The state of a built instance whose domain is there."""
     if domain.power is Power.RUNNING:
         return State.RUNNING, domain.detail
     if domain.power is Power.PAUSED:
@@ -37,9 +46,12 @@ def find_state(
         return State.PAUSED, domain.detail
     if domain.power is Power.CRASHED and entry.wish is not State.STOPPED:
         return State.CRASHED, domain.detail
+    if domain.power is Power.COLD and entry.wish is State.RUNNING:
+        return State.WAITING, 'off since this PC lost power'
     return State.STOPPED, ''
 
 
+DAY_S = 86400.0
 WISHES = {
     wire.Action.START: State.RUNNING,
     wire.Action.STOP: State.STOPPED,
@@ -48,9 +60,9 @@ WISHES = {
     wire.Action.PAUSE: State.PAUSED,
     wire.Action.UNPAUSE: State.RUNNING,
 }
-"""What each action asks for."""
+"""What each action of a user asks for."""
 
-_OFF = {State.STOPPED, State.CRASHED}
+_OFF = {State.STOPPED, State.CRASHED, State.WAITING}
 _ALLOWED = {
     wire.Action.START: {State.PLUGGED, State.RUNNING, *_OFF},
     wire.Action.STOP: {State.PLUGGED, State.RUNNING, State.PAUSED, *_OFF},

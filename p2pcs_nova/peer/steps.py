@@ -40,6 +40,7 @@ class Step(enum.StrEnum):
     FAILURE_STORED = 'failure-stored'
     UNDONE_STORED = 'undone-stored'
     RIGHT_FORGOTTEN = 'right-forgotten'
+    QUARANTINE_STORED = 'quarantine-stored'
     DRAIN_STORED = 'drain-stored'
 
 

@@ -40,6 +40,8 @@ class Stage(enum.StrEnum):
     """The build failed; something of it may be left."""
     FAILED = 'failed'
     """The build failed; nothing of it is left."""
+    QUARANTINED = 'quarantined'
+    """Built, but its gateway does not know it."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -54,6 +56,8 @@ class Entry(msgspec.Struct, frozen=True):
     code: str = ''
     detail: str = ''
     """Error code and words of a failed build."""
+    left_s: float = 0.0
+    """Seconds of quarantine that are left, of those that this PC is on."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,6 +40,8 @@ _POWER: Mapping[wire.InstanceState, int] = {
     wire.InstanceState.STOPPED: power_state.SHUTDOWN,
     wire.InstanceState.CRASHED: power_state.SHUTDOWN,
     wire.InstanceState.FAILED: power_state.NOSTATE,
+    wire.InstanceState.WAITING: power_state.NOSTATE,
+    wire.InstanceState.QUARANTINED: power_state.NOSTATE,
     wire.InstanceState.UNKNOWN: power_state.NOSTATE,
 }
 

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from devstack.lab import first_server, services
-from devstack.lab.layout import pc_name
+from devstack.lab import first_server, machines, services
+from devstack.lab.layout import CONTROL, pc_name
 from tests.conftest import Figure
 from tests.support import lab as support
 from tests.support import pcs
@@ -22,6 +22,7 @@ from tests.support.lab import Lab
 pytestmark = pytest.mark.lab
 
 KILLED = ('p2pcs-peer', 'rabbit', 'nova-compute-gold')
+BOOT_ID = '/proc/sys/kernel/random/boot_id'
 UNTOUCHED = ('keystone', 'mariadb', 'nova-compute-silver')
 
 
@@ -54,6 +55,23 @@ def test_what_was_killed_frozen_and_unplugged_works_again(
     address = first_server.address(lab.layout)
     assert lab.ssh(address, 'hostname').strip() == 'first'
     assert {name: pids(lab, name) for name in UNTOUCHED} == before
+
+
+def test_after_a_reboot_of_everything_servers_run_again(
+    lab: Lab, figure: Figure
+) -> None:
+    """All PCs and the control plane lose power at once."""
+    address = first_server.address(lab.layout)
+    before = lab.ssh(address, 'cat', BOOT_ID)
+    for number in lab.layout.pcs():
+        lab.pc_off(number)
+    machines.power_off(lab.layout, CONTROL)
+    begin = time.monotonic()
+    support.command('up')
+    figure('reboot of everything: make cloud', time.monotonic() - begin)
+    assert lab.ssh(address, 'cat', BOOT_ID) != before
+    servers = list(lab.demo.compute.servers())
+    assert [server.status for server in servers] == ['ACTIVE']
 
 
 def test_operators_and_owners_commands_work_from_the_ordinary_shell(

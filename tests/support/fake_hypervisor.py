@@ -10,6 +10,7 @@ from lxml import etree
 from p2pcs_nova import errors, wire
 from p2pcs_nova.peer import domain as domain_xml
 from p2pcs_nova.peer.hypervisor import (
+    IS_OFF,
     Domain,
     Event,
     Happening,
@@ -81,7 +82,7 @@ class FakeHypervisor(Hypervisor):
         mark = element.find(f'metadata/{{{domain_xml.NAMESPACE}}}*')
         assert mark is not None
         assert re.search(instance, xml)
-        power = Power.OFF
+        power = Power.COLD
         if instance in self.rows:
             power = self.rows[instance].power
         self.rows[instance] = Domain(
@@ -92,7 +93,7 @@ class FakeHypervisor(Hypervisor):
 
     async def start_paused(self, instance: str) -> None:
         await self._enter('start_paused')
-        self._change(instance, Power.PAUSED, Power.OFF, Power.CRASHED)
+        self._change(instance, Power.PAUSED, *IS_OFF)
 
     async def resume(self, instance: str) -> None:
         await self._enter('resume')

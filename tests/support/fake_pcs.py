@@ -45,6 +45,8 @@ class FakePc:
         self.claim_s = 0.0
         self.build_errors: list[errors.P2PcsError] = []
         """Raised by the next builds, before anything is committed."""
+        self.action_errors: list[errors.P2PcsError] = []
+        """Raised by the next actions."""
         self.silent_builds = 0
         """So many builds commit, then their answer is lost."""
         self.commits_first = False
@@ -171,13 +173,21 @@ class Session:
         self, instance: str, request: wire.ActionRequest
     ) -> wire.InstanceStatus:
         await self._enter('action')
+        if self._pc.action_errors:
+            raise self._pc.action_errors.pop(0)
         old = self._known(instance)
         if request.epoch != old.epoch:
             raise errors.StaleEpoch('another epoch runs here')
         state = {
             wire.Action.STOP: wire.InstanceState.STOPPED,
             wire.Action.PAUSE: wire.InstanceState.PAUSED,
+            wire.Action.QUARANTINE: wire.InstanceState.QUARANTINED,
         }.get(request.action, wire.InstanceState.RUNNING)
+        if request.action is wire.Action.RESTORE and old.state not in (
+            wire.InstanceState.WAITING,
+            wire.InstanceState.QUARANTINED,
+        ):
+            state = old.state
         new = msgspec.structs.replace(old, state=state)
         self._pc.instances[instance] = new
         return new

@@ -122,6 +122,9 @@ def _power(state: int, why: int) -> tuple[Power, str]:
         return Power.CRASHED, 'the guest crashed'
     if why in _OFF_CRASHED:
         return Power.CRASHED, _OFF_CRASHED[why]
+    if why == libvirt.VIR_DOMAIN_SHUTOFF_UNKNOWN:
+        # libvirt forgets how a domain stopped when the machine stops.
+        return Power.COLD, ''
     return Power.OFF, ''
 
 
@@ -131,6 +134,7 @@ _STATES = {
     Power.RUNNING: wire.InstanceState.RUNNING,
     Power.PAUSED: wire.InstanceState.PAUSED,
     Power.OFF: wire.InstanceState.STOPPED,
+    Power.COLD: wire.InstanceState.STOPPED,
     Power.CRASHED: wire.InstanceState.CRASHED,
 }
 

@@ -102,7 +102,7 @@ async def test_domain_goes_through_its_states(make: Make) -> None:
         do, instance = subject.hypervisor, subject.instance
         assert await subject.power() is None
         await do.define(instance, subject.xml())
-        assert await subject.power() is Power.OFF
+        assert await subject.power() is Power.COLD
         await do.start_paused(instance)
         assert await subject.power() is Power.PAUSED
         await do.resume(instance)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from p2pcs_nova import errors, wire
+from p2pcs_nova.peer.hypervisor import Power
 from p2pcs_nova.peer.steps import Step
 from tests.support import one_peer
 from tests.unit.peer.conftest import CONTENT, Pc
@@ -24,6 +25,7 @@ LIFE = [
         Step.DOMAIN_SUSPENDED,
         Step.FAILURE_STORED,
         Step.UNDONE_STORED,
+        Step.QUARANTINE_STORED,
         Step.DRAIN_STORED,
     )
 ]
@@ -132,3 +134,19 @@ async def test_failed_build_is_undone_at_last(pc: Pc, step: Step) -> None:
     assert pc.hypervisor.rows == {}
     assert pc.table.vifs == []
     assert pc.instance_folders() == []
+
+
+async def test_what_was_put_into_quarantine_is_frozen_at_last(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    fuse = Fuse(Step.QUARANTINE_STORED)
+    with power_cut():
+        async with pc.run(passed=fuse) as peer:
+            await peer.place(spec)
+            await peer.act(spec, wire.Action.START)
+            await peer.act(spec, wire.Action.QUARANTINE)
+    assert fuse.burnt
+    assert pc.hypervisor.rows[spec.instance].power is Power.RUNNING
+    async with pc.run() as peer:
+        [status] = peer.service.statuses()
+        assert status.state is State.QUARANTINED
+        assert pc.hypervisor.rows[spec.instance].power is Power.PAUSED

@@ -41,6 +41,10 @@ def domain(power: Power, epoch: wire.Counter = EPOCH) -> Domain:
         (State.RUNNING, Power.OFF, State.STOPPED),
         (State.RUNNING, Power.CRASHED, State.CRASHED),
         (State.STOPPED, Power.CRASHED, State.STOPPED),
+        (State.RUNNING, Power.COLD, State.WAITING),
+        (State.STOPPED, Power.COLD, State.STOPPED),
+        (State.PAUSED, Power.COLD, State.STOPPED),
+        (State.PLUGGED, Power.COLD, State.STOPPED),
     ],
 )
 def test_state_of_a_built_instance(
@@ -69,6 +73,7 @@ def test_stage_hides_the_domain_until_it_is_built() -> None:
         (Stage.BUILDING, State.BUILDING),
         (Stage.UNDOING, State.FAILED),
         (Stage.FAILED, State.FAILED),
+        (Stage.QUARANTINED, State.QUARANTINED),
     ):
         found = find_state(entry(State.PLUGGED, stage), running, True)
         assert found[0] is state
@@ -77,10 +82,10 @@ def test_stage_hides_the_domain_until_it_is_built() -> None:
 @pytest.mark.parametrize(
     ('action', 'allowed'),
     [
-        ('start', 'plugged running stopped crashed'),
-        ('stop', 'plugged running paused stopped crashed'),
+        ('start', 'plugged running stopped crashed waiting'),
+        ('stop', 'plugged running paused stopped crashed waiting'),
         ('reboot-soft', 'running'),
-        ('reboot-hard', 'running paused stopped crashed'),
+        ('reboot-hard', 'running paused stopped crashed waiting'),
         ('pause', 'running paused'),
         ('unpause', 'running paused'),
     ],
