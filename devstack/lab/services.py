@@ -195,6 +195,8 @@ def send(machine: Machine, name: str, number: signal.Signals) -> None:
     """
     running = find(machine, name)
     if running is None:
+        if number == signal.SIGCONT:
+            return  # it has ended meanwhile
         raise LabError(f'{machine.name}: {name} is not alive')
     for pid in running.pids():
         processes.kill(pid, number)
@@ -207,6 +209,7 @@ def stop(machine: Machine, name: str) -> None:
     if find(machine, name) is None:
         return
     send(machine, name, signal.SIGTERM)
+    send(machine, name, signal.SIGCONT)  # one that is frozen hears nothing
     try:
         wait_until(
             lambda: find(machine, name) is None,

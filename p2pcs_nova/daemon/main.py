@@ -32,6 +32,8 @@ from p2pcs_nova.identity import credentials
 
 LOG = logging.getLogger(__name__)
 
+ADDRESS_S = 5.0
+"""How often the machine's own address is looked at."""
 STOP_S = 10.0
 """Longest time that an orderly end may take."""
 
@@ -57,6 +59,7 @@ async def serve(conf: cfg.ConfigOpts) -> None:
             nursery.start_soon(_stop_on_signal, nursery.cancel_scope)
             nursery.start_soon(runtime.run)
             nursery.start_soon(_follow, station, role)
+            nursery.start_soon(_follow_address, station)
             await nursery.start(role.run)
             await doors.open_all(station, role, issuer, nursery)
             runtime.join(
@@ -141,6 +144,21 @@ async def _follow(station: Station, role: Role) -> None:
         except Exception:
             # What others publish must not end us, whatever we do with it.
             LOG.exception('not taken in: %r', event)
+
+
+async def _follow_address(station: Station) -> None:
+    """Tell the overlay when this machine is reached elsewhere: laptops."""
+    while True:
+        await trio.sleep(ADDRESS_S)
+        found = station.find_address()
+        if found is not None and found != station.address:
+            LOG.info(
+                'this machine is reached at %s now, not at %s',
+                endpoint_to_text(*found),
+                endpoint_to_text(*station.address),
+            )
+            station.address = found
+            station.net.runtime.set_address(found)
 
 
 def _note_contest(station: Station, event: news.IdentityContested) -> None:

@@ -8,7 +8,7 @@ import pathlib
 
 from oslo_config import cfg
 
-from gossip.descriptor import Status
+from gossip.descriptor import Address, Status
 from p2pcs_nova import errors, layout, version, wire
 from p2pcs_nova.client.pool import ConnectionPool
 from p2pcs_nova.client.remote import RemoteClient
@@ -18,12 +18,14 @@ from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.identity import credentials, tls
 from p2pcs_nova.identity.store import IdentityStore, Membership
 
+NOWHERE = '127.0.0.1'
+"""The address of a machine without a network: a PC may boot without."""
+
 
 class Station:
     """One run of the daemon on this machine.
 
     :raises NotJoined: this machine is in no overlay
-    :raises NoAddress: nothing says where others reach it
     """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
@@ -41,12 +43,22 @@ class Station:
         )
         self.pool = ConnectionPool(self.tls)
         self.seeds = addresses.parse_seeds(self.me.seeds)
-        self.address = addresses.own_address(
-            conf.advertise_address or '',
-            conf.bind_address,
-            conf.port,
-            self.seeds,
-        )
+        self.address = self.find_address() or Address(NOWHERE, conf.port)
+
+    def find_address(self) -> Address | None:
+        """Where others reach us now; None while nothing says it."""
+        conf = self.conf
+        self.notes.pop('address', None)
+        try:
+            return addresses.own_address(
+                conf.advertise_address or '',
+                conf.bind_address,
+                conf.port,
+                self.seeds,
+            )
+        except addresses.NoAddress as error:
+            self.notes['address'] = f'Nobody reaches this machine: {error}.'
+            return None
 
     def connect(
         self,
