@@ -70,7 +70,7 @@ class Victim:
             ready_path=overlay.SOCKET,
         )  # fmt: skip
         services.ensure(self.lab.layout, self.pc, service)
-        pcs.wait_for_state(self.lab, self.pc.name, 'alive')
+        pcs.wait_for_offer(self.lab, self.pc.name)
 
     def crash_at(self, step: Step) -> None:
         """Have it killed after this step."""

@@ -60,16 +60,6 @@ def power_states(
     return answer['states'], max(answer['seconds'])
 
 
-def wait_alive(lab: Lab, name: str) -> None:
-    """Wait until the gateway sees a PC alive again, with its offer."""
-
-    def so() -> bool:
-        row = pcs.peer_row(lab, name)
-        return row is not None and row.state == 'alive' and row.offer.vcpus > 0
-
-    until(so, 120.0)
-
-
 def nova_events(lab: Lab, server_id: str) -> list[str]:
     """What nova's compute hosts did to create a server."""
     path = f'/servers/{server_id}/os-instance-actions'
@@ -143,7 +133,7 @@ def test_frozen_pc_blocks_nothing_and_its_servers_stay_as_they_were(
         bench.wait(other)
         figure('frozen PC: create in its slice', time.monotonic() - begin)
         assert pcs.where(lab, other) != name
-    wait_alive(lab, name)
+    pcs.wait_for_offer(lab, name)
     row = pcs.placed(lab, found)
     assert row is not None
     assert row.reachable
@@ -179,7 +169,7 @@ def test_hung_libvirt_stops_neither_gossip_nor_the_api(
         row = pcs.peer_row(lab, hung)
         assert row is not None
         assert row.state == 'alive'
-    wait_alive(lab, hung)
+    pcs.wait_for_offer(lab, hung)
 
 
 def test_spawn_that_fails_on_one_pc_goes_to_another_unheard_by_nova(
@@ -241,7 +231,7 @@ def test_unplugged_pc_keeps_its_server_running(
     finally:
         make('pc-plug', number)
     assert answers_ping(pc_address(number))
-    wait_alive(lab, name)
+    pcs.wait_for_offer(lab, name)
     wait_for_login(lab, server)
     assert lab.ssh(server.address, 'cat', BOOT_ID) == before
     assert bench.show(server.id).status == 'ACTIVE'
@@ -283,7 +273,7 @@ def test_power_cut_is_survived_by_the_disk(
     assert lab.ssh(server.address, 'cat', SAVED) == 'kept\n'
     assert lab.ssh(server.address, 'cat', BOOT_ID) != booted
     until(lambda: pcs.traces(lab, doomed) == [], 120.0)
-    wait_alive(lab, name)
+    pcs.wait_for_offer(lab, name)
 
 
 def answers_ping(address: str) -> bool:

@@ -115,8 +115,8 @@ def test_pc_with_another_address_is_the_same_pc(
         begin = time.monotonic()
         until(lambda: is_at(new), WHOLE_S)
         figure('PC has another address, seen', time.monotonic() - begin)
-        said = lab.openstack('console', 'log', 'show', server.name)
-        assert 'login:' in said
+        show = ('console', 'log', 'show', server.name)
+        until(lambda: 'login:' in lab.openstack(*show), WHOLE_S)
         assert pcs.where(lab, server.id) == name
     finally:
         move(new, old)

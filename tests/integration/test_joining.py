@@ -133,11 +133,5 @@ def test_two_dead_seeds_of_three_do_not_keep_a_pc_out(
     )
     join(lab, pc, changed)
     make('pc-on', f'PC={number}')
-    until(lambda: alive_with_offer(lab, fifth))
+    pcs.wait_for_offer(lab, fifth)
     takes_a_server(lab, bench, fifth)
-
-
-def alive_with_offer(lab: Lab, name: str) -> bool:
-    """Whether the gateway sees it so."""
-    row = pcs.peer_row(lab, name)
-    return row is not None and row.state == 'alive' and row.offer.vcpus > 0

@@ -61,6 +61,16 @@ def wait_for_state(lab: Lab, name: str, state: str) -> None:
     until(so, 120.0)
 
 
+def wait_for_offer(lab: Lab, name: str) -> None:
+    """Wait until the gateway sees a PC alive, with its offer."""
+
+    def so() -> bool:
+        row = peer_row(lab, name)
+        return row is not None and row.state == 'alive' and row.offer.vcpus > 0
+
+    until(so, 120.0)
+
+
 def placed(lab: Lab, server_id: str) -> wire.Placed | None:
     """Where the gateway has an instance."""
     answer = overlay.ask(lab.control, '/v1/instances')
