@@ -32,6 +32,7 @@ KINDS: dict[int, type[messages.Message]] = {
     12: messages.Have,
     13: messages.Want,
     14: messages.Bulk,
+    15: messages.RevocationItem,
 }
 
 _Message = typing.TypeVar('_Message', bound=messages.Message)
@@ -45,6 +46,7 @@ _DECODERS = {
         messages.Descriptor,
         messages.Claim,
         messages.Part,
+        messages.Revocation,
     )
 }
 _BAD = (msgspec.DecodeError, UnicodeError, RecursionError, OverflowError)

@@ -12,6 +12,7 @@ _POSITIVE = (
     'sync_interval_s',
     'reconnect_s',
     'seed_retry_s',
+    'overtake_s',
 )
 _NOT_NEGATIVE = (
     'confirmations',
@@ -67,6 +68,9 @@ class NodeConfig:
         silent seeds.
     :param seed_retry_s: first retry of a seed; doubles up to
         ``reconnect_s``.
+    :param overtake_s: two processes with one identity take turns in this
+        time, so that everybody sees that both live. Others should hold
+        them for contested some times as long.
     :param members_max: descriptors kept; one more is refused.
     :param parts_max: parts kept of one peer; one more is refused. 1 to 16:
         the versions of all of them fit into one datagram.
@@ -90,6 +94,7 @@ class NodeConfig:
     sync_datagrams: int = 32
     reconnect_s: float = 10.0
     seed_retry_s: float = 1.0
+    overtake_s: float = 4.0
     members_max: int = 4096
     parts_max: int = 16
 

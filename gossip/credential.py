@@ -132,6 +132,10 @@ class Trust:
         """Whether the peer has been revoked."""
         return peer in self._revoked
 
+    def is_issuer(self, peer: descriptor.PeerId) -> bool:
+        """Whether the holder of this id is an issuer that we know."""
+        return any(said.peer == peer for _, said in self._issuers.values())
+
     def issuer(self, issuer: bytes) -> bytes | None:
         """The issuer's own credential; none for the root or unknown."""
         known = self._issuers.get(issuer)

@@ -48,6 +48,7 @@ class Status(enum.IntEnum):
     SUSPECT = 1
     DEAD = 2
     LEFT = 3
+    REVOKED = 4
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from gossip import codec, descriptor, errors, messages, protocol, seal
 from gossip import config as configs
 from gossip import digest as digests
-from gossip import entry as entries
+from gossip import revocations as revoking
 from gossip import store as stores
 from gossip import view as views
 
@@ -37,6 +37,8 @@ _HAVE_BYTES = 1000
 _STILL_S = 1.0
 _ASKED_S = 5.0
 _ASKED_MAX = 64
+#: The rank of whom we hold nothing of.
+_NOTHING = (-1, -1, 0)
 
 
 class Dissemination:
@@ -56,11 +58,13 @@ class Dissemination:
         rng: random.Random,
         view: views.View,
         store: stores.Store,
+        revocations: revoking.Revocations,
     ) -> None:
         self._config = config
         self._rng = rng
         self._view = view
         self._store = store
+        self._revocations = revocations
         self._outbox = protocol.Outbox()
         self._next_at = 0.0
         self._seen = 0
@@ -163,18 +167,10 @@ class Dissemination:
     def _describe(self, bucket: int) -> Iterator[messages.Have]:
         """All that we hold in a bucket, in datagrams that cover it."""
         low, high = digests.bucket_range(bucket)
-        entries = sorted(
-            (
-                entry
-                for entry in self._view.entries()
-                if low <= entry.member.peer <= high
-            ),
-            key=lambda entry: entry.member.peer,
-        )
         members: list[messages.HaveMember] = []
         size = 0
-        for entry in entries:
-            member = self._describe_peer(entry)
+        for peer in sorted(self._peers(low, high)):
+            member = self._describe_peer(peer)
             length = len(codec.encode_body(member))
             if members and size + length > _HAVE_BYTES:
                 yield messages.Have(low, members[-1].peer, tuple(members))
@@ -183,13 +179,28 @@ class Dissemination:
             size += length
         yield messages.Have(low, high, tuple(members))
 
-    def _describe_peer(self, entry: entries.Entry) -> messages.HaveMember:
-        peer = entry.member.peer
+    def _peers(self, low: bytes, high: bytes) -> set[descriptor.PeerId]:
+        """Of whom we hold anything, in this range."""
+        held = {entry.member.peer for entry in self._view.entries()}
+        return {
+            peer
+            for peer in held.union(self._revocations.peers())
+            if low <= peer <= high
+        }
+
+    def _rank(self, peer: descriptor.PeerId) -> tuple[int, int, int]:
+        """What a newer word about a peer exceeds."""
+        if self._revocations.get(peer) is not None:
+            return revoking.RANK
+        entry = self._view.get(peer)
+        return _NOTHING if entry is None else (*entry.order, entry.settled)
+
+    def _describe_peer(self, peer: descriptor.PeerId) -> messages.HaveMember:
         parts = tuple(
             messages.HavePart(held.record.part, *held.record.version)
             for held in self._store.held(peer)
         )
-        return messages.HaveMember(peer, *entry.order, entry.settled, parts)
+        return messages.HaveMember(peer, *self._rank(peer), parts)
 
     # Step 3
 
@@ -202,12 +213,8 @@ class Dissemination:
         theirs = {member.peer: member for member in message.members}
         wants: list[messages.WantItem] = []
         gives: list[messages.WantItem] = []
-        ours = [
-            entry.member.peer
-            for entry in self._view.entries()
-            if message.low <= entry.member.peer <= message.high
-        ]
-        for peer in dict.fromkeys([*theirs, *sorted(ours)]):
+        ours = sorted(self._peers(message.low, message.high))
+        for peer in dict.fromkeys([*theirs, *ours]):
             self._settle_peer(peer, theirs.get(peer), wants, gives)
         for want in _letters(wants):
             self._outbox.send(sender.address, want, ride=False)
@@ -223,14 +230,13 @@ class Dissemination:
         wants: list[messages.WantItem],
         gives: list[messages.WantItem],
     ) -> None:
-        entry = self._view.get(peer)
-        own = (-1, -1, 0) if entry is None else (*entry.order, entry.settled)
+        own = self._rank(peer)
         other = (
-            (-1, -1, 0)
+            _NOTHING
             if theirs is None
             else (theirs.boot, theirs.incarnation, theirs.status)
         )
-        if other > own and not self._view.trust.is_revoked(peer):
+        if other > own:
             wants.append(messages.WantItem(peer, ''))
         elif own > other:
             gives.append(messages.WantItem(peer, ''))
@@ -246,9 +252,9 @@ class Dissemination:
         for part in dict.fromkeys([*mine, *them]):
             here, there = mine.get(part, (-1, -1)), them.get(part, (-1, -1))
             item = messages.WantItem(peer, part)
-            if there > here and own[2] != descriptor.Status.LEFT:
+            if there > here and own[2] < descriptor.Status.LEFT:
                 wants.append(item)
-            elif here > there and other[2] != descriptor.Status.LEFT:
+            elif here > there and other[2] < descriptor.Status.LEFT:
                 gives.append(item)
 
     def _serve(self, message: messages.Want, sender: protocol.Origin) -> None:
@@ -290,6 +296,9 @@ class Dissemination:
         if want.part:
             held = self._store.get(want.peer, want.part)
             return [] if held is None else [held.item]
+        revocation = self._revocations.get(want.peer)
+        if revocation is not None:
+            return [revocation]
         entry = self._view.get(want.peer)
         if entry is None:
             return []

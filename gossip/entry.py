@@ -7,16 +7,36 @@ from gossip import credential as credentials
 from gossip import descriptor, errors, messages, signing
 
 Status = descriptor.Status
+_FORMER_MAX = 4
 
 
 @dataclasses.dataclass
 class Entry:
-    """What a node holds of one peer."""
+    """What a node holds of one peer.
+
+    :param former: boot ids that were superseded, the latest first
+    """
 
     member: descriptor.Member
     item: messages.MemberItem
     credential: credentials.Credential
-    contested: bool = False
+    former: tuple[bytes, ...] = ()
+
+    def follow(self, held: 'Entry') -> bool:
+        """Remember whom this newer entry takes the place of.
+
+        Each start draws a boot id of its own, so one that was superseded
+        comes back only if its process lives beside the other.
+
+        :returns: whether it is one that was superseded before
+        """
+        self.former = held.former
+        before, after = held.member.boot_id, self.member.boot_id
+        if before == after:
+            return False
+        others = (former for former in held.former if former != before)
+        self.former = (before, *others)[:_FORMER_MAX]
+        return after in held.former
 
     @property
     def order(self) -> tuple[int, int]:

@@ -53,6 +53,17 @@ class PeerLeft:
 
 
 @dataclasses.dataclass(frozen=True)
+class PeerRevoked:
+    """A peer is put out for ever: store ``revocation`` durably.
+
+    It may be our own. See :meth:`gossip.node.Node.restore`.
+    """
+
+    peer: descriptor.PeerId
+    revocation: bytes
+
+
+@dataclasses.dataclass(frozen=True)
 class RecordChanged:
     """A peer says something new of itself; an empty payload deletes."""
 
@@ -71,9 +82,15 @@ class BootRaised:
 
 @dataclasses.dataclass(frozen=True)
 class IdentityContested:
-    """Two live processes use one peer id: a disk has been cloned."""
+    """Two live processes use one peer id: a disk has been cloned.
+
+    Comes again, about every ``overtake_s``, for as long as both live.
+
+    :param places: where the two are
+    """
 
     peer: descriptor.PeerId
+    places: tuple[descriptor.Address, descriptor.Address]
 
 
 Event: typing.TypeAlias = (
@@ -83,6 +100,7 @@ Event: typing.TypeAlias = (
     | PeerChanged
     | PeerFailed
     | PeerLeft
+    | PeerRevoked
     | RecordChanged
     | BootRaised
     | IdentityContested

@@ -9,6 +9,9 @@ Rules for what comes in:
    by its signatures; the sender is asked to introduce itself.
 3. A message that does not hold is counted and dropped, alone.
 4. Of what is answered at length a datagram may ask once.
+5. A datagram of who has been put out is dropped by its clear header: it
+   costs neither a key nor a place among the senders. Once a second, among
+   all of them, one is opened after all, and told the revocation.
 """
 
 import collections
@@ -20,6 +23,7 @@ from gossip import detection as detections
 from gossip import dissemination as disseminations
 from gossip import entry as entries
 from gossip import introduction as introductions
+from gossip import revocations as revoking
 from gossip import store as stores
 from gossip import view as views
 
@@ -29,7 +33,9 @@ _FROM_STRANGERS = (
     messages.MemberItem,
     messages.Hello,
     messages.Introduce,
+    messages.RevocationItem,
 )
+_TELL_S = 1.0
 
 _ANSWERED_AT_LENGTH = (messages.Hello, messages.Buckets, messages.Want)
 """Of these a datagram may hold one: answers are longer than they are."""
@@ -47,6 +53,7 @@ class Intake:
         trust: credentials.Trust,
         view: views.View,
         store: stores.Store,
+        revocations: revoking.Revocations,
         introduction: introductions.Introduction,
         detection: detections.Detection,
         dissemination: disseminations.Dissemination,
@@ -56,6 +63,8 @@ class Intake:
         self._trust = trust
         self._view = view
         self._store = store
+        self._revocations = revocations
+        self._tell_at = 0.0
         self._introduction = introduction
         self._detection = detection
         self._dissemination = dissemination
@@ -73,6 +82,11 @@ class Intake:
         self, datagram: bytes, sender: descriptor.Address, now: float
     ) -> None:
         """Take a datagram; never raises for what is in it."""
+        revoked = self._revocation(datagram)
+        if revoked is not None:
+            self._drop('credential_revoked')
+            self._tell_revoked(revoked, datagram, sender, now)
+            return
         try:
             opened = self._opener.open(datagram, sender)
             decoded = codec.decode(opened.plain)
@@ -84,12 +98,30 @@ class Intake:
             return
         if opened.peer == self._view.identity.peer:
             self._drop('own_id')
-        elif self._trust.is_revoked(opened.peer):
-            self._drop('credential_revoked')
         else:
             if decoded.unknown:
                 self._dropped['unknown_kind'] += decoded.unknown
             self._read(opened, decoded.messages, sender, now)
+
+    def _revocation(self, datagram: bytes) -> messages.RevocationItem | None:
+        peer = seal.sender(datagram)
+        return None if peer is None else self._revocations.get(peer)
+
+    def _tell_revoked(
+        self,
+        item: messages.RevocationItem,
+        datagram: bytes,
+        sender: descriptor.Address,
+        now: float,
+    ) -> None:
+        if now < self._tell_at:
+            return
+        self._tell_at = now + _TELL_S
+        try:
+            self._opener.open(datagram, sender)
+        except errors.GossipError:
+            return
+        self._introduction.turn_away(sender, item)
 
     def _drop(self, reason: str) -> None:
         self._dropped[reason] += 1
@@ -171,6 +203,8 @@ class Intake:
                     )
             case messages.RecordItem():
                 self._store.accept(message, spread=not is_bulk)
+            case messages.RevocationItem():
+                self._revocations.accept(message, spread=not is_bulk)
             case messages.Hello(reply=False):
                 self._dissemination.greet(origin, now)
                 self._told_if_dead(origin, now)

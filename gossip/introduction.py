@@ -101,6 +101,12 @@ class Introduction:
         """Show a sender what we hold of it."""
         self._hello(sender.address, entry.item, reply=False)
 
+    def turn_away(
+        self, address: descriptor.Address, item: messages.RevocationItem
+    ) -> None:
+        """Tell a sender that it has been put out."""
+        self._outbox.send(address, item, ride=False)
+
     def receive(
         self,
         message: messages.Message,

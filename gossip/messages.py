@@ -108,6 +108,14 @@ class RecordItem(Message, frozen=True):
     signature: _Sign
 
 
+class RevocationItem(Message, frozen=True):
+    """A signed revocation, with its author's credential."""
+
+    body: _Body
+    signature: _Sign
+    credential: _Body
+
+
 class Buckets(Message, frozen=True):
     """Digests of all that I hold, by the first bits of the peer id."""
 
@@ -131,7 +139,7 @@ class HaveMember(Message, frozen=True):
     peer: _Peer
     boot: _U48
     incarnation: _U48
-    status: typing.Annotated[int, msgspec.Meta(ge=0, le=3)]
+    status: typing.Annotated[int, msgspec.Meta(ge=0, le=4)]
     parts: tuple[HavePart, ...]
 
 
@@ -183,6 +191,16 @@ class Claim(Message, frozen=True):
     subject: _Peer
     boot: _U48
     incarnation: _U48
+
+
+class Revocation(Message, frozen=True):
+    """The subject is no member any more.
+
+    ``made_at`` is in seconds since 1970.
+    """
+
+    subject: _Peer
+    made_at: _U32
 
 
 class Part(Message, frozen=True):

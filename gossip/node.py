@@ -10,7 +10,7 @@ in seconds of a clock that goes on while the machine sleeps.
 import collections
 import dataclasses
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from gossip import (
     codec,
@@ -23,6 +23,7 @@ from gossip import (
     introduction,
     messages,
     protocol,
+    revocations,
     rumours,
     seal,
     statistics,
@@ -92,8 +93,9 @@ class Node:
         self._detection = detection.Detection(
             config, rng, self._view, self._rumours
         )
+        self._revocations = revocations.Revocations(self._view, self._rumours)
         self._dissemination = dissemination.Dissemination(
-            config, rng, self._view, self._store
+            config, rng, self._view, self._store, self._revocations
         )
         self._introduction = introduction.Introduction(config, rng, self._view)
         self._protocols: tuple[protocol.Protocol, ...] = (
@@ -111,12 +113,14 @@ class Node:
             trust,
             self._view,
             self._store,
+            self._revocations,
             self._introduction,
             self._detection,
             self._dissemination,
             self._counters.dropped,
         )
         self._expire_at = now + _EXPIRE_S
+        self._overtake_at = now + config.overtake_s
         self._left = False
         self._detection.start(now)
         self._introduction.join((), now)
@@ -134,9 +138,13 @@ class Node:
         Replaces the seeds of an earlier call. After :meth:`leave` it comes
         back.
 
+        Who is revoked stays silent.
+
         :raises Misuse: a seed is not an address; nothing changed
         """
         checked = [descriptor.check_address(seed) for seed in seeds]
+        if self._revocations.get(self.peer) is not None:
+            return
         if self._left:
             self._left = False
             self._view.advertise()
@@ -209,16 +217,29 @@ class Node:
         self._expire(now)
         self._settle(now)
 
-    def revoke(self, peer: descriptor.PeerId, now: float) -> None:
-        """Believe a peer, or an issuer, never again; forget who falls."""
-        self._trust.revoke(peer)
-        for entry in list(self._view.entries()):
-            if entry is self._view.own:
-                continue
+    def revoke(self, peer: descriptor.PeerId, now: float) -> bytes:
+        """Put a peer out of the overlay for ever, and tell everybody.
+
+        :returns: the revocation, as :meth:`restore` takes it
+        :raises Misuse: we are no gateway, or it is no peer; nothing changed
+        """
+        item = self._revocations.make(peer, now + self._wall_offset)
+        self._settle(now)
+        return codec.encode_body(item)
+
+    def restore(self, stored: Iterable[bytes], now: float) -> None:
+        """Go on from the revocations that were stored; before joining.
+
+        One that does not hold is counted and dropped.
+        """
+        for body in stored:
             try:
-                self._trust.check(entry.item.credential, self._view.now_wall)
-            except errors.CredentialRefused:
-                self._view.forget(entry.member.peer)
+                item = codec.decode_body(messages.RevocationItem, body)
+                self._revocations.accept(item, spread=False)
+            except errors.MalformedMessage:
+                self._counters.dropped['malformed'] += 1
+            except errors.Refused as error:
+                self._counters.dropped[error.reason] += 1
         self._settle(now)
 
     # What we know
@@ -230,6 +251,10 @@ class Node:
             for entry in self._view.entries()
             if entry.member.status is not descriptor.Status.LEFT
         )
+
+    def revoked(self) -> tuple[descriptor.PeerId, ...]:
+        """Who has been put out, ourselves too."""
+        return tuple(self._revocations.peers())
 
     def member(self, peer: descriptor.PeerId) -> descriptor.Member | None:
         """One peer, unless unknown or gone."""
@@ -310,6 +335,9 @@ class Node:
         self._notice_pause(now)
         if now >= self._expire_at:
             self._expire(now)
+        if now >= self._overtake_at:
+            self._overtake_at = now + self._config.overtake_s
+            self._view.overtake()
         for part in self._protocols:
             part.on_deadline(now)
         self._push(now)
@@ -378,6 +406,8 @@ class Node:
                 self._pushes.append((entry.member.address, piece))
 
     def _settle(self, now: float) -> None:
+        if self._revocations.get(self.peer) is not None:
+            self._left = True
         self._store.settle()
         for event in self._view.take_events():
             if isinstance(event, events.PeerLeft):

@@ -11,7 +11,7 @@ import ipaddress
 import math
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import trio
 
@@ -84,6 +84,11 @@ class Runtime:
         """Datagrams that the machine refused to send."""
         return self._send_errors
 
+    def restore(self, stored: Iterable[bytes]) -> None:
+        """See :meth:`gossip.node.Node.restore`."""
+        self.node.restore(stored, self._clock())
+        self._after()
+
     async def run(self) -> None:
         """Drive the node until cancelled.
 
@@ -135,10 +140,11 @@ class Runtime:
         """See :meth:`gossip.node.Node.set_ring_keys`."""
         self.node.set_ring_keys(ring)
 
-    def revoke(self, peer: descriptor.PeerId) -> None:
+    def revoke(self, peer: descriptor.PeerId) -> bytes:
         """See :meth:`gossip.node.Node.revoke`."""
-        self.node.revoke(peer, self._clock())
+        revocation = self.node.revoke(peer, self._clock())
         self._after()
+        return revocation
 
     def _after(self) -> None:
         self._flush()

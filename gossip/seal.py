@@ -65,6 +65,13 @@ class Opened(typing.NamedTuple):
     plain: bytes
 
 
+def sender(datagram: bytes) -> descriptor.PeerId | None:
+    """Who the datagram says has sealed it, believed by nobody yet."""
+    if len(datagram) < HEADER_BYTES:
+        return None
+    return datagram[2 : 2 + descriptor.PEER_ID_BYTES]
+
+
 def _sender_key(
     ring_key: bytes, peer: descriptor.PeerId, boot_id: bytes
 ) -> aead.AESGCM:

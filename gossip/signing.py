@@ -16,6 +16,7 @@ _DOMAINS: dict[type[messages.Message], bytes] = {
     messages.Descriptor: b'gossip descriptor 1\0',
     messages.Claim: b'gossip claim 1\0',
     messages.Part: b'gossip part 1\0',
+    messages.Revocation: b'gossip revocation 1\0',
 }
 
 
@@ -29,7 +30,7 @@ class Signed(typing.NamedTuple):
 def sign(
     identity: identities.Identity, overlay: bytes, what: messages.Message
 ) -> Signed:
-    """Sign a descriptor, a claim or a part."""
+    """Sign a descriptor, a claim, a part or a revocation."""
     body = codec.encode_body(what)
     data = _DOMAINS[type(what)] + overlay + body
     return Signed(body, identity.private_key.sign(data))

@@ -74,6 +74,8 @@ class Simulation:
     """Peers, numbered from 0, on one network.
 
     :param seed: of everything that chance decides
+    :param share_trust: signatures are verified once for all peers, which
+        then cannot differ in whom they believe: not for revocations
     """
 
     def __init__(
@@ -81,6 +83,8 @@ class Simulation:
         seed: int,
         network: NetworkConfig | None = None,
         config: configs.NodeConfig | None = None,
+        *,
+        share_trust: bool = True,
     ) -> None:
         self.seed = seed
         self.now = 0.0
@@ -92,7 +96,7 @@ class Simulation:
         self._config = config or configs.NodeConfig()
         self._rng = _seeded(seed)
         self.overlay = throwaway.Overlay(_seeded(self._rng.random()))
-        self._trust = self.overlay.make_trust()
+        self._trust = self.overlay.make_trust() if share_trust else None
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._places: dict[descriptor.Address, Peer] = {}
@@ -110,16 +114,12 @@ class Simulation:
         role: descriptor.Role = descriptor.Role.PEER,
     ) -> Peer:
         """Switch on a new machine that joins through these peers."""
-        number = len(self.peers)
-        address = descriptor.Address(
-            f'10.0.{number // 250}.{number % 250 + 1}', _PORT
-        )
-        who = self.overlay.make_identity(role)
-        peer = Peer(number, address, who, self._make_node(who, address, 1))
-        self.peers.append(peer)
-        self._places[address] = peer
-        self._join(peer, seeds)
-        return peer
+        return self._add(self.overlay.make_identity(role), 1, seeds)
+
+    def clone(self, number: int, seeds: Iterable[int] = ()) -> Peer:
+        """Switch on a new machine with the disk of another one."""
+        peer = self.peers[number]
+        return self._add(peer.identity, peer.boot + 1, seeds)
 
     def add_many(self, count: int) -> None:
         """Switch on so many machines; all join through the first."""
@@ -148,6 +148,7 @@ class Simulation:
             peer.address = address
             self._places[address] = peer
         peer.node = self._make_node(peer.identity, peer.address, peer.boot)
+        peer.node.restore(self._stored(number), self.now)
         peer.is_up, peer.is_paused, peer.wake_at = True, False, None
         self._join(peer, seeds)
 
@@ -171,6 +172,12 @@ class Simulation:
         peer.address = address
         self._places[address] = peer
         peer.node.set_address(address, self.now)
+        self._after(peer)
+
+    def revoke(self, number: int, subject: descriptor.PeerId) -> None:
+        """Put a peer out, at a gateway."""
+        peer = self.peers[number]
+        peer.node.revoke(subject, self.now)
         self._after(peer)
 
     def publish(self, number: int, part: str, payload: bytes) -> None:
@@ -271,6 +278,29 @@ class Simulation:
 
     # Inside
 
+    def _add(
+        self, who: identity.Identity, boot: int, seeds: Iterable[int]
+    ) -> Peer:
+        number = len(self.peers)
+        address = descriptor.Address(
+            f'10.0.{number // 250}.{number % 250 + 1}', _PORT
+        )
+        node = self._make_node(who, address, boot)
+        peer = Peer(number, address, who, node, boot)
+        self.peers.append(peer)
+        self._places[address] = peer
+        self._join(peer, seeds)
+        return peer
+
+    def _stored(self, number: int) -> list[bytes]:
+        """The revocations that a peer has on its disk."""
+        return [
+            seen.event.revocation
+            for seen in self.trace
+            if seen.number == number
+            and isinstance(seen.event, events.PeerRevoked)
+        ]
+
     def _make_node(
         self,
         who: identity.Identity,
@@ -280,7 +310,7 @@ class Simulation:
         return nodes.Node(
             self._config,
             who,
-            self._trust,
+            self._trust or self.overlay.make_trust(),
             self.overlay.ring,
             address=address,
             boot=boot,

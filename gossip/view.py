@@ -14,7 +14,11 @@ Rules, for one peer:
    ghost comes back. The revoked are forgotten: their credential bars them.
 4. Of ourselves, a claim about what we are now is refuted. A later boot of
    ours that we do not remember (restored from a backup) is overtaken, if our
-   own signature shows it; again and again, and the identity is contested.
+   own signature shows it: at once a few times, then every ``overtake_s``.
+5. A process that was superseded and is back, by a greater boot, lives beside
+   the one that superseded it: the identity is contested. Nobody wins; each
+   overtakes the other for as long as both live. A mere restart is none of
+   this: its boot id is new.
 """
 
 import collections
@@ -30,6 +34,7 @@ from gossip import rumours as rumour
 from gossip.entry import Entry, differs, join_claim, make_entry, split_claim
 
 _RAISES_MAX = 3
+_RIVALS_MAX = 4
 Status = descriptor.Status
 
 
@@ -54,6 +59,8 @@ class View:
         self._events: collections.deque[events.Event] = collections.deque()
         self._others: list[Entry] | None = None
         self._raises = 0
+        self._heard = 0
+        self._rivals: dict[bytes, tuple[int, int]] = {}
         self._now_wall = now_wall
         self._put(self._make_own(own, self._check_own(identity)))
 
@@ -143,13 +150,27 @@ class View:
         return True
 
     def raise_boot(self, heard: int) -> None:
-        """Overtake a boot of ours that others remember and we do not."""
-        if self._raises >= _RAISES_MAX:
-            self._contest(self.own)
-            return
-        self._raises += 1
-        self.advertise(boot=heard + 1)
-        self.emit(events.BootRaised(heard + 1))
+        """Overtake a boot of ours that others remember and we do not.
+
+        At once a few times; after that it waits for :meth:`overtake`: two
+        that live do not outbid each other as fast as they can.
+        """
+        self._heard = max(self._heard, heard)
+        if self._raises < _RAISES_MAX:
+            self._raises += 1
+            self._overtake()
+
+    def overtake(self) -> None:
+        """Do what :meth:`raise_boot` has put off; to be called regularly."""
+        if self._heard >= self.own.member.boot:
+            self._overtake()
+        else:
+            self._raises = 0
+
+    def _overtake(self) -> None:
+        boot = self._heard + 1
+        self.advertise(boot=boot)
+        self.emit(events.BootRaised(boot))
 
     # Others
 
@@ -179,6 +200,8 @@ class View:
             )
         self._put(entry)
         self._tell(held, entry)
+        if held is not None and entry.follow(held):
+            self._contest(held, entry)
         if spread:
             is_back = held is not None and held.member.status != Status.ALIVE
             self._spread(entry, urgent=is_back)
@@ -333,7 +356,17 @@ class View:
             )
             self.advertise()
         elif heard.member.boot >= own.member.boot:
+            self._meet(heard)
             self.raise_boot(heard.member.boot)
+
+    def _meet(self, rival: Entry) -> None:
+        """Note another process of ours; contested if it is not the past."""
+        met = self._rivals.get(rival.member.boot_id, rival.order)
+        self._rivals[rival.member.boot_id] = max(met, rival.order)
+        if len(self._rivals) > _RIVALS_MAX:
+            del self._rivals[next(iter(self._rivals))]
+        if rival.order > met:
+            self._contest(self.own, rival)
 
     def _put(self, entry: Entry) -> None:
         held = self._entries.get(entry.member.peer)
@@ -361,17 +394,10 @@ class View:
             self.emit(events.PeerRecovered(member))
         elif held is not None and differs(held.member, member):
             self.emit(events.PeerChanged(member))
-        if (
-            held is not None
-            and held.member.boot == member.boot
-            and held.member.boot_id != member.boot_id
-        ):
-            self._contest(entry)
 
-    def _contest(self, entry: Entry) -> None:
-        if not entry.contested:
-            entry.contested = True
-            self.emit(events.IdentityContested(entry.member.peer))
+    def _contest(self, one: Entry, other: Entry) -> None:
+        places = one.member.address, other.member.address
+        self.emit(events.IdentityContested(one.member.peer, places))
 
     def _adopt_claims(self, author: descriptor.PeerId) -> None:
         """Say in our own name what a forgotten author has claimed."""

@@ -36,6 +36,20 @@ class Forbidden(P2PcsError):
     status = 403
 
 
+class Revoked(Forbidden):
+    """The caller has been put out of the overlay; nothing changed."""
+
+    code = 'revoked'
+
+
+class PutOut(P2PcsError):
+    """This PC takes no part now: its identity is used twice, it is revoked
+    or it leaves; nothing changed."""
+
+    code = 'put-out'
+    status = 409
+
+
 class NotFound(P2PcsError):
     """No such instance, image, slice or peer here; nothing changed."""
 

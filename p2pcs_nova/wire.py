@@ -530,6 +530,11 @@ class DaemonStatus(msgspec.Struct, frozen=True):
     dropped: tuple[tuple[str, Count], ...] = ()
     """(reason, count) of what others sent and we did not take, and of what
     this machine did not send, since the daemon started; by reason."""
+    refused: tuple[tuple[str, Count], ...] = ()
+    """(reason, count) of connections and requests that were refused since
+    the daemon started: a reason is mostly the code of the error."""
+    revoked: tuple[PeerId, ...] = ()
+    """Who has been put out of the overlay, as far as this daemon knows."""
 
 
 # -- joining -----------------------------------------------------------------
@@ -589,6 +594,20 @@ class TokenAnswer(msgspec.Struct, frozen=True):
 
 
 # -- the owner's commands ----------------------------------------------------
+
+
+class LeaveRequest(msgspec.Struct, frozen=True):
+    """Leave the overlay for good."""
+
+    force: bool = False
+    """Destroy the instances that are here."""
+
+
+class Left(msgspec.Struct, frozen=True):
+    """What this machine was, and is no more."""
+
+    overlay: str
+    peer: PeerId
 
 
 class DrainRequest(msgspec.Struct, frozen=True):

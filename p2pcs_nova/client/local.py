@@ -73,6 +73,20 @@ class LocalClient:
             request_id=request_id,
         )
 
+    def leave(self, force: bool, *, request_id: str = '') -> wire.Left:
+        """Leave the overlay for good; the daemon ends.
+
+        :param force: destroy the instances that are here
+        :raises WrongState: there are some, and no ``force``
+        """
+        return self._ask(
+            'POST',
+            '/v1/leave',
+            wire.Left,
+            value=wire.LeaveRequest(force),
+            request_id=request_id,
+        )
+
     # -- the gateway's view -------------------------------------------------
 
     def slices(self, *, request_id: str = '') -> wire.SliceRows:
@@ -97,6 +111,15 @@ class LocalClient:
     def quarantined(self) -> wire.QuarantinedRows:
         """What PCs keep although no gateway knows it."""
         return self._get('/v1/quarantine', wire.QuarantinedRows, '')
+
+    def revoke(self, peer: str, *, request_id: str = '') -> None:
+        """Put a PC out of the overlay for ever; durable at return.
+
+        :raises WrongState: it is no peer, or this is no gateway
+        """
+        self._call(
+            'POST', _path('peers', peer, 'revoke'), request_id=request_id
+        )
 
     def create_token(self, valid_s: float, *, request_id: str = '') -> str:
         """A join token in its text form, good for one PC.

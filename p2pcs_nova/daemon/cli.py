@@ -132,6 +132,13 @@ def _drain(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _leave(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
+    from p2pcs_nova.daemon import leaving
+
+    print(leaving.this_pc(conf, arguments.force))
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog='p2pcs-peer',
@@ -175,4 +182,11 @@ def _parser() -> argparse.ArgumentParser:
     drain.set_defaults(command=_drain, draining=True)
     undrain = add('undrain', 'take instances again')
     undrain.set_defaults(command=_drain, draining=False)
+    leave = add('leave', 'leave the overlay for good: remove the identity')
+    leave.add_argument(
+        '--force',
+        action='store_true',
+        help='destroy the instances that are here',
+    )
+    leave.set_defaults(command=_leave)
     return parser

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import trio
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gossip import errors as gossip_errors
 from gossip.descriptor import Role as MemberRole
-from p2pcs_nova import names
+from p2pcs_nova import errors, names, wire
+from p2pcs_nova.daemon import leaving
 from p2pcs_nova.daemon.role import Role
 from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.endpoint import endpoint_to_text
@@ -45,6 +48,7 @@ async def issuer_of(station: Station) -> AsyncIterator[Issuer | None]:
             ring_keys=lambda: station.me.ring_keys,
             seeds=lambda: seeds_of(station, station.conf.port),
             join_seeds=lambda: seeds_of(station, station.conf.join_port),
+            is_revoked=station.is_revoked,
         )
     )
     with contextlib.closing(issuer):
@@ -82,10 +86,12 @@ async def open_all(
         pool=station.pool,
     )
     remote = [status, *role.remote_routes()]
-    local = [status, *role.local_routes()]
+    stop = nursery.cancel_scope.cancel
+    local = [status, _leave_route(station, role, stop), *role.local_routes()]
     if issuer is not None:
         remote += joining.relay_routes(issuer)
         local += joining.token_routes(issuer)
+        local.append(_revoke_route(station))
     await nursery.start(
         functools.partial(
             listeners.serve_mutual_tls,
@@ -95,20 +101,30 @@ async def open_all(
             conf.port,
             overlay=me.overlay,
             is_revoked=station.is_revoked,
+            refusals=station.refusals,
+            presence=station.presence,
         )
     )
     await nursery.start(
-        listeners.serve_join,
-        make_application(joining.join_routes(me, issuer=issuer, relay=relay)),
-        tls.join_server(key, me.chain),
-        conf.bind_address,
-        conf.join_port,
+        functools.partial(
+            listeners.serve_join,
+            make_application(
+                joining.join_routes(me, issuer=issuer, relay=relay)
+            ),
+            tls.join_server(key, me.chain),
+            conf.bind_address,
+            conf.join_port,
+            refusals=station.refusals,
+        )
     )
     await nursery.start(
-        listeners.serve_unix,
-        make_application(local),
-        conf.socket,
-        listeners.users_to_uids(conf.socket_users),
+        functools.partial(
+            listeners.serve_unix,
+            make_application(local),
+            conf.socket,
+            listeners.users_to_uids(conf.socket_users),
+            refusals=station.refusals,
+        )
     )
 
 
@@ -121,3 +137,40 @@ def _status_route(station: Station, role: Role) -> Route:
         return handling.answer(station.status(role.share()))
 
     return Route('/v1/status', status, methods=['GET'])
+
+
+def _leave_route(
+    station: Station, role: Role, stop: Callable[[], None]
+) -> Route:
+    async def leave(request: Request) -> Response:
+        handling.require(request, 'local')
+        body = await handling.decode(request, wire.LeaveRequest)
+        left = await leaving.leave(station, role, body.force)
+        response = handling.answer(left)
+
+        async def end() -> None:
+            stop()
+
+        response.background = BackgroundTask(end)
+        return response
+
+    return Route('/v1/leave', leave, methods=['POST'])
+
+
+def _revoke_route(station: Station) -> Route:
+    """For the UNIX socket of a gateway: the operator's word."""
+
+    async def revoke(request: Request) -> Response:
+        handling.require(request, 'local')
+        peer = handling.path_part(request, 'peer', wire.PeerId)
+        try:
+            revocation = station.net.runtime.revoke(bytes.fromhex(peer))
+        except gossip_errors.Misuse as error:
+            raise errors.WrongState(
+                f'{peer} cannot be put out: a gateway puts out peers only '
+                f'({error})'
+            ) from None
+        await station.keep(revocation)
+        return handling.answer(None)
+
+    return Route('/v1/peers/{peer}/revoke', revoke, methods=['POST'])

@@ -28,6 +28,12 @@ _LIVENESS = {
 }
 
 
+_BARS = {
+    'revoked': view.Liveness.REVOKED,
+    'contested': view.Liveness.CONTESTED,
+}
+
+
 class GatewayRole:
     """The role of a gateway; see :class:`p2pcs_nova.daemon.role.Role`.
 
@@ -39,6 +45,8 @@ class GatewayRole:
         key = station.store.key()
         self._net = station.net
         self._connect = station.connect
+        self._out: dict[str, dict[str, str]] = {}
+        """Why members are to take no part, by peer and cause."""
         self._service = service.GatewayService(
             layout=station.places,
             policy=policy.load_policy(pathlib.Path(conf.policy_file)),
@@ -67,7 +75,8 @@ class GatewayRole:
     def on_event(self, event: news.Event) -> None:
         """Feed the service what the overlay says of others."""
         if isinstance(event, news.RecordChanged):
-            self._on_record(event)
+            if event.peer.hex() not in self._out:
+                self._on_record(event.peer, event.part, event.payload)
         elif isinstance(event, news.PeerLeft):
             self._service.peer_gone(event.peer.hex())
         elif isinstance(
@@ -79,6 +88,28 @@ class GatewayRole:
             | news.PeerFailed,
         ):
             self._service.peer_changed(member_to_seen(event.member))
+
+    def on_out(self, peer: bytes, why: str, reason: str) -> None:
+        """Let a PC take no part, or take part again."""
+        name = peer.hex()
+        if reason:
+            self._out.setdefault(name, {})[why] = reason
+        else:
+            self._out[name].pop(why)
+        bars = [
+            view.Bar(state, self._out[name][why])
+            for why, state in _BARS.items()
+            if why in self._out[name]
+        ]
+        self._service.peer_barred(name, bars[0] if bars else None)
+        if not bars:
+            del self._out[name]
+            for record in self._net.records(peer):
+                self._on_record(record.peer, record.part, record.payload)
+
+    async def let_go(self, force: bool) -> None:
+        """A gateway does not leave: its slices would have nobody."""
+        raise errors.Forbidden('a gateway does not leave')
 
     def share(self) -> Share:
         """A gateway offers nothing."""
@@ -100,17 +131,15 @@ class GatewayRole:
                 self._service.peer_changed(member_to_seen(member))
             task_status.started()
 
-    def _on_record(self, event: news.RecordChanged) -> None:
-        peer = event.peer.hex()
-        if event.part == overlay.PEER_PART:
+    def _on_record(self, peer: bytes, part: str, payload: bytes) -> None:
+        name = peer.hex()
+        if part == overlay.PEER_PART:
             self._service.peer_record(
-                peer, self._net.read(event.payload, wire.PeerRecord)
+                name, self._net.read(payload, wire.PeerRecord)
             )
-        elif event.part.startswith(overlay.INSTANCES_PART):
+        elif part.startswith(overlay.INSTANCES_PART):
             self._service.instances_record(
-                peer,
-                event.part,
-                self._net.read(event.payload, wire.InstancesRecord),
+                name, part, self._net.read(payload, wire.InstancesRecord)
             )
 
     def _connect_peer(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import logging
 import os
 import random
@@ -20,11 +21,11 @@ from oslo_config import cfg
 
 from gossip import events as news
 from gossip.config import NodeConfig
-from gossip.descriptor import Address
+from gossip.descriptor import Address, PeerId
 from gossip.node import Node
 from gossip.runtime import Runtime, boottime, open_socket, wall_time
 from p2pcs_nova import names
-from p2pcs_nova.daemon import doors
+from p2pcs_nova.daemon import contest, doors, leaving
 from p2pcs_nova.daemon.role import Role
 from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.endpoint import endpoint_to_text
@@ -36,6 +37,11 @@ ADDRESS_S = 5.0
 """How often the machine's own address is looked at."""
 STOP_S = 10.0
 """Longest time that an orderly end may take."""
+REVOKED = (
+    'it has been put out of the overlay by the operator; to come back it '
+    'joins anew, with a new key: `p2pcs-peer leave --force`, '
+    '`p2pcs-peer join TOKEN`'
+)
 
 
 async def serve(conf: cfg.ConfigOpts) -> None:
@@ -51,6 +57,7 @@ async def serve(conf: cfg.ConfigOpts) -> None:
             _make_node(station, boot), sock, deliver=station.net.deliver
         )
         station.net.attach(runtime)
+        runtime.restore(station.store.revocations())
         role = _make_role(station)
         async with (
             doors.issuer_of(station) as issuer,
@@ -60,6 +67,10 @@ async def serve(conf: cfg.ConfigOpts) -> None:
             nursery.start_soon(runtime.run)
             nursery.start_soon(_follow, station, role)
             nursery.start_soon(_follow_address, station)
+            nursery.start_soon(
+                station.contests.watch,
+                functools.partial(_tell_contest, station, role),
+            )
             await nursery.start(role.run)
             await doors.open_all(station, role, issuer, nursery)
             runtime.join(
@@ -73,6 +84,8 @@ async def serve(conf: cfg.ConfigOpts) -> None:
                 endpoint_to_text(*station.address),
             )
         await _leave(station)
+    if station.has_left:
+        await trio.to_thread.run_sync(leaving.clear, station.places)
 
 
 def _next_boot(station: Station) -> int:
@@ -138,7 +151,11 @@ async def _follow(station: Station, role: Role) -> None:
         if isinstance(event, news.BootRaised):
             await trio.to_thread.run_sync(station.store.raise_boot, event.boot)
         elif isinstance(event, news.IdentityContested):
-            _note_contest(station, event)
+            if station.contests.note(event.peer):
+                text = contest.contest_to_text(event.peer, event.places)
+                _tell_contest(station, role, event.peer, text)
+        elif isinstance(event, news.PeerRevoked):
+            await _put_out(station, role, event)
         try:
             role.on_event(event)
         except Exception:
@@ -161,14 +178,35 @@ async def _follow_address(station: Station) -> None:
             station.net.runtime.set_address(found)
 
 
-def _note_contest(station: Station, event: news.IdentityContested) -> None:
-    text = (
-        f'Two machines use the identity {event.peer.hex()}: a disk was '
-        'cloned.  Let one of them join anew.'
-    )
-    if station.notes.get('contested') != text:
+def _tell_contest(
+    station: Station, role: Role, peer: PeerId, text: str
+) -> None:
+    if text:
         LOG.error('%s', text)
-    station.notes['contested'] = text
+    else:
+        LOG.info('only one machine uses the identity %s now', peer.hex())
+    _tell_out(station, role, peer, 'contested', text)
+
+
+async def _put_out(
+    station: Station, role: Role, event: news.PeerRevoked
+) -> None:
+    station.presence.turn_out(event.peer.hex())
+    LOG.warning('%s has been put out of the overlay', event.peer.hex())
+    _tell_out(station, role, event.peer, 'revoked', REVOKED)
+    if not station.has_left:
+        await station.keep(event.revocation)
+
+
+def _tell_out(
+    station: Station, role: Role, peer: PeerId, why: str, text: str
+) -> None:
+    """Who is to take no part: for the role, and the owner if it is us."""
+    if peer == station.net.peer:
+        station.notes[why] = text
+        if not text:
+            del station.notes[why]
+    role.on_out(peer, why, text)
 
 
 async def _stop_on_signal(scope: trio.CancelScope) -> None:

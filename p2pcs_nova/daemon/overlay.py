@@ -18,7 +18,7 @@ import trio
 
 from gossip import events as news
 from gossip.config import NodeConfig
-from gossip.descriptor import PAYLOAD_MAX, Address, Member, Status
+from gossip.descriptor import PAYLOAD_MAX, Address, Member, Record, Status
 from gossip.runtime import Runtime
 from p2pcs_nova import wire
 
@@ -97,12 +97,20 @@ class Overlay:
         """One member by the text of its id."""
         return self.runtime.node.member(bytes.fromhex(peer))
 
+    def records(self, peer: bytes) -> tuple[Record, ...]:
+        """All that a member says of itself."""
+        return self.runtime.node.records(peer)
+
     def request_address(self, peer: str) -> Address | None:
         """Where the peer takes requests (TCP); None if unknown."""
         member = self.member(peer)
         if member is None:
             return None
         return Address(member.address.host, member.request_port)
+
+    def revoked(self) -> tuple[str, ...]:
+        """Who has been put out of the overlay."""
+        return tuple(peer.hex() for peer in self.runtime.node.revoked())
 
     def dropped(self) -> tuple[tuple[str, int], ...]:
         """(reason, count) of what was dropped since the start, by reason."""

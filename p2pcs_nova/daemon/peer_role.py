@@ -70,6 +70,15 @@ class PeerRole:
     def on_event(self, event: news.Event) -> None:
         """A PC acts on no other's news: gateways ask it."""
 
+    def on_out(self, peer: bytes, why: str, reason: str) -> None:
+        """Offer nothing and start nothing while we are to take no part."""
+        if peer == self._net.peer:
+            self._service.put_out(why, reason)
+
+    async def let_go(self, force: bool) -> None:
+        """Destroy what is here, by the owner's word."""
+        await self._service.let_go(force)
+
     def share(self) -> Share:
         """What this PC offers, runs, and why."""
         reasons = self._service.reasons()

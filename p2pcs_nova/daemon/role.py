@@ -24,6 +24,21 @@ class Role(Protocol):
     def on_event(self, event: news.Event) -> None:
         """Take an event of the overlay; in order, never blocks."""
 
+    def on_out(self, peer: bytes, why: str, reason: str) -> None:
+        """A member is to take no part, we ourselves perhaps.
+
+        :param why: ``contested`` or ``revoked``
+        :param reason: for people; '' when it is over
+        """
+
+    async def let_go(self, force: bool) -> None:
+        """Be ready to leave the overlay: take nothing new, hold nothing.
+
+        :param force: give up what is held
+        :raises WrongState: something is held, and no ``force``
+        :raises Forbidden: this role does not leave
+        """
+
     def share(self) -> Share:
         """What it adds to the daemon's status; no I/O."""
 

@@ -6,17 +6,21 @@ from __future__ import annotations
 import os
 import pathlib
 
+import trio
 from oslo_config import cfg
 
 from gossip.descriptor import Address, Status
+from gossip.runtime import boottime
 from p2pcs_nova import errors, layout, version, wire
 from p2pcs_nova.client.pool import ConnectionPool
 from p2pcs_nova.client.remote import RemoteClient
-from p2pcs_nova.daemon import addresses, overlay
+from p2pcs_nova.daemon import addresses, contest, overlay
 from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.identity import credentials, tls
 from p2pcs_nova.identity.store import IdentityStore, Membership
+from p2pcs_nova.transport.presence import Presence
+from p2pcs_nova.transport.refusals import Refusals
 
 NOWHERE = '127.0.0.1'
 """The address of a machine without a network: a PC may boot without."""
@@ -36,6 +40,12 @@ class Station:
         self.boot_id = os.urandom(8)
         self.trust = credentials.membership_to_trust(self.me)
         self.net = overlay.Overlay()
+        self.contests = contest.Contests(boottime)
+        self.refusals = Refusals()
+        self.presence = Presence()
+        self.has_left = False
+        """The identity is removed, and the daemon is to end."""
+        self._keeping = trio.Lock()
         self.notes: dict[str, str] = {}
         """What the owner should know beside what the role says."""
         self.tls = tls.mutual_client(
@@ -92,6 +102,13 @@ class Station:
         """Whether the overlay has put this member out."""
         return self.trust.is_revoked(bytes.fromhex(peer))
 
+    async def keep(self, revocation: bytes) -> None:
+        """Store a revocation; durable at return, idempotent."""
+        async with self._keeping:
+            await trio.to_thread.run_sync(
+                self.store.add_revocation, revocation
+            )
+
     def status(self, share: Share) -> wire.DaemonStatus:
         """What ``p2pcs-peer status`` shows.
 
@@ -116,4 +133,6 @@ class Station:
             reasons=(*share.reasons, *self.notes.values()),
             release=version.release(),
             dropped=self.net.dropped(),
+            refused=self.refusals.listed(),
+            revoked=self.net.revoked(),
         )

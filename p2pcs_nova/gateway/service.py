@@ -190,10 +190,24 @@ class GatewayService:
             self._touch_slices_on(seen.peer)
         restarted = old.seen is not None and old.seen.boot != seen.boot
         if new.reachable and (restarted or not old.reachable):
-            LOG.info('%s is here (%s)', new.name, seen.liveness)
-            if self._parts is not None:
-                self._parts.reconciler.ask_soon(seen.peer)
-                self._parts.reaper.peer_is_back(seen.peer)
+            self._welcome(new)
+        self._changed.notify()
+
+    def _welcome(self, one: views.PeerView) -> None:
+        LOG.info('%s is here (%s)', one.name, one.liveness)
+        if self._parts is not None:
+            self._parts.reconciler.ask_soon(one.peer)
+            self._parts.reaper.peer_is_back(one.peer)
+
+    def peer_barred(self, peer: str, bar: views.Bar | None) -> None:
+        """A PC takes no part, whatever the detector says; None: it does."""
+        old = self._view.peer(peer)
+        self._view.bar(peer, bar)
+        new = self._view.peer(peer)
+        if old.reachable != new.reachable:
+            self._touch_slices_on(peer)
+        if new.reachable and not old.reachable:
+            self._welcome(new)
         self._changed.notify()
 
     def peer_gone(self, peer: str) -> None:

@@ -36,6 +36,10 @@ class Liveness(enum.StrEnum):
     """Did not answer; it is still asked, after the others."""
     FAILED = 'failed'
     LEFT = 'left'
+    REVOKED = 'revoked'
+    """Put out of the overlay for ever."""
+    CONTESTED = 'contested'
+    """Two machines use its identity."""
     UNKNOWN = 'unknown'
     """Not in the overlay: forgotten, or not heard of yet."""
 
@@ -55,6 +59,16 @@ class PeerSeen:
     liveness: Liveness
     boot: str = ''
     """Changes when its daemon restarts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Bar:
+    """A PC takes no part, whatever the failure detector says."""
+
+    liveness: Liveness
+    reason: str
+    name: str = ''
+    """Its host name when it was barred."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +101,13 @@ class PeerView:
     peer: str
     seen: PeerSeen | None = None
     record: wire.PeerRecord | None = None
+    bar: Bar | None = None
 
     @property
     def liveness(self) -> Liveness:
-        """Alive, suspect, failed or unknown."""
+        """Alive, suspect, failed, unknown, or why it is barred."""
+        if self.bar is not None:
+            return self.bar.liveness
         return Liveness.UNKNOWN if self.seen is None else self.seen.liveness
 
     @property
@@ -101,7 +118,9 @@ class PeerView:
     @property
     def name(self) -> str:
         """Its host name; its id as long as that is not known."""
-        return self.peer if self.record is None else self.record.name
+        if self.record is not None:
+            return self.record.name
+        return (self.bar and self.bar.name) or self.peer
 
     @property
     def offer(self) -> wire.Offer | None:
@@ -123,6 +142,7 @@ class View:
     def __init__(self, policy: policies.Policy) -> None:
         self.policy = policy
         self._peers: dict[str, PeerView] = {}
+        self._bars: dict[str, Bar] = {}
 
     # -- feeding ------------------------------------------------------------
 
@@ -141,11 +161,21 @@ class View:
         """It left the overlay."""
         self._peers.pop(peer, None)
 
+    def bar(self, peer: str, bar: Bar | None) -> None:
+        """Let a PC take no part; None: let it take part again."""
+        if bar is None:
+            self._bars.pop(peer, None)
+            return
+        one = self.peer(peer)
+        name = '' if one.name == peer else one.name
+        self._bars[peer] = dataclasses.replace(bar, name=name)
+
     # -- asking -------------------------------------------------------------
 
     def peer(self, peer: str) -> PeerView:
         """One PC; nothing is known of it if it was never heard of."""
-        return self._peers.get(peer, PeerView(peer))
+        one = self._peers.get(peer, PeerView(peer))
+        return dataclasses.replace(one, bar=self._bars.get(peer))
 
     def slice_of(self, peer: str, holdings: Holdings) -> str:
         """The slice that a PC is in; '' if none of the policy.
@@ -209,7 +239,10 @@ class View:
     def rows(self, holdings: Holdings) -> Iterator[wire.PeerRow]:
         """A line for each peer, by name."""
         for one in sorted(
-            (self.peer(peer) for peer in {*self._peers, *holdings}),
+            (
+                self.peer(peer)
+                for peer in {*self._peers, *self._bars, *holdings}
+            ),
             key=lambda one: (one.name, one.peer),
         ):
             yield self._row(one, holdings)
@@ -223,7 +256,7 @@ class View:
         return wire.PeerRow(
             peer=one.peer,
             name=one.name,
-            role='peer' if one.seen is None else one.seen.role,
+            role=_role(one),
             address=_address(one.seen),
             state=state,
             slice=slice_,
@@ -270,12 +303,21 @@ def _draining(one: PeerView) -> bool:
     return one.record is not None and one.record.draining
 
 
+def _role(one: PeerView) -> str:
+    """Its role; '' if it has none any more."""
+    if one.seen is not None:
+        return one.seen.role
+    return 'peer' if one.bar is None else ''
+
+
 def _address(seen: PeerSeen | None) -> str:
     return '' if seen is None else endpoint_to_text(seen.host, seen.port)
 
 
 def _reason(one: PeerView, slice_: str) -> str:
     """Why a PC gives less than one would expect, in words."""
+    if one.bar is not None:
+        return one.bar.reason
     if one.seen is not None and one.seen.role != 'peer':
         return ''
     if one.record is None:

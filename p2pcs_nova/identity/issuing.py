@@ -18,10 +18,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from gossip.descriptor import Role
-from p2pcs_nova import files, names, wire
+from p2pcs_nova import errors, files, names, wire
 from p2pcs_nova.identity import ca, clock, credentials, keys, token
 from p2pcs_nova.identity.store import DamagedStore, Membership
 from p2pcs_nova.identity.tokens import TokenBook
+from p2pcs_nova.transport.listeners import nobody_is_revoked
 
 Texts = Callable[[], Sequence[str]]
 RingKeys = Callable[[], Sequence[tuple[int, bytes]]]
@@ -83,6 +84,7 @@ class Issuer:
     :param ring_keys: the overlay's keys now, oldest first
     :param seeds: ``host:port`` of overlay members, ourselves first
     :param join_seeds: ``host:port`` of join listeners, ourselves first
+    :param is_revoked: whether a peer id was put out of the overlay
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Issuer:
         ring_keys: RingKeys,
         seeds: Texts,
         join_seeds: Texts,
+        is_revoked: Callable[[str], bool] = nobody_is_revoked,
     ) -> None:
         place = IssuerFolder(folder)
         self._key = place.key()
@@ -104,6 +107,7 @@ class Issuer:
         self._ring_keys = ring_keys
         self._seeds = seeds
         self._join_seeds = join_seeds
+        self._is_revoked = is_revoked
         self._book = TokenBook(place.tokens_path)
 
     @property
@@ -140,11 +144,17 @@ class Issuer:
         :raises TokenRefused: unknown, used, expired, or without its secret
         :raises Malformed: the certificate request
         :raises ClockSkew: over a minute; says which clock is ahead
+        :raises Revoked: the key was put out of the overlay
         """
         self._book.check(
             request.token_id, functools.partial(_shows, request), now
         )
-        ca.request_to_key(request.csr)
+        key = ca.request_to_key(request.csr)
+        if self._is_revoked(names.peer_id(key.public_bytes_raw())):
+            raise errors.Revoked(
+                'the key of this PC was put out of the overlay: remove it '
+                'with `p2pcs-peer leave --force`, then join again'
+            )
         clock.check_skew(
             now,
             request.wall_clock_s,

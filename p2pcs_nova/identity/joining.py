@@ -7,9 +7,9 @@
 2. Listen on our own port, so that the seed can dial back.
 3. Send the request; what comes back is checked and stored at once.
 
-A seed that cannot help (it does not know the issuer, it dies) is followed
-by the next.  Refusals by the issuer are final: asking elsewhere asks the
-same issuer.
+A seed that cannot help (it does not know the issuer, it dies, it has been
+put out of the overlay) is followed by the next.  Refusals by the issuer are
+final: asking elsewhere asks the same issuer.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from p2pcs_nova.transport.certificate import certificate_to_member
 
 ANSWER_TIMEOUT_S = 30.0
 """For the whole request: the dial-back is in it."""
+SEED_CANNOT_HELP = (errors.Unreachable, errors.Unavailable, errors.Forbidden)
+"""The last one: the seed itself may ask nothing of the issuer any more."""
 
 T = TypeVar('T')
 
@@ -81,7 +83,7 @@ async def join(
                 return await asked.ask(seed)
             except dialback.PortTaken:
                 raise
-            except (errors.Unreachable, errors.Unavailable) as error:
+            except SEED_CANNOT_HELP as error:
                 failures.append((seed.address, error))
         raise _nobody_helped(failures)
 

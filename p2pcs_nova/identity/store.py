@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a member keeps of itself: key, membership, boot counter.
 
-Three files in one folder (mode 0700, files 0600): ``key.pem`` is made once
-and never changes; ``membership.json`` is replaced as a whole; ``boot``
-counts starts.
+Files in one folder (mode 0700, files 0600): ``key.pem`` is made once and
+never changes; ``membership.json`` is replaced as a whole; ``boot`` counts
+starts; ``revocations.json`` only grows.
 """
 
 from __future__ import annotations
 
 import pathlib
+import shutil
 
 import msgspec
 from cryptography import x509
@@ -81,6 +82,10 @@ class IdentityStore:
         return self.folder / 'membership.json'
 
     @property
+    def _revocations_path(self) -> pathlib.Path:
+        return self.folder / 'revocations.json'
+
+    @property
     def _boot_path(self) -> pathlib.Path:
         return self.folder / 'boot'
 
@@ -122,6 +127,42 @@ class IdentityStore:
         """
         files.make_folder(self.folder)
         files.replace(self._membership_path, msgspec.json.encode(membership))
+
+    def revocations(self) -> tuple[bytes, ...]:
+        """Who was put out of the overlay, as the overlay wants it.
+
+        :raises DamagedStore: it cannot be read
+        """
+        try:
+            return msgspec.json.decode(
+                self._revocations_path.read_bytes(), type=tuple[bytes, ...]
+            )
+        except FileNotFoundError:
+            return ()
+        except msgspec.DecodeError as error:
+            raise DamagedStore(f'{self._revocations_path}: {error}') from None
+
+    def add_revocation(self, revocation: bytes) -> None:
+        """Keep one more; durable at return, idempotent."""
+        known = self.revocations()
+        if revocation not in known:
+            files.replace(
+                self._revocations_path,
+                msgspec.json.encode((*known, revocation)),
+            )
+
+    def remove(self) -> None:
+        """Be no member any more, durably; idempotent.
+
+        The membership goes first: with a part of the rest it is none.
+        """
+        if not self.folder.exists():
+            return
+        for path in (self._membership_path, self.key_path):
+            path.unlink(missing_ok=True)
+            files.sync_folder(self.folder)
+        shutil.rmtree(self.folder)
+        files.sync_folder(self.folder.parent)
 
     def next_boot(self) -> int:
         """Count this start; the number is durable before it is used.

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from cliff import app, command, commandmanager
 
 from p2pcs_nova import layout, version
-from p2pcs_nova.manage import authority, listing, tokens
+from p2pcs_nova.manage import authority, listing, revoking, tokens
 
 _COMMANDS: dict[str, type[command.Command]] = {
     'ca init': authority.CaInit,
     'gateway enrol': authority.GatewayEnrol,
     'token create': tokens.TokenCreate,
     'peer list': listing.PeerList,
+    'peer revoke': revoking.PeerRevoke,
     'slice list': listing.SliceList,
     'instance list': listing.InstanceList,
 }

@@ -19,6 +19,7 @@ import trio
 from p2pcs_nova import errors, wire
 from p2pcs_nova.layout import Layout
 from p2pcs_nova.peer import (
+    capacity,
     console,
     disks,
     filters,
@@ -111,6 +112,8 @@ class PeerService:
             layout, rules, hypervisor, sysfs, self._images_in_use
         )
         self._problem = ''
+        self._out: dict[str, str] = {}
+        """Why this PC is to take no part, by cause."""
         self._errands = Errands()
         self._expiries = trio.Event()
         self._look_again = trio.Event()
@@ -220,6 +223,8 @@ class PeerService:
 
     def _publish_offer(self) -> None:
         offer = self._health.finding.offer
+        if self._out:
+            offer = capacity.nothing('; '.join(self._out.values()))
         if offer != self._reservations.offer:
             self._reservations.set_offer(offer)
             self._around.on_change()
@@ -291,6 +296,52 @@ class PeerService:
             release=self._around.release,
         )
 
+    # -- taking no part -----------------------------------------------------
+
+    def put_out(self, why: str, reason: str) -> None:
+        """Offer nothing and start nothing; what runs here runs on.
+
+        :param why: one of several causes, each of which suffices
+        :param reason: for people; '' when this cause is over
+        """
+        self._out.pop(why, None)
+        if reason:
+            self._out[why] = reason
+        self._publish_offer()
+
+    def _take_part(self) -> None:
+        """Whether this PC takes commands that make anything run.
+
+        :raises PutOut: it does not
+        """
+        for reason in self._out.values():
+            raise errors.PutOut(reason)
+
+    async def let_go(self, force: bool) -> None:
+        """Take nothing new for good, and hold nothing.
+
+        :param force: destroy what is here
+        :raises WrongState: something is, and no ``force``; as before
+        :raises P2PcsError: it could not be destroyed; takes part again
+        """
+        here = self.statuses()
+        if here and not force:
+            raise errors.WrongState(
+                f'this PC holds {len(here)} '
+                f'instance{"" if len(here) == 1 else "s"}: have them deleted '
+                'first (`p2pcs-peer drain` keeps others away), or leave with '
+                '--force, which destroys them'
+            )
+        self.put_out('leaving', 'this PC leaves the overlay')
+        try:
+            for one in here:
+                LOG.warning('[instance %s] destroyed: leaving', one.instance)
+                tombstone = wire.Tombstone(one.instance, one.epoch)
+                await self._errand(self._instances.bury, tombstone)
+        except errors.P2PcsError:
+            self.put_out('leaving', '')
+            raise
+
     # -- the owner ----------------------------------------------------------
 
     async def drain(self, draining: bool) -> None:
@@ -319,6 +370,7 @@ class PeerService:
     ) -> wire.Reservation:
         """Promise capacity for a while."""
         await self._authority.obey(command)
+        self._take_part()
         if self._draining:
             raise errors.Draining('this PC takes no new instances')
         now = self._around.clock()
@@ -346,6 +398,7 @@ class PeerService:
     ) -> wire.InstanceStatus:
         """Confirm a reservation and build; returns when PLUGGED."""
         await self._authority.obey(command)
+        self._take_part()
         right = self._authority.check_right(command, instance, request)
         return await self._errand(
             self._instances.build,
@@ -373,6 +426,7 @@ class PeerService:
     ) -> wire.InstanceStatus:
         """Start, stop, reboot, pause."""
         await self._authority.obey(command)
+        self._take_part()
         self._mine(command, instance)
         return await self._errand(
             self._instances.act, instance, request, self._health.accelerator

@@ -33,9 +33,11 @@ def make_application(routes: Sequence[Route]) -> Starlette:
 
 async def _no_route(request: Request, error: Exception) -> Response:
     status = cast(HTTPException, error).status_code
+    code = 'not-found' if status == 404 else 'malformed'
+    handling.count_refusal(request, code)
     return handling.answer(
         wire.Problem(
-            'not-found' if status == 404 else 'malformed',
+            code,
             f'{request.method} {request.url.path}: nothing of the kind here',
             handling.request_id(request),
         ),

@@ -20,6 +20,7 @@ from anycorn.protocol import h11
 from p2pcs_nova.transport import handling
 from p2pcs_nova.transport.gate import App, Gate, Gated
 from p2pcs_nova.transport.limits import Limits
+from p2pcs_nova.transport.refusals import Refusals
 
 LOG = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ async def serve_connection(
     caller: handling.Caller,
     gate: Gate,
     limits: Limits,
+    refusals: Refusals,
     encrypted: bool,
 ) -> None:
     """Answer the requests of one connection until it ends.
@@ -45,7 +47,8 @@ async def serve_connection(
     :param gate: called before every request
     """
     connection = _Connection(stream, sock, limits)
-    await connection.serve(Gated(app, caller, gate, limits), encrypted)
+    gated = Gated(app, caller, gate, limits, refusals)
+    await connection.serve(gated, encrypted)
 
 
 class _Connection:

@@ -11,6 +11,7 @@ import trio
 from p2pcs_nova import errors, wire
 from p2pcs_nova.transport import handling
 from p2pcs_nova.transport.limits import Limits
+from p2pcs_nova.transport.refusals import Refusals
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -34,11 +35,13 @@ class Gated:
         caller: handling.Caller,
         gate: Gate,
         limits: Limits,
+        refusals: Refusals,
     ) -> None:
         self._app = app
         self._caller = caller
         self._gate = gate
         self._limits = limits
+        self._refusals = refusals
 
     async def __call__(
         self,
@@ -55,10 +58,12 @@ class Gated:
         try:
             self._check(scope)
         except errors.P2PcsError as error:
+            self._refusals.count(error.code)
             await _drain(body)
             await _refuse(send, error)
             return
         scope[handling.CALLER_SCOPE] = self._caller
+        scope[handling.REFUSALS_SCOPE] = self._refusals
         await self._app(scope, body.receive, send)
 
     def _check(self, scope: Scope) -> None:

@@ -18,10 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from p2pcs_nova import errors, texts, wire
+from p2pcs_nova.transport.refusals import Refusals
 
 LOG = logging.getLogger(__name__)
 
 CALLER_SCOPE = 'p2pcs.caller'
+REFUSALS_SCOPE = 'p2pcs.refusals'
 BODY_LIMIT = 2 * 2**20
 """Bytes; the largest body is a build request with its config drive."""
 
@@ -42,6 +44,11 @@ class Caller:
 def caller(request: Request) -> Caller:
     """The verified caller of this request."""
     return cast(Caller, request.scope[CALLER_SCOPE])
+
+
+def count_refusal(request: Request, code: str) -> None:
+    """Note that the request is not granted."""
+    cast(Refusals, request.scope[REFUSALS_SCOPE]).count(code)
 
 
 def require(request: Request, *roles: str) -> Caller:
@@ -163,6 +170,8 @@ async def problem(request: Request, error: Exception) -> Response:
     served = request_id(request)
     path = texts.printable(request.url.path)
     if isinstance(error, errors.P2PcsError):
+        if error.status < 500:
+            count_refusal(request, error.code)
         LOG.info(
             '[%s] %s %s: %s: %s',
             served,

@@ -27,6 +27,7 @@ from cryptography import x509
 
 from p2pcs_nova import errors
 from p2pcs_nova.transport import handling, unix_socket
+from p2pcs_nova.transport import refusals as refusing
 from p2pcs_nova.transport.certificate import certificate_to_member
 from p2pcs_nova.transport.connection import serve_connection
 from p2pcs_nova.transport.gate import App
@@ -38,6 +39,8 @@ from p2pcs_nova.transport.limits import (
     Admission,
     Limits,
 )
+from p2pcs_nova.transport.presence import Presence
+from p2pcs_nova.transport.refusals import Refusals
 from p2pcs_nova.wall import Wall, utc_now
 
 LOG = logging.getLogger(__name__)
@@ -62,6 +65,8 @@ async def serve_mutual_tls(
     *,
     overlay: str,
     is_revoked: Callable[[str], bool] = nobody_is_revoked,
+    refusals: Refusals | None = None,
+    presence: Presence | None = None,
     limits: Limits = REQUESTS,
     wall: Wall = utc_now,
     task_status: trio.TaskStatus[tuple[Address, ...]] = (
@@ -75,14 +80,19 @@ async def serve_mutual_tls(
     :param tls: of :func:`p2pcs_nova.identity.tls.mutual_server`
     :param overlay: certificates of another one are refused
     :param is_revoked: asked with the peer id before every request
+    :param presence: of the members that are connected
     :param wall: a certificate that expires ends its connection
     """
 
+    refusals = refusals or Refusals()
+    presence = presence or Presence()
+
     async def serve(stream: trio.SocketStream) -> None:
-        secure = await handshake(stream, tls, limits.handshake_s)
+        secure = await _shake_hands(stream, tls, limits, refusals)
         certificate = secure.getpeercert(binary_form=True)
         member = certificate_to_member(certificate)
         if member.overlay != overlay:
+            refusals.count(refusing.UNKNOWN)
             raise ValueError(f'{member} is of another overlay')
         expiry = x509.load_der_x509_certificate(
             certificate
@@ -90,21 +100,23 @@ async def serve_mutual_tls(
 
         def gate() -> None:
             if is_revoked(member.peer_id):
-                raise errors.Forbidden(f'{member} has been revoked')
+                raise errors.Revoked(f'{member} has been revoked')
             if wall() > expiry:
                 raise errors.Forbidden(f'the certificate of {member} expired')
 
-        await serve_connection(
-            app,
-            secure,
-            stream.socket,
-            caller=handling.Caller(member.role, member.peer_id),
-            gate=gate,
-            limits=limits,
-            encrypted=True,
-        )
+        with presence.enter(member.peer_id, stream.socket):
+            await serve_connection(
+                app,
+                secure,
+                stream.socket,
+                caller=handling.Caller(member.role, member.peer_id),
+                gate=gate,
+                limits=limits,
+                refusals=refusals,
+                encrypted=True,
+            )
 
-    await _serve_tcp(serve, host, port, limits, task_status)
+    await _serve_tcp(serve, host, port, limits, refusals, task_status)
 
 
 async def serve_join(
@@ -113,6 +125,7 @@ async def serve_join(
     host: str,
     port: int,
     *,
+    refusals: Refusals | None = None,
     limits: Limits = JOINING,
     task_status: trio.TaskStatus[tuple[Address, ...]] = (
         trio.TASK_STATUS_IGNORED
@@ -123,8 +136,10 @@ async def serve_join(
     :param tls: of :func:`p2pcs_nova.identity.tls.join_server`
     """
 
+    refusals = refusals or Refusals()
+
     async def serve(stream: trio.SocketStream) -> None:
-        secure = await handshake(stream, tls, limits.handshake_s)
+        secure = await _shake_hands(stream, tls, limits, refusals)
         await serve_connection(
             app,
             secure,
@@ -132,10 +147,11 @@ async def serve_join(
             caller=handling.Caller('stranger'),
             gate=lambda: None,
             limits=limits,
+            refusals=refusals,
             encrypted=True,
         )
 
-    await _serve_tcp(serve, host, port, limits, task_status)
+    await _serve_tcp(serve, host, port, limits, refusals, task_status)
 
 
 async def serve_unix(
@@ -143,6 +159,7 @@ async def serve_unix(
     path: str,
     allowed_uids: Collection[int] = (),
     *,
+    refusals: Refusals | None = None,
     limits: Limits = LOCAL,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -156,6 +173,7 @@ async def serve_unix(
         something that is not a socket
     """
     allowed = {0, os.geteuid(), *allowed_uids}
+    refusals = refusals or Refusals()
 
     async def serve(stream: trio.SocketStream) -> None:
         uid = _uid(stream)
@@ -174,13 +192,14 @@ async def serve_unix(
             caller=handling.Caller('local', uid=uid),
             gate=gate,
             limits=limits,
+            refusals=refusals,
             encrypted=False,
         )
 
     with unix_socket.bound(pathlib.Path(path)) as sock:
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
         task_status.started(path)
-        await _serve(serve, [listener], limits)
+        await _serve(serve, [listener], limits, refusals)
 
 
 class UnknownUser(ValueError):
@@ -212,6 +231,7 @@ async def _serve_tcp(
     host: str,
     port: int,
     limits: Limits,
+    refusals: Refusals,
     task_status: trio.TaskStatus[tuple[Address, ...]],
 ) -> None:
     listeners = await trio.open_tcp_listeners(
@@ -222,18 +242,37 @@ async def _serve_tcp(
         for name in (listener.socket.getsockname() for listener in listeners)
     )
     task_status.started(addresses)
-    await _serve(serve, listeners, limits)
+    await _serve(serve, listeners, limits, refusals)
+
+
+async def _shake_hands(
+    stream: trio.SocketStream,
+    tls: ssl.SSLContext,
+    limits: Limits,
+    refusals: Refusals,
+) -> trio.SSLStream[trio.SocketStream]:
+    try:
+        return await handshake(stream, tls, limits.handshake_s)
+    except (trio.BrokenResourceError, trio.TooSlowError) as error:
+        refusals.count(refusing.handshake_to_reason(error))
+        raise
 
 
 async def _serve(
-    serve: Serve, listeners: list[trio.SocketListener], limits: Limits
+    serve: Serve,
+    listeners: list[trio.SocketListener],
+    limits: Limits,
+    refusals: Refusals,
 ) -> None:
-    handler = functools.partial(_guard, serve, Admission(limits))
+    handler = functools.partial(_guard, serve, Admission(limits), refusals)
     await trio.serve_listeners(handler, listeners)
 
 
 async def _guard(
-    serve: Serve, admission: Admission, stream: trio.SocketStream
+    serve: Serve,
+    admission: Admission,
+    refusals: Refusals,
+    stream: trio.SocketStream,
 ) -> None:
     """Serve one connection; whatever happens in it ends here."""
     address = _address(stream)
@@ -242,6 +281,7 @@ async def _guard(
             if admitted:
                 await serve(stream)
             else:
+                refusals.count(refusing.TURNED_AWAY)
                 LOG.warning('too many connections: %s turned away', address)
         except (
             OSError,

@@ -175,24 +175,6 @@ def test_ring_keys_are_rotated_under_way() -> None:
         assert not dict(peer.node.statistics().dropped)
 
 
-def test_revoked_peer_is_out_everywhere() -> None:
-    simulation = grown(10, 15)
-    who = simulation.peers[4].id
-    since = simulation.now
-
-    for peer in simulation.peers:
-        if peer.number != 4:
-            peer.node.revoke(who, simulation.now)
-    simulation.run(60)
-
-    left = [seen.number for seen in simulation.seen(events.PeerLeft, since)]
-    assert sorted(left) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
-    for peer in simulation.peers:
-        if peer.number != 4:
-            assert peer.node.member(who) is None
-            assert len(peer.node.members()) == 9
-
-
 @pytest.mark.parametrize('boot', [1, 2, 5])
 def test_peer_made_anew_with_its_old_key_is_heard_again(boot: int) -> None:
     simulation = grown(10, 10)

@@ -8,6 +8,7 @@ import dataclasses
 import datetime
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,6 +70,11 @@ class Machine:
             *(f'{key} = {value}' for key, value in owner.items()),
         ]
         self.conf.write_text('\n'.join(lines) + '\n')
+
+    def status(self) -> wire.DaemonStatus:
+        """What its daemon says."""
+        with self.client as client:
+            return client.status()
 
     def run(
         self, *command: str, typed: str = ''
@@ -176,6 +182,13 @@ def office(folder: pathlib.Path, policy: pathlib.Path) -> Iterator[Office]:
         yield place
     finally:
         place.close()
+
+
+def cloned(office: Office, machine: Machine) -> Machine:
+    """A machine with the disk of another one that has joined."""
+    clone = office.machine(f'{machine.name}-clone')
+    shutil.copytree(machine.folder / 'state', clone.folder / 'state')
+    return clone
 
 
 def peer_row(machine: Machine, name: str) -> wire.PeerRow | None:

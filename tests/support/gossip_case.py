@@ -14,7 +14,7 @@ from gossip import (
     signing,
     throwaway,
 )
-from gossip.descriptor import Address, Status
+from gossip.descriptor import Address, Role, Status
 from gossip.identity import Identity
 
 WALL = 1_800_000_000
@@ -90,10 +90,15 @@ class Other:
 class Case:
     """A node, and another peer that it does not know yet."""
 
-    def __init__(self, settings: config.NodeConfig | None = None) -> None:
+    def __init__(
+        self,
+        settings: config.NodeConfig | None = None,
+        *,
+        role: Role = Role.PEER,
+    ) -> None:
         self.overlay = throwaway.Overlay(random.Random(1))
         self.trust = self.overlay.make_trust()
-        self.who = self.overlay.make_identity()
+        self.who = self.overlay.make_identity(role)
         self.node = node.Node(
             settings or config.NodeConfig(),
             self.who,

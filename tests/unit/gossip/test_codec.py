@@ -31,7 +31,7 @@ HAVE_MEMBERS = st.builds(
     PEERS,
     U48,
     U48,
-    st.integers(0, 3),
+    st.integers(0, 4),
     st.lists(st.builds(messages.HavePart, PARTS, U48, U48), max_size=4).map(
         tuple
     ),
@@ -71,6 +71,7 @@ MESSAGES = st.one_of(
         ).map(tuple),
     ),
     st.builds(messages.Bulk),
+    st.builds(messages.RevocationItem, BODIES, SIGNS, BODIES),
 )
 
 
@@ -178,6 +179,9 @@ def make_golden() -> dict[str, bytes]:
         ),
         messages.Want((messages.WantItem(peer, 'capacity'),)),
         messages.Bulk(),
+        messages.RevocationItem(
+            *sign(messages.Revocation(peer, 1_800_000_000)), who.credential
+        ),
     ]
     maker = seal.Sealer(
         seal.RingKeys(((5, bytes(range(32))),)), peer, b'bootboot'

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who has been put out of the overlay, for ever.
+
+Rules:
+
+1. A revocation is signed by a gateway or an admin: by a key that the root
+   has signed. Its credential travels along, so that who has never met the
+   author can judge; it must have held when the revocation was made.
+2. It reaches peers only: not an issuer, nor who is known for a gateway or
+   an admin. A gateway that is broken into does not put out another one
+   that is known.
+3. Of one peer the first revocation suffices, and is kept for ever. It is
+   told as news, and by anti-entropy to who was away: there it outranks
+   whatever the peer can say of itself.
+4. Who hears of its own revocation is silent from then on.
+"""
+
+from collections.abc import Iterable
+
+from gossip import codec, descriptor, errors, events, messages, signing
+from gossip import rumours as rumour
+from gossip import view as views
+
+#: (boot, incarnation, status): above all that a descriptor can say.
+RANK = (2**48 - 1, 2**48 - 1, descriptor.Status.REVOKED)
+REVOCATIONS_MAX = 4096
+_AUTHORS = (descriptor.Role.GATEWAY, descriptor.Role.ADMIN)
+
+
+class Revocations:
+    """The revocations that one node knows."""
+
+    def __init__(self, view: views.View, rumours: rumour.Rumours) -> None:
+        self._view = view
+        self._rumours = rumours
+        self._items: dict[descriptor.PeerId, messages.RevocationItem] = {}
+
+    def get(self, peer: descriptor.PeerId) -> messages.RevocationItem | None:
+        """The revocation of a peer, if there is one."""
+        return self._items.get(peer)
+
+    def peers(self) -> Iterable[descriptor.PeerId]:
+        """Who has been put out, in the order in which we heard of it."""
+        return self._items.keys()
+
+    def make(
+        self, subject: descriptor.PeerId, now_wall: float
+    ) -> messages.RevocationItem:
+        """Put a peer out, in our own name.
+
+        :raises Misuse: we are no gateway, or the subject is no peer;
+            nothing changed
+        """
+        identity = self._view.identity
+        item = messages.RevocationItem(
+            *self._view.sign(messages.Revocation(subject, int(now_wall))),
+            identity.credential,
+        )
+        try:
+            self.accept(item, spread=True)
+        except errors.Refused as error:
+            raise errors.Misuse(error.reason) from error
+        return self._items[subject]
+
+    def accept(self, item: messages.RevocationItem, *, spread: bool) -> bool:
+        """Take a revocation, and forget whom it puts out.
+
+        :param spread: pass it on as news
+        :returns: whether anything changed
+        :raises MalformedMessage: not a revocation; nothing changed
+        :raises Refused: not to be believed, or no room; nothing changed
+        """
+        said = codec.decode_body(messages.Revocation, item.body)
+        if said.subject in self._items:
+            return False
+        trust = self._view.trust
+        author = trust.check(item.credential, said.made_at)
+        if author.role not in _AUTHORS:
+            raise errors.Refused('revocation_author')
+        if not signing.holds(
+            trust,
+            author.public_key,
+            messages.Revocation,
+            signing.Signed(item.body, item.signature),
+        ):
+            raise errors.Refused('revocation_signature')
+        if not self._reaches(said.subject):
+            raise errors.Refused('revocation_subject')
+        if len(self._items) >= REVOCATIONS_MAX:
+            raise errors.Refused('revocations_full')
+        self._put(said.subject, item)
+        if spread:
+            key = 'revocation', said.subject
+            self._rumours.add(key, item, urgent=True)
+        return True
+
+    def _reaches(self, subject: descriptor.PeerId) -> bool:
+        entry = self._view.get(subject)
+        if entry is not None:
+            return entry.member.role is descriptor.Role.PEER
+        return not self._view.trust.is_issuer(subject)
+
+    def _put(
+        self, subject: descriptor.PeerId, item: messages.RevocationItem
+    ) -> None:
+        self._items[subject] = item
+        self._view.trust.revoke(subject)
+        self._view.digest.toggle(subject, '', *RANK)
+        self._view.emit(events.PeerRevoked(subject, codec.encode_body(item)))
+        if subject != self._view.identity.peer:
+            self._view.forget(subject)
