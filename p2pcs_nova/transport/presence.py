@@ -29,6 +29,10 @@ class Presence:
             if not theirs and self._inside.get(peer_id) is theirs:
                 del self._inside[peer_id]
 
+    def is_inside(self, peer_id: str) -> bool:
+        """Whether a member has a connection open."""
+        return peer_id in self._inside
+
     def turn_out(self, peer_id: str) -> None:
         """Close what a member has open, whatever is being sent over it.
 

@@ -3,6 +3,8 @@
 
 Run as ``asking PEER_ID HOST SLICE ERA N [WHAT...]`` in a machine of the
 lab; without WHAT everything is asked that only a slice's gateway may ask.
+``unspoken`` is a claim by no term; ``buried`` is a build, rightly signed by
+this machine, of an epoch that must not run.
 Prints JSON: for each request the code of the refusal, '' if it was served.
 """
 
@@ -16,13 +18,14 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, run_right, wire
 from p2pcs_nova.client.remote import RemoteClient
 from p2pcs_nova.identity import tls
 from p2pcs_nova.identity.store import IdentityStore
 
 STATE = pathlib.Path('/var/lib/p2pcs/identity')
 PORT = 7400
+NEED = wire.Capacity(1, 64, 64)
 
 
 async def refusal(request: Callable[[], Awaitable[object]]) -> str:
@@ -32,6 +35,20 @@ async def refusal(request: Callable[[], Awaitable[object]]) -> str:
     except errors.P2PcsError as error:
         return error.code
     return ''
+
+
+async def build_buried(
+    pc: RemoteClient, store: IdentityStore, right: wire.RunRight
+) -> None:
+    """Ask for what a tombstone has forbidden."""
+    await pc.tombstone(wire.Tombstone(right.instance, right.epoch))
+    image = wire.Image(right.image, 'raw', 1)
+    spec = wire.InstanceSpec(right.instance, 'nobody', NEED, image, 64)
+    signer = store.load().peer_id
+    signed = run_right.sign_run_right(right, store.key(), signer)
+    await pc.build(
+        right.instance, wire.BuildRequest(right.instance, signed, spec)
+    )
 
 
 async def main(
@@ -46,19 +63,16 @@ async def main(
     epoch = wire.Counter(term.era, 1)
     signed = wire.Signed(b'{}', member.peer_id, bytes(64))
     image = wire.Image('sha256:' + 64 * '0', 'raw', 1)
-    need = wire.Capacity(1, 64, 64)
-    spec = wire.InstanceSpec(nobody, 'nobody', need, image, 64)
-    async with RemoteClient(
-        (host, PORT),
-        peer,
-        'peer',
-        member.overlay,
-        context,
-        wire.Command(slice_name, term),
-    ) as pc:
+    spec = wire.InstanceSpec(nobody, 'nobody', NEED, image, 64)
+    right = wire.RunRight(nobody, epoch, peer, slice_name, image.digest)
+    target = (host, PORT), peer, 'peer', member.overlay, context
+    async with (
+        RemoteClient(*target, wire.Command(slice_name, term)) as pc,
+        RemoteClient(*target) as unspoken,
+    ):
         requests: dict[str, Callable[[], Awaitable[object]]] = {
             'status': pc.status,
-            'claim': lambda: pc.claim(wire.Claim(nobody, need)),
+            'claim': lambda: pc.claim(wire.Claim(nobody, NEED)),
             'release': lambda: pc.release(nobody),
             'build': lambda: pc.build(
                 nobody, wire.BuildRequest(nobody, signed, spec)
@@ -71,6 +85,11 @@ async def main(
             'console': lambda: pc.console(nobody, 100),
             'diagnostics': lambda: pc.diagnostics(nobody),
         }
+        if only:
+            requests |= {
+                'unspoken': lambda: unspoken.claim(wire.Claim(nobody, NEED)),
+                'buried': lambda: build_buried(pc, store, right),
+            }
         codes = {
             name: await refusal(ask)
             for name, ask in requests.items()

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import pathlib
 import ssl
+from collections.abc import Callable
 
 from p2pcs_nova.identity import tls
 from p2pcs_nova.identity.authority import Authority
@@ -16,6 +17,7 @@ from p2pcs_nova.identity.seeking import Joiner
 from p2pcs_nova.identity.store import IdentityStore, Membership
 from p2pcs_nova.identity.token import text_to_token
 from p2pcs_nova.layout import Layout
+from p2pcs_nova.transport.listeners import nobody_is_revoked
 from p2pcs_nova.wall import utc_now
 
 
@@ -43,7 +45,11 @@ class Place:
     def join_tls(self) -> ssl.SSLContext:
         return tls.join_server(self.store.key_path, self.membership.chain)
 
-    def issuer(self, *join_seeds: str) -> Issuer:
+    def issuer(
+        self,
+        *join_seeds: str,
+        is_revoked: Callable[[str], bool] = nobody_is_revoked,
+    ) -> Issuer:
         """The issuer of a gateway."""
         return Issuer(
             self.layout.issuer,
@@ -51,6 +57,7 @@ class Place:
             ring_keys=lambda: self.membership.ring_keys,
             seeds=lambda: ('127.0.0.1:7400',),
             join_seeds=lambda: join_seeds or ('127.0.0.1:7401',),
+            is_revoked=is_revoked,
         )
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 from collections.abc import Iterator
 
@@ -11,10 +12,11 @@ import msgspec
 from lxml import etree
 
 from devstack.lab import machines, overlay, services
-from devstack.lab.layout import pc_name
+from devstack.lab.layout import pc_address, pc_name
 from devstack.lab.machines import Machine
 from p2pcs_nova import wire
 from p2pcs_nova.peer import networks
+from tests.support import lab as support
 from tests.support.lab import Lab
 from tests.support.servers import Server
 from tests.support.waiting import until
@@ -85,6 +87,30 @@ def where(lab: Lab, server_id: str) -> str:
     row = placed(lab, server_id)
     assert row is not None, f'the gateway has no instance {server_id}'
     return row.peer_name
+
+
+def ask_as(
+    lab: Lab, machine: Machine, target: str, term: wire.Counter, *only: str
+) -> dict[str, str]:
+    """What a PC answers to the identity of this machine.
+
+    :param only: what to ask; see :mod:`tests.support.asking`
+    :returns: the code of the refusal of each, '' if it was served
+    """
+    row = peer_row(lab, target)
+    assert row is not None
+    layout = lab.layout
+    is_pc = machine.name in pcs(lab)
+    venv = layout.peer_venv if is_pc else layout.cloud_venv
+    answer = lab.inside(
+        machine,
+        'env', f'PYTHONPATH={support.ROOT}',
+        str(venv / 'bin' / 'python'), '-m', 'tests.support.asking',
+        row.peer, pc_address(number_of(target)), row.slice,
+        str(term.era), str(term.n), *only,
+    )  # fmt: skip
+    codes: dict[str, str] = json.loads(answer)
+    return codes
 
 
 def slice_summary(lab: Lab, name: str) -> wire.SliceSummary:

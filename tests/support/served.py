@@ -15,6 +15,8 @@ from p2pcs_nova import wire
 from p2pcs_nova.transport import handling, listeners
 from p2pcs_nova.transport.application import make_application
 from p2pcs_nova.transport.limits import REQUESTS, Limits
+from p2pcs_nova.transport.presence import Presence
+from p2pcs_nova.transport.refusals import Refusals
 from tests.support.members import Place
 
 DEADLINE_S = 30.0
@@ -47,6 +49,8 @@ async def serving(
     routes: Sequence[Route] = (WHOAMI, COUNT),
     *,
     revoked: set[str] | None = None,
+    refusals: Refusals | None = None,
+    presence: Presence | None = None,
     limits: Limits = REQUESTS,
 ) -> AsyncIterator[tuple[str, int]]:
     """A member's mutual TLS listener on a loopback port."""
@@ -62,6 +66,8 @@ async def serving(
             0,
             overlay=place.membership.overlay,
             is_revoked=barred.__contains__,
+            refusals=refusals,
+            presence=presence,
             limits=limits,
             task_status=task_status,
         )

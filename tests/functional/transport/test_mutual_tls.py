@@ -6,13 +6,14 @@ from __future__ import annotations
 import datetime
 import pathlib
 import ssl
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 import trio
 from cryptography import x509
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from p2pcs_nova import errors, wire
@@ -20,6 +21,8 @@ from p2pcs_nova.client.pool import ConnectionPool
 from p2pcs_nova.client.remote import RemoteClient
 from p2pcs_nova.identity import ca, keys, tls
 from p2pcs_nova.identity.issuing import IssuerFolder
+from p2pcs_nova.transport.presence import Presence
+from p2pcs_nova.transport.refusals import Refusals
 from tests.support.members import Members, Place
 from tests.support.served import WHOAMI, serving
 
@@ -241,14 +244,82 @@ async def test_a_revoked_member_is_refused_on_an_open_connection(
     gateway: Place, peer: Place
 ) -> None:
     revoked: set[str] = set()
+    refusals = Refusals()
     async with (
-        serving(gateway, revoked=revoked) as address,
+        serving(gateway, revoked=revoked, refusals=refusals) as address,
         client_to(gateway, address, peer.client_tls()) as client,
     ):
         await client._call('GET', '/v1/whoami')
         revoked.add(peer.membership.peer_id)
-        with pytest.raises(errors.Forbidden, match='revoked'):
+        with pytest.raises(errors.Revoked, match='revoked'):
             await client._call('GET', '/v1/whoami')
+    assert refusals.listed() == (('revoked', 1),)
+
+
+async def test_who_is_turned_out_gets_no_more_of_what_was_being_sent(
+    gateway: Place, peer: Place
+) -> None:
+    async def endless(request: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            while True:
+                yield bytes(65536)
+                await trio.lowlevel.checkpoint()
+
+        return StreamingResponse(pieces())
+
+    presence = Presence()
+    routes = (WHOAMI, Route('/v1/endless', endless))
+    async with serving(gateway, routes, presence=presence) as address:
+        client = client_to(gateway, address, peer.client_tls())
+        failures: list[Exception] = []
+
+        async def read() -> None:
+            try:
+                await client._call('GET', '/v1/endless')
+            except errors.P2PcsError as error:
+                failures.append(error)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            while not presence.is_inside(peer.membership.peer_id):
+                await trio.lowlevel.checkpoint()
+            presence.turn_out(peer.membership.peer_id)
+        assert isinstance(failures[0], errors.Unreachable)
+        await client.aclose()
+        # He is not barred by that: whether he may come is asked elsewhere.
+        async with client_to(gateway, address, peer.client_tls()) as again:
+            assert await again._call('GET', '/v1/whoami')
+
+
+async def test_what_is_refused_is_counted_by_its_reason(
+    tmp_path: pathlib.Path, gateway: Place, peer: Place
+) -> None:
+    refusals = Refusals()
+    strange = Members(tmp_path / 'strange').gateway().client_tls()
+    strange.load_verify_locations(
+        cadata=gateway.membership.root.decode('ascii')
+    )
+    bare = tls.join_client(gateway.membership.root)
+    async with serving(gateway, refusals=refusals) as address:
+        for context in (strange, bare):
+            with pytest.raises(errors.Unreachable):
+                await ask_whoami(gateway, address, context)
+        async with httpx.AsyncClient() as http:
+            with pytest.raises(httpx.TransportError):
+                await http.get(f'http://{address[0]}:{address[1]}/')
+        async with client_to(gateway, address, peer.client_tls()) as client:
+            for path in ('/v1/nothing', '/v1/../../etc/passwd'):
+                with pytest.raises(errors.NotFound):
+                    await client._call('GET', path)
+            with pytest.raises(errors.Malformed):
+                await client._call('DELETE', '/v1/whoami')
+    assert refusals.listed() == (
+        ('certificate-missing', 1),
+        ('certificate-unknown', 1),
+        ('handshake', 1),
+        ('malformed', 1),
+        ('not-found', 2),
+    )
 
 
 async def test_a_cancelled_or_late_call_does_not_harm_the_next(

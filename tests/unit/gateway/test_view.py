@@ -208,3 +208,36 @@ def test_what_a_pc_writes_cannot_drive_a_terminal() -> None:
     (row,) = make(wild).rows({})
     assert row.name.isprintable()
     assert row.reason.isprintable()
+
+
+@pytest.mark.parametrize(
+    'liveness', [views.Liveness.REVOKED, views.Liveness.CONTESTED]
+)
+def test_a_barred_pc_gives_nothing_whatever_the_detector_says(
+    liveness: views.Liveness,
+) -> None:
+    view = make(record(), record())
+    holdings = {peer(1): views.Holding('gold', ONE, 1)}
+    view.bar(peer(1), views.Bar(liveness, 'stolen'))
+    see(view, 1, views.Liveness.ALIVE)
+    view.take_record(peer(1), record())
+
+    summary = view.summarize('gold', TERM, holdings)
+    assert (summary.peers, summary.unreachable) == (2, 1)
+    assert summary.total == BIG + ONE
+    first = next(row for row in view.rows(holdings) if row.peer == peer(1))
+    assert (first.state, first.reason) == (liveness, 'stolen')
+    assert first.instances == 1
+
+    view.bar(peer(1), None)
+    assert view.peer(peer(1)).offer is not None
+
+
+def test_a_revoked_pc_is_listed_by_its_name_when_its_records_are_gone() -> (
+    None
+):
+    view = make(record())
+    view.bar(peer(1), views.Bar(views.Liveness.REVOKED, 'stolen'))
+    view.drop(peer(1))
+    (row,) = view.rows({})
+    assert (row.name, row.role, row.state) == ('pc', '', 'revoked')

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, names, wire
 from p2pcs_nova.identity import ca, joining, token
 from p2pcs_nova.identity.authority import Authority, AuthorityError
 from p2pcs_nova.identity.issuing import Issuer
@@ -147,3 +147,18 @@ def test_an_overlay_is_made_once(
     with pytest.raises(AuthorityError, match='ca init'):
         Authority(tmp_path / 'nothing')
     assert Authority(tmp_path / 'ca').overlay == 'lab'
+
+
+def test_a_revoked_key_gets_no_certificate_and_wastes_no_token(
+    members: Members, gateway: Place
+) -> None:
+    revoked: set[str] = set()
+    issuer = gateway.issuer(is_revoked=revoked.__contains__)
+    fresh, request = make_request(issuer, members)
+    key = ca.request_to_key(request.csr)
+    revoked.add(names.peer_id(key.public_bytes_raw()))
+    with pytest.raises(errors.Revoked, match='leave --force'):
+        issuer.issue(request, members.now)
+    revoked.clear()
+    assert issuer.issue(request, members.now).overlay == fresh.overlay
+    issuer.close()

@@ -81,3 +81,26 @@ def test_a_damaged_counter_stops_the_start(store: IdentityStore) -> None:
     files.create(store.folder / 'boot', b'')
     with pytest.raises(DamagedStore):
         store.next_boot()
+
+
+def test_revocations_are_kept_once_each(store: IdentityStore) -> None:
+    store.key()
+    assert store.revocations() == ()
+    for revocation in (b'first', b'second', b'first'):
+        store.add_revocation(revocation)
+    assert store.revocations() == (b'first', b'second')
+    (store.folder / 'revocations.json').write_bytes(b'{')
+    with pytest.raises(DamagedStore, match='revocations'):
+        store.revocations()
+
+
+def test_nothing_is_left_of_a_removed_identity(
+    tmp_path: pathlib.Path,
+) -> None:
+    place = Members(tmp_path).gateway()
+    place.store.next_boot()
+    place.store.remove()
+    place.store.remove()
+    assert not place.store.folder.exists()
+    with pytest.raises(NotJoined):
+        place.store.load()

@@ -284,3 +284,53 @@ async def test_image_larger_than_the_disk_is_refused(pc: Pc) -> None:
         await peer.wait(lambda: peer.service.offer().total.vcpus > 0)
         with pytest.raises(errors.ImageRefused, match='3 MiB'):
             await peer.place(spec)
+
+
+async def test_who_is_put_out_starts_nothing_and_lets_run_what_runs(
+    pc: Pc,
+) -> None:
+    spec, other = one_peer.spec_of(IMAGE), one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        await peer.act(spec, Action.START)
+        reservation = await peer.service.claim(GOLD, claim_of(other))
+        peer.service.put_out('contested', 'cloned')
+        peer.service.put_out('revoked', 'stolen')
+        offer = peer.service.offer()
+        assert (offer.total, offer.reason) == (
+            wire.Capacity(),
+            'cloned; stolen',
+        )
+        request = wire.BuildRequest(reservation.id, peer.right(other), other)
+        for ask in (
+            lambda: peer.service.claim(GOLD, claim_of(other)),
+            lambda: peer.service.build(GOLD, other.instance, request),
+            lambda: peer.act(spec, Action.REBOOT_HARD),
+        ):
+            with pytest.raises(errors.PutOut, match='cloned'):
+                await ask()
+        (status,) = peer.service.statuses()
+        assert status.state is State.RUNNING
+        peer.service.put_out('revoked', '')
+        assert peer.service.offer().total == wire.Capacity()
+        peer.service.put_out('contested', '')
+        assert peer.service.offer().total.vcpus > 0
+        await peer.place(other)
+
+
+async def test_leaving_is_refused_while_anything_is_here_unless_forced(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        with pytest.raises(errors.WrongState, match='holds 1 instance:'):
+            await peer.service.let_go(False)
+        assert peer.service.offer().total.vcpus > 0
+        await peer.service.let_go(True)
+        assert peer.service.statuses() == ()
+        with pytest.raises(errors.PutOut, match='leaves'):
+            await peer.service.claim(GOLD, claim_of(spec))
+    assert pc.hypervisor.rows == {}
+    assert pc.table.vifs == []
+    assert pc.instance_folders() == []
