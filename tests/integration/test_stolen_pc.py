@@ -17,7 +17,7 @@ from devstack.lab.machines import Machine
 from devstack.lab.services import Service
 from p2pcs_nova import wire
 from p2pcs_nova.identity.store import IdentityStore
-from tests.integration.conftest import Figure
+from tests.conftest import Figure
 from tests.support import pcs
 from tests.support.lab import Lab
 from tests.support.servers import Bench

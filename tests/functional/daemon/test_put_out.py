@@ -23,9 +23,9 @@ from tests.support.daemons import Machine, Office
 POLICY = pathlib.Path(__file__).parents[3] / 'etc' / 'p2pcs' / 'policy.yaml'
 
 
-@pytest.fixture
-def office(tmp_path: pathlib.Path) -> Iterator[Office]:
-    with daemons.office(tmp_path, POLICY) as place:
+@pytest.fixture(scope='module')
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    with daemons.office(tmp_path_factory.mktemp('office'), POLICY) as place:
         yield place
 
 
@@ -96,20 +96,22 @@ def ask_as(pc: Machine, target: Machine, role: str) -> str:
 
 
 def test_a_revoked_pc_is_refused_by_all_and_for_ever(office: Office) -> None:
-    stolen, honest, late = (started(office, f'pc{n}') for n in (1, 2, 3))
+    stolen, honest, late = (
+        started(office, name) for name in ('stolen', 'honest', 'late')
+    )
     peer = store_of(stolen).load().peer_id
     late.stop()
     assert ask_as(stolen, honest, 'peer') == ''
 
-    assert f'{peer} is put out' in manage(office, 'peer', 'revoke', 'pc1')
+    assert f'{peer} is put out' in manage(office, 'peer', 'revoke', 'stolen')
 
-    waiting.until(lambda: honest.status().revoked == (peer,))
+    waiting.until(lambda: peer in honest.status().revoked)
     for target, role in ((honest, 'peer'), (office.gateway, 'gateway')):
         assert ask_as(stolen, target, role) == 'revoked'
-        assert dict(target.status().refused)['revoked'] == 1
+        assert dict(target.status().refused)['revoked'] >= 1
     row = row_of(office, peer)
     assert row is not None
-    assert (row.name, row.state, row.role) == ('pc1', 'revoked', '')
+    assert (row.name, row.state, row.role) == ('stolen', 'revoked', '')
     listed = manage(office, 'peer', 'list')
     assert 'revoked' in listed
     assert 'put out of the overlay' in listed
@@ -120,11 +122,11 @@ def test_a_revoked_pc_is_refused_by_all_and_for_ever(office: Office) -> None:
     assert 'put out' in stolen.run('status').stdout
     # Who was away hears of it, and everybody remembers.
     late.start()
-    waiting.until(lambda: late.status().revoked == (peer,))
+    waiting.until(lambda: peer in late.status().revoked)
     for machine in (office.gateway, honest):
         machine.stop()
         machine.start()
-        assert machine.status().revoked == (peer,)
+        assert peer in machine.status().revoked
         waiting.until(lambda: state_of(office, peer) == 'revoked')
     assert ask_as(stolen, office.gateway, 'gateway') == 'revoked'
 
@@ -132,13 +134,13 @@ def test_a_revoked_pc_is_refused_by_all_and_for_ever(office: Office) -> None:
 def test_a_revoked_pc_brings_nobody_in_and_comes_back_with_a_new_key(
     office: Office,
 ) -> None:
-    stolen = started(office, 'pc1')
+    stolen = started(office, 'hostile')
     peer = store_of(stolen).load().peer_id
     manage(office, 'peer', 'revoke', peer)
     waiting.until(lambda: stolen.status().revoked)
     with office.gateway.client as client:
         first, second = client.create_token(600), client.create_token(600)
-    newcomer = office.machine('pc2')
+    newcomer = office.machine('newcomer')
     relayed = daemons.reseed(first, [f'{stolen.host}:7401'])
     refused = newcomer.run('join', relayed)
     assert refused.returncode == 1
@@ -170,9 +172,10 @@ def test_who_cannot_be_put_out_is_told(
     office: Office, whom: str, told: str
 ) -> None:
     peer = store_of(office.gateway).load().peer_id
+    before = office.gateway.status().revoked
     said = manage(office, 'peer', 'revoke', peer if whom == 'gw' else whom)
     assert told in said
-    assert office.gateway.status().revoked == ()
+    assert office.gateway.status().revoked == before
 
 
 def is_told(machine: Machine) -> bool:
@@ -181,7 +184,7 @@ def is_told(machine: Machine) -> bool:
 
 
 def test_a_clone_quarantines_both_until_one_stops(office: Office) -> None:
-    pc = started(office, 'pc1')
+    pc = started(office, 'cloned')
     peer = store_of(pc).load().peer_id
     clone = daemons.cloned(office, pc)
     clone.start()
@@ -204,21 +207,21 @@ def test_a_clone_quarantines_both_until_one_stops(office: Office) -> None:
 
 
 def test_restarts_in_a_row_are_no_clone(office: Office) -> None:
-    pc = started(office, 'pc1')
+    pc = started(office, 'restless')
     for _ in range(3):
         pc.stop(signal.SIGKILL)
         pc.start()
-        waiting.until(lambda: pc.status().members_alive == 2)
+        waiting.until(lambda: pc.status().members_alive > 1)
     peer = store_of(pc).load().peer_id
     waiting.until(lambda: state_of(office, peer) == 'alive')
     log = (office.gateway.folder / 'log').read_text()
-    assert 'two machines' not in log
+    assert f'use the identity {peer}' not in log
 
 
 def test_leaving_tells_the_others_and_leaves_no_identity(
     office: Office,
 ) -> None:
-    pc = started(office, 'pc1')
+    pc = started(office, 'leaving')
     peer = store_of(pc).load().peer_id
     state = pc.folder / 'state'
 
@@ -241,7 +244,7 @@ def test_leaving_tells_the_others_and_leaves_no_identity(
 
 
 def test_leaving_without_a_daemon_needs_force(office: Office) -> None:
-    pc = office.joined('pc1')
+    pc = office.joined('silent')
     refused = pc.run('leave')
     assert refused.returncode == 1
     assert 'the daemon does not run' in refused.stderr

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import pathlib
 import ssl
@@ -21,6 +22,7 @@ from p2pcs_nova.client.pool import ConnectionPool
 from p2pcs_nova.client.remote import RemoteClient
 from p2pcs_nova.identity import ca, keys, tls
 from p2pcs_nova.identity.issuing import IssuerFolder
+from p2pcs_nova.transport.limits import REQUESTS
 from p2pcs_nova.transport.presence import Presence
 from p2pcs_nova.transport.refusals import Refusals
 from tests.support.members import Members, Place
@@ -300,7 +302,8 @@ async def test_what_is_refused_is_counted_by_its_reason(
         cadata=gateway.membership.root.decode('ascii')
     )
     bare = tls.join_client(gateway.membership.root)
-    async with serving(gateway, refusals=refusals) as address:
+    small = dataclasses.replace(REQUESTS, body_bytes=1000)
+    async with serving(gateway, refusals=refusals, limits=small) as address:
         for context in (strange, bare):
             with pytest.raises(errors.Unreachable):
                 await ask_whoami(gateway, address, context)
@@ -313,12 +316,17 @@ async def test_what_is_refused_is_counted_by_its_reason(
                     await client._call('GET', path)
             with pytest.raises(errors.Malformed):
                 await client._call('DELETE', '/v1/whoami')
+            with pytest.raises(errors.TooLarge):
+                await client._call(
+                    'PUT', '/v1/count', value=wire.Problem('a', 'b' * 2000)
+                )
     assert refusals.listed() == (
         ('certificate-missing', 1),
         ('certificate-unknown', 1),
         ('handshake', 1),
         ('malformed', 1),
         ('not-found', 2),
+        ('too-large', 1),
     )
 
 
