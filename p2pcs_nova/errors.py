@@ -43,8 +43,7 @@ class Revoked(Forbidden):
 
 
 class PutOut(P2PcsError):
-    """This PC takes no part now: its identity is used twice, it is revoked
-    or it leaves; nothing changed."""
+    """This PC takes no part: cloned, revoked or leaving; nothing changed."""
 
     code = 'put-out'
     status = 409

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import functools
 import pathlib
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -183,6 +182,7 @@ def is_told(machine: Machine) -> bool:
     return any('two machines' in why for why in machine.status().reasons)
 
 
+@pytest.mark.slow
 def test_a_clone_quarantines_both_until_one_stops(office: Office) -> None:
     pc = started(office, 'cloned')
     peer = store_of(pc).load().peer_id
@@ -204,18 +204,6 @@ def test_a_clone_quarantines_both_until_one_stops(office: Office) -> None:
     clone.stop()
     waiting.until(lambda: state_of(office, peer) == 'alive')
     waiting.until(lambda: not is_told(pc))
-
-
-def test_restarts_in_a_row_are_no_clone(office: Office) -> None:
-    pc = started(office, 'restless')
-    for _ in range(3):
-        pc.stop(signal.SIGKILL)
-        pc.start()
-        waiting.until(lambda: pc.status().members_alive > 1)
-    peer = store_of(pc).load().peer_id
-    waiting.until(lambda: state_of(office, peer) == 'alive')
-    log = (office.gateway.folder / 'log').read_text()
-    assert f'use the identity {peer}' not in log
 
 
 def test_leaving_tells_the_others_and_leaves_no_identity(

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from p2pcs_nova import wire
 from p2pcs_nova.peer import api
 from p2pcs_nova.transport import handling
+from p2pcs_nova.transport.refusals import Refusals
 from tests.support import one_peer
 from tests.support.one_peer import OnePeer
 from tests.unit.peer.conftest import CONTENT, Pc
@@ -27,6 +28,7 @@ def as_role(app: ASGIApp, role: str) -> ASGIApp:
 
     async def called(scope: Scope, receive: Receive, send: Send) -> None:
         scope[handling.CALLER_SCOPE] = handling.Caller(role)
+        scope[handling.REFUSALS_SCOPE] = Refusals()
         await app(scope, receive, send)
 
     return called
