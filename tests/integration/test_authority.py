@@ -235,7 +235,9 @@ def test_datagrams_of_strangers_change_nothing(lab: Lab) -> None:
     )
     plain = codec.encode_all([forged, messages.Hello(True)])
     once = sealer.seal(plain)
-    foreign = seal.Sealer(other.ring, stranger.peer, boot_id).seal(plain)
+    number = me.ring_keys[-1][0]
+    another = seal.RingKeys(((number, other.ring.keys[0][1]),))
+    foreign = seal.Sealer(another, stranger.peer, boot_id).seal(plain)
     before = pcs.status(target)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for datagram in (
