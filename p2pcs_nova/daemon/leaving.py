@@ -34,8 +34,8 @@ async def leave(station: Station, role: Role, force: bool) -> wire.Left:
     """
     await role.let_go(force)
     station.net.runtime.leave()
-    await trio.to_thread.run_sync(station.store.remove)
     station.has_left = True
+    await trio.to_thread.run_sync(station.store.remove)
     return wire.Left(station.me.overlay, station.me.peer_id)
 
 
@@ -60,6 +60,7 @@ def this_pc(conf: cfg.ConfigOpts, force: bool) -> str:
     places = layout.Layout(pathlib.Path(conf.state_dir))
     store = IdentityStore(places.identity)
     if not store.is_joined():
+        _finish(places, store)
         return f'This PC is in no overlay.  {_what_is_left(places)}'
     try:
         with LocalClient(conf.socket, LEAVE_TIMEOUT_S) as client:
@@ -70,6 +71,13 @@ def this_pc(conf: cfg.ConfigOpts, force: bool) -> str:
         f'This PC has left overlay {left.overlay}: the key and certificates '
         f'of peer {left.peer} are gone.  {_what_is_left(places)}'
     )
+
+
+def _finish(places: layout.Layout, store: IdentityStore) -> None:
+    """Remove what a leave that was cut off has left."""
+    store.remove()
+    if places.instances.exists() and not any(places.instances.iterdir()):
+        clear(places)
 
 
 def _without_daemon(store: IdentityStore, force: bool) -> wire.Left:

@@ -148,7 +148,7 @@ def _make_role(station: Station) -> Role:
 async def _follow(station: Station, role: Role) -> None:
     """Hand on what happens in the overlay, in order."""
     async for event in station.net.changes:
-        if isinstance(event, news.BootRaised):
+        if isinstance(event, news.BootRaised) and not station.has_left:
             await trio.to_thread.run_sync(station.store.raise_boot, event.boot)
         elif isinstance(event, news.IdentityContested):
             if station.contests.note(event.peer):
@@ -194,8 +194,13 @@ async def _put_out(
     station.presence.turn_out(event.peer.hex())
     LOG.warning('%s has been put out of the overlay', event.peer.hex())
     _tell_out(station, role, event.peer, 'revoked', REVOKED)
-    if not station.has_left:
+    if station.has_left:
+        return
+    try:
         await station.keep(event.revocation)
+    except OSError as error:
+        # The others remember it, and tell it after the next start.
+        LOG.error('this could not be stored: %s', error)
 
 
 def _tell_out(
