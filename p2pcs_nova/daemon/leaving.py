@@ -47,6 +47,7 @@ def clear(places: layout.Layout) -> None:
     """
     for path in places.root.glob(f'{places.peer_database.name}*'):
         path.unlink()
+    places.ballast.unlink(missing_ok=True)
     for folder in (places.images, places.instances):
         shutil.rmtree(folder, ignore_errors=True)
     files.sync_folder(places.root)

@@ -24,6 +24,9 @@ from p2pcs_nova.peer.libvirt_host import LibvirtHost
 
 LOG = logging.getLogger(__name__)
 
+CLONE_S = 4.0
+"""In which the overlay finds out that our disk is a clone's: what the other
+one runs must not be started here too."""
 FETCH_SILENCE_S = 30.0
 """Longest silence of a gateway that sends an image."""
 
@@ -57,6 +60,7 @@ class PeerRole:
                 probe=_probe(conf),
             ),
             emulator=conf.hypervisor.emulator,
+            restore_after_s=CLONE_S,
         )
 
     def remote_routes(self) -> list[Route]:

@@ -75,6 +75,8 @@ class PeerService:
     """One PC.  Opens its database at once.
 
     :param reservation_s: how long a claim's grant lasts
+    :param restore_after_s: nothing is run again earlier after the start:
+        a cloned disk is found out meanwhile
     :param emulator: QEMU binary; '' lets libvirt choose
     :param apply_filters: makes nftables match a set of ports
     :param passed: told of every durable step
@@ -88,6 +90,7 @@ class PeerService:
         around: Surroundings,
         *,
         reservation_s: float = 30.0,
+        restore_after_s: float = 0.0,
         emulator: str = '',
         apply_filters: filters.Apply = filters.apply,
         sysfs: pathlib.Path = networks.SYSFS,
@@ -112,6 +115,7 @@ class PeerService:
             layout, rules, hypervisor, sysfs, self._images_in_use
         )
         self._problem = ''
+        self._restore_at = around.clock() + restore_after_s
         self._out: dict[str, str] = {}
         """Why this PC is to take no part, by cause."""
         self._errands = Errands()
@@ -426,6 +430,8 @@ class PeerService:
     ) -> wire.InstanceStatus:
         """Start, stop, reboot, pause."""
         await self._authority.obey(command)
+        if request.action is wire.Action.RESTORE:
+            await trio.sleep(max(self._restore_at - self._around.clock(), 0))
         self._take_part()
         self._mine(command, instance)
         return await self._errand(

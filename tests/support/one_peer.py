@@ -185,6 +185,7 @@ async def one_peer(
     sysfs: pathlib.Path = networks.SYSFS,
     passed: Passed = log_step,
     reservation_s: float = 30.0,
+    restore_after_s: float = 0.0,
 ) -> AsyncIterator[OnePeer]:
     """A running service, offering what the rules say.
 
@@ -228,6 +229,7 @@ async def one_peer(
         sysfs=sysfs,
         passed=passed,
         reservation_s=reservation_s,
+        restore_after_s=restore_after_s,
     )
     async with trio.open_nursery() as nursery:
         await nursery.start(service.run)

@@ -2,6 +2,7 @@
 """After the end of the machine nothing starts but by the gateway's word."""
 
 import pytest
+import trio
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.peer import instances
@@ -124,3 +125,36 @@ async def test_quarantined_instance_can_be_destroyed(pc: Pc) -> None:
         await peer.bury(server)
         assert peer.service.statuses() == ()
     assert pc.hypervisor.rows == {}
+
+
+async def test_a_clone_that_is_found_out_in_time_starts_nothing(
+    pc: Pc,
+) -> None:
+    server = spec()
+    async with pc.run() as peer:
+        await peer.place(server)
+        await peer.act(server, Action.START)
+    lose_power(pc)
+    async with one_peer.one_peer(
+        pc.root,
+        pc.hypervisor,
+        pc.table.apply,
+        sysfs=pc.sysfs,
+        restore_after_s=0.3,
+    ) as peer:
+        outcomes: list[str] = []
+
+        async def restore() -> None:
+            try:
+                await peer.act(server, Action.RESTORE)
+            except errors.PutOut as error:
+                outcomes.append(error.message)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(restore)
+            peer.service.put_out('contested', 'cloned')
+        assert outcomes == ['cloned']
+        assert pc.hypervisor.rows[server.instance].power is Power.COLD
+        peer.service.put_out('contested', '')
+        status = await peer.act(server, Action.RESTORE)
+        assert status.state is State.RUNNING
