@@ -113,7 +113,7 @@ class RevocationItem(Message, frozen=True):
 
     body: _Body
     signature: _Sign
-    credential: _Body
+    credential: _Credential
 
 
 class Buckets(Message, frozen=True):

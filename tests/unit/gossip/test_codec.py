@@ -71,7 +71,7 @@ MESSAGES = st.one_of(
         ).map(tuple),
     ),
     st.builds(messages.Bulk),
-    st.builds(messages.RevocationItem, BODIES, SIGNS, BODIES),
+    st.builds(messages.RevocationItem, BODIES, SIGNS, CREDENTIALS),
 )
 
 
