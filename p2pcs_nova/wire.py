@@ -11,7 +11,7 @@ that expires unless confirmed), a *term* (who may command a slice) and a
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -188,6 +188,50 @@ class Image(msgspec.Struct, frozen=True):
     name: str = ''
 
 
+class Direction(enum.StrEnum):
+    """Of a packet, as the guest sees it."""
+
+    INGRESS = 'ingress'
+    EGRESS = 'egress'
+
+
+Remotes = Annotated[tuple[Ip, ...], msgspec.Meta(max_length=2**14)]
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """What one rule of a security group lets pass.
+
+    Replies to what was let pass need no rule.
+    """
+
+    direction: Direction
+    version: Literal[4, 6]
+    """Of IP."""
+    protocol: Annotated[int, msgspec.Meta(ge=0, le=255)] | None = None
+    """Its number; None: any."""
+    port_min: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
+    """First destination port, or type of ICMP; None: any."""
+    port_max: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
+    """Last destination port, or code of ICMP; None: any."""
+    remotes: (
+        Annotated[tuple[Ip, ...], msgspec.Meta(max_length=2**14)] | None
+    ) = None
+    """Addresses of the other side; None: any, empty: nobody."""
+
+
+Rules = Annotated[tuple[Rule, ...], msgspec.Meta(max_length=2**10)]
+Ips = Annotated[tuple[Ip, ...], msgspec.Meta(max_length=2**10)]
+
+
+class PortFilter(msgspec.Struct, frozen=True):
+    """What may pass at a port: the parts of a Vif that may change."""
+
+    port: Uuid
+    ips: Ips = ()
+    secured: bool = True
+    rules: Rules = ()
+
+
 class Vif(msgspec.Struct, frozen=True):
     """One Neutron port as the PC plugs it."""
 
@@ -195,9 +239,30 @@ class Vif(msgspec.Struct, frozen=True):
     mac: Mac
     network: NetworkName
     """Physical network; the PC's owner maps it to a bridge."""
-    ips: tuple[Ip, ...] = ()
+    ips: Ips = ()
     """Fixed addresses and allowed pairs: what the guest may use."""
     mtu: Annotated[int, msgspec.Meta(ge=68, le=65535)] = 1500
+    secured: bool = True
+    """Neutron's port security: False lets everything pass."""
+    rules: Rules = ()
+    """Of all its security groups; without any, nothing passes."""
+
+    def with_filter(self, new: PortFilter) -> Vif:
+        """The same port, at which something else may pass."""
+        return msgspec.structs.replace(
+            self, ips=new.ips, secured=new.secured, rules=new.rules
+        )
+
+
+class FilterRequest(msgspec.Struct, frozen=True):
+    """Driver to gateway, which adds the epoch, to PC: these from now on.
+
+    Ports that are not named stay as they are.
+    """
+
+    ports: tuple[PortFilter, ...]
+    epoch: Counter | None = None
+    """None only from the driver; a PC refuses any but the one it runs."""
 
 
 class ConfigFile(msgspec.Struct, frozen=True):
@@ -481,6 +546,22 @@ class PeerRows(msgspec.Struct, frozen=True):
     peers: tuple[PeerRow, ...]
 
 
+class Grave(msgspec.Struct, frozen=True):
+    """A deleted instance whose PC has not yet carried out the tombstone."""
+
+    instance: Uuid
+    epoch: Counter
+    slice: SliceName
+    peer: PeerId
+    peer_name: str
+
+
+class Graves(msgspec.Struct, frozen=True):
+    """All of a gateway."""
+
+    graves: tuple[Grave, ...]
+
+
 class SliceRows(msgspec.Struct, frozen=True):
     """All slices of the policy."""
 
@@ -535,6 +616,37 @@ class DaemonStatus(msgspec.Struct, frozen=True):
     the daemon started: a reason is mostly the code of the error."""
     revoked: tuple[PeerId, ...] = ()
     """Who has been put out of the overlay, as far as this daemon knows."""
+
+
+# -- Neutron's answers to the driver ------------------------------------------
+
+
+class SlicePort(msgspec.Struct, frozen=True):
+    """A port that is bound to a slice, and what may pass at it."""
+
+    port: Uuid
+    instance: str
+    ips: Ips = ()
+    secured: bool = True
+    groups: tuple[str, ...] = ()
+    """Its security groups."""
+
+
+class HeldAddresses(msgspec.Struct, frozen=True):
+    """A placeholder: the addresses of a deleted instance's port."""
+
+    port: Uuid
+    """Of the placeholder."""
+    instance: str
+
+
+class SlicePorts(msgspec.Struct, frozen=True):
+    """All that Neutron knows of a slice."""
+
+    ports: tuple[SlicePort, ...] = ()
+    rules: dict[str, Rules] = {}
+    """Of each security group that a port names."""
+    held: tuple[HeldAddresses, ...] = ()
 
 
 # -- joining -----------------------------------------------------------------

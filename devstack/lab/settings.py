@@ -182,7 +182,7 @@ class Settings:
             'conductor': {'workers': 1},
             'scheduler': {'workers': 1},
             # a build that a PC refuses says nothing of its whole slice
-            'filter_scheduler': {'build_failure_weight_multiplier': 0.0},
+            'filter_scheduler': {'build_failure_weight_multiplier': '0.0'},
             'keystone_authtoken': self.token_checks('nova'),
         }
 

@@ -121,6 +121,23 @@ class LocalClient:
             'POST', _path('peers', peer, 'revoke'), request_id=request_id
         )
 
+    def graves(self, *, request_id: str = '') -> wire.Graves:
+        """Deleted instances whose PCs have not yet destroyed them."""
+        return self._get('/v1/graves', wire.Graves, request_id)
+
+    def forget(self, uuid: str, *, request_id: str = '') -> wire.Graves:
+        """Give up a deleted instance: its PC is not waited for any more.
+
+        :returns: what was given up
+        :raises NotFound: no tombstone of it waits for a PC
+        """
+        return self._ask(
+            'DELETE',
+            _path('graves', uuid),
+            wire.Graves,
+            request_id=request_id,
+        )
+
     def create_token(self, valid_s: float, *, request_id: str = '') -> str:
         """A join token in its text form, good for one PC.
 
@@ -223,6 +240,26 @@ class LocalClient:
             wire.Placed,
             value=request,
             timeout_s=self.timeout_s + request.timeout_s + WORK_MARGIN_S,
+            request_id=request_id,
+        )
+
+    def filter(
+        self,
+        slice: str,  # noqa: A002
+        uuid: str,
+        request: wire.FilterRequest,
+        *,
+        request_id: str = '',
+    ) -> None:
+        """Have its PC let pass at its ports what is said, from now on.
+
+        :raises NotFound: the slice has no such instance
+        :raises WrongState: it is still being built
+        """
+        self._call(
+            'PUT',
+            _path('slices', slice, 'instances', uuid, 'filters'),
+            value=request,
             request_id=request_id,
         )
 

@@ -146,6 +146,12 @@ class RemoteClient:
             timeout_s=margin + request.timeout_s,
         )
 
+    async def filter(self, instance: str, request: wire.FilterRequest) -> None:
+        """From now on this may pass at its ports."""
+        await self._call(
+            'PUT', _path('instances', instance, 'filters'), value=request
+        )
+
     async def tombstone(
         self, tombstone: wire.Tombstone, timeout_s: float | None = None
     ) -> None:

@@ -36,6 +36,7 @@ def local_routes(service: services.GatewayService) -> list[Route]:
         _route(one, 'PUT', local.spawn),
         _route(one, 'DELETE', local.destroy),
         _route(f'{one}/action', 'POST', local.act),
+        _route(f'{one}/filters', 'PUT', local.filter),
         _route(f'{one}/console', 'GET', local.console),
         _route(f'{one}/diagnostics', 'GET', local.diagnostics),
         _route('/v1/images/{digest}', 'HEAD', local.has_image),
@@ -43,6 +44,8 @@ def local_routes(service: services.GatewayService) -> list[Route]:
         _route('/v1/peers', 'GET', local.peers),
         _route('/v1/instances', 'GET', local.instances),
         _route('/v1/quarantine', 'GET', local.quarantined),
+        _route('/v1/graves', 'GET', local.graves),
+        _route('/v1/graves/{uuid}', 'DELETE', local.forget),
     ]
 
 
@@ -97,6 +100,16 @@ class Local:
     async def quarantined(self, request: Request) -> Response:
         return handling.answer(self._service.quarantined())
 
+    async def graves(self, request: Request) -> Response:
+        return handling.answer(self._service.instances.graves())
+
+    async def forget(self, request: Request) -> Response:
+        return handling.answer(
+            await self._service.instances.forget(
+                _uuid(request), handling.request_id(request)
+            )
+        )
+
     # -- instances of a slice -----------------------------------------------
 
     async def placements(self, request: Request) -> Response:
@@ -136,6 +149,14 @@ class Local:
                 name, uuid, action, handling.request_id(request)
             )
         )
+
+    async def filter(self, request: Request) -> Response:
+        name, uuid = self._slice(request), _uuid(request)
+        wanted = await handling.decode(request, wire.FilterRequest)
+        await self._service.instances.filter(
+            name, uuid, wanted, handling.request_id(request)
+        )
+        return handling.answer(None)
 
     async def destroy(self, request: Request) -> Response:
         name, uuid = self._slice(request), _uuid(request)

@@ -82,8 +82,16 @@ class Book:
         if grave is not None:
             self.graves[grave.instance, grave.epoch] = grave
 
+    def graves_of(self, instance: str) -> list[stores.Grave]:
+        """Its epochs that are still to be destroyed."""
+        return [
+            grave
+            for grave in self.graves.values()
+            if grave.instance == instance
+        ]
+
     async def forget(self, grave: stores.Grave) -> None:
-        """Its PC has carried out the tombstone; idempotent."""
+        """Its PC has carried it out, or is given up; idempotent."""
         await self._run(self._store.forget, grave)
         self.graves.pop((grave.instance, grave.epoch), None)
 

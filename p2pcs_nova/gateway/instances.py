@@ -232,6 +232,36 @@ class Instances:
         )
         return self.placed(row)
 
+    async def filter(
+        self,
+        slice_: str,
+        instance: str,
+        request: wire.FilterRequest,
+        request_id: str,
+    ) -> None:
+        """What may pass at its ports; answers when its PC has done it.
+
+        :raises Unreachable: its PC does not answer; asked or not
+        :raises WrongState: it is still being built
+        """
+        row = self._row(slice_, instance)
+        if row.state is not store.RowState.PLACED:
+            raise errors.WrongState('it is still being built')
+        await self._ask(
+            row,
+            self._tools.options.filter_timeout_s,
+            lambda remote: remote.filter(
+                instance, msgspec.structs.replace(request, epoch=row.epoch)
+            ),
+            request_id,
+        )
+        LOG.info(
+            '[%s] instance %s: what may pass at its ports is told to %s',
+            request_id,
+            instance,
+            row.peer_name,
+        )
+
     async def console(
         self, slice_: str, instance: str, length: int, request_id: str
     ) -> wire.Console:
@@ -284,12 +314,50 @@ class Instances:
         )
         return wire.Destroyed(not left, left[0].peer_name if left else '')
 
+    def graves(self, instance: str | None = None) -> wire.Graves:
+        """Tombstones that wait for their PCs; of one instance or all."""
+        return wire.Graves(
+            tuple(
+                wire.Grave(
+                    grave.instance,
+                    grave.epoch,
+                    grave.slice,
+                    grave.peer,
+                    grave.peer_name,
+                )
+                for _, grave in sorted(self._tools.book.graves.items())
+                if instance in (None, grave.instance)
+            )
+        )
+
+    async def forget(self, instance: str, request_id: str) -> wire.Graves:
+        """Wait no more for the PCs of a deleted instance.
+
+        :raises NotFound: no tombstone of it waits
+        """
+        given_up = self.graves(instance)
+        if not given_up.graves:
+            raise errors.NotFound(
+                f'no PC is waited for to destroy instance {instance}'
+            )
+        for grave in self._tools.book.graves_of(instance):
+            await self._tools.book.forget(grave)
+            LOG.warning(
+                '[%s] instance %s: epoch %s on %s is given up',
+                request_id,
+                instance,
+                grave.epoch,
+                grave.peer_name,
+            )
+        self._tools.changed.notify()
+        return given_up
+
     def _graves(self, slice_: str, instance: str) -> list[store.Grave]:
         """Its epochs whose PCs have not yet obeyed, the latest first."""
         found = [
             grave
-            for grave in self._tools.book.graves.values()
-            if grave.instance == instance and grave.slice == slice_
+            for grave in self._tools.book.graves_of(instance)
+            if grave.slice == slice_
         ]
         return sorted(found, key=lambda grave: grave.epoch, reverse=True)
 

@@ -37,6 +37,8 @@ class Options:
     """Time a PC has for console and diagnostics."""
     action_timeout_s: float = 45.0
     """Time a PC has for an action, beside what the action itself gets."""
+    filter_timeout_s: float = 5.0
+    """Time a PC has to filter by new rules; then it is told again."""
     destroy_timeout_s: float = 30.0
     """Time a PC has to carry out a tombstone; a deletion that takes
     longer is answered as not yet done."""

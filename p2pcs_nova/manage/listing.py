@@ -127,6 +127,18 @@ def quarantined_to_table(rows: wire.QuarantinedRows) -> Table:
     ]
 
 
+def graves_to_table(rows: wire.Graves) -> Table:
+    """One line for each deleted instance that is still to be destroyed."""
+    header = ('Instance', 'Slice', 'PC', 'Epoch')
+    return header, [
+        (row.instance, row.slice, row.peer_name or row.peer, str(row.epoch))
+        for row in sorted(
+            rows.graves,
+            key=lambda row: (row.slice, row.peer_name, row.instance),
+        )
+    ]
+
+
 def _state(row: wire.Placed) -> str:
     state = str(row.status.state)
     return state if row.reachable else f'unreachable (was {state})'
@@ -176,6 +188,12 @@ class InstanceList(lister.Lister):
             help='instead, those that PCs hold and no gateway knows: frozen, '
             'and taken away when their PC has been on for 7 days',
         )
+        parser.add_argument(
+            '--deleted',
+            action='store_true',
+            help='those that a PC, out of reach, has still to destroy; '
+            'their addresses are held',
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> Table:
@@ -183,4 +201,6 @@ class InstanceList(lister.Lister):
         with daemon.connect(self) as client:
             if parsed_args.quarantined:
                 return quarantined_to_table(client.quarantined())
+            if parsed_args.deleted:
+                return graves_to_table(client.graves())
             return instances_to_table(client.instances())

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Neutron service plug-in: takes the word "plugged" from the driver.
+"""Neutron service plug-in: what compute drivers say and ask of ports.
 
-It completes the provisioning block that the mechanism driver added; the
-port goes ACTIVE and Neutron sends Nova ``network-vif-plugged``.  Neither
-Neutron's RPC server nor RabbitMQ is needed for it.  A port that is ACTIVE
-already sends no event: report it unplugged first, then plugged again.
+The word "plugged" completes the provisioning block that the mechanism
+driver added; the port goes ACTIVE and Neutron sends Nova
+``network-vif-plugged``.  A port that is ACTIVE already sends no event:
+report it unplugged first, then plugged again.
+
+What may pass at a slice's ports is asked for, again and again: neither
+Neutron's RPC server nor RabbitMQ is needed, and no change is missed.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from neutron.api import extensions as api_extensions
 from neutron.db import provisioning_blocks
 from neutron_lib import constants, exceptions
@@ -19,11 +23,11 @@ from neutron_lib.callbacks import resources
 from neutron_lib.plugins import directory
 from neutron_lib.services import base
 
-from p2pcs_nova.network import definition, extensions
+from p2pcs_nova.network import definition, effective, extensions, holding
 
 
 class P2PcsPlugin(base.ServicePluginBase):  # type: ignore[misc]
-    """Serves ``/v2.0/p2pcs-ports``."""
+    """Serves ``/v2.0/p2pcs-ports`` and ``/v2.0/p2pcs-slices``."""
 
     supported_extension_aliases = (definition.ALIAS,)
 
@@ -38,7 +42,7 @@ class P2PcsPlugin(base.ServicePluginBase):  # type: ignore[misc]
 
     def get_plugin_description(self) -> str:
         """For people."""
-        return 'Takes the word of PCs that they have plugged a port'
+        return definition.DESCRIPTION
 
     def get_p2pcs_port(
         self, context: Any, port_id: str, fields: list[str] | None = None
@@ -58,19 +62,19 @@ class P2PcsPlugin(base.ServicePluginBase):  # type: ignore[misc]
     def update_p2pcs_port(
         self, context: Any, port_id: str, p2pcs_port: dict[str, Any]
     ) -> dict[str, Any]:
-        """Take the word that ``host`` has plugged or unplugged a port.
+        """Take the word of ``host`` on a port.
 
-        :raises BadRequest: host or plugged is missing; nothing changed
+        :raises BadRequest: host is missing, or what it says; nothing
+            changed
         :raises PortBindingNotFound: the port is bound to another host;
             404, nothing changed
         """
         word = p2pcs_port[definition.RESOURCE_NAME]
-        for name in ('host', 'plugged'):
-            if name not in word:
-                raise exceptions.BadRequest(
-                    resource=definition.RESOURCE_NAME,
-                    msg=f'{name} is missing',
-                )
+        if 'host' not in word or ('plugged' in word) == ('held_on' in word):
+            raise exceptions.BadRequest(
+                resource=definition.RESOURCE_NAME,
+                msg='say host, and either plugged or held_on',
+            )
         # The caller is a service: it owns neither port nor network.
         admin = context.elevated()
         core = directory.get_plugin()
@@ -78,7 +82,10 @@ class P2PcsPlugin(base.ServicePluginBase):  # type: ignore[misc]
             raise exceptions.PortBindingNotFound(
                 port_id=port_id, host=word['host']
             )
-        if word['plugged']:
+        if 'held_on' in word:
+            port = core.get_port(admin, port_id)
+            holding.hold(core, admin, port, word['host'], word['held_on'])
+        elif word['plugged']:
             provisioning_blocks.provisioning_complete(
                 admin,
                 port_id,
@@ -90,3 +97,43 @@ class P2PcsPlugin(base.ServicePluginBase):  # type: ignore[misc]
                 admin, port_id, constants.PORT_STATUS_DOWN, word['host']
             )
         return self.get_p2pcs_port(context, port_id)
+
+    def delete_p2pcs_port(self, context: Any, port_id: str) -> None:
+        """Free the addresses that a placeholder holds.
+
+        :raises PortNotFound: Neutron's own; it is no placeholder
+        """
+        admin = context.elevated()
+        core = directory.get_plugin()
+        port = core.get_port(admin, port_id)
+        if port['device_owner'] != holding.OWNER:
+            raise exceptions.PortNotFound(port_id=port_id)
+        core.delete_port(admin, port_id)
+
+    def get_p2pcs_slice(
+        self, context: Any, host: str, fields: list[str] | None = None
+    ) -> dict[str, Any]:
+        """The ports that are bound to a host, and what may pass there.
+
+        A host without ports has none: slices are Nova's to know.
+        """
+        admin = context.elevated()
+        core = directory.get_plugin()
+        ports = [
+            port
+            for port in core.get_ports(
+                admin, filters={portbindings.HOST_ID: [host]}
+            )
+            if port['device_owner'].startswith(
+                constants.DEVICE_OWNER_COMPUTE_PREFIX
+            )
+        ]
+        found = effective.slice_ports(
+            ports,
+            core.security_group_info_for_ports(
+                admin, effective.question(ports)
+            ),
+            holding.placeholders(core, admin, host),
+        )
+        shown = {'id': host, **msgspec.to_builtins(found)}
+        return {k: v for k, v in shown.items() if not fields or k in fields}

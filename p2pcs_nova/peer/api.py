@@ -60,6 +60,13 @@ class _Handlers:
         body = await handling.decode(request, wire.ActionRequest)
         return handling.answer(await self._service.act(command, uuid, body))
 
+    async def filter(self, request: Request) -> Response:
+        command = self._gateway(request)
+        uuid = _uuid(request)
+        body = await handling.decode(request, wire.FilterRequest)
+        await self._service.filter(command, uuid, body)
+        return handling.answer(None)
+
     async def bury(self, request: Request) -> Response:
         command = self._gateway(request)
         uuid = _uuid(request)
@@ -120,6 +127,7 @@ def routes(service: PeerService) -> list[Route]:
         Route(one, do.instance, methods=['GET']),
         Route(one, do.build, methods=['PUT']),
         Route(f'{one}/action', do.act, methods=['POST']),
+        Route(f'{one}/filters', do.filter, methods=['PUT']),
         Route(f'{one}/tombstone', do.bury, methods=['POST']),
         Route(f'{one}/console', do.console, methods=['GET']),
         Route(f'{one}/diagnostics', do.diagnostics, methods=['GET']),

@@ -133,10 +133,14 @@ class Builder:
 
     async def start_paused(self, entry: Entry) -> None:
         """From off to paused: first its filters, then its taps."""
-        await self._filters.set(entry.right.instance, entry.spec.vifs)
-        self._passed(Step.FILTERS_SET, entry.right.instance)
+        await self.set_filters(entry)
         await self._hypervisor.start_paused(entry.right.instance)
         self._passed(Step.DOMAIN_STARTED, entry.right.instance)
+
+    async def set_filters(self, entry: Entry) -> None:
+        """What may pass at its taps, whether they exist or not."""
+        await self._filters.set(entry.right.instance, entry.spec.vifs)
+        self._passed(Step.FILTERS_SET, entry.right.instance)
 
     def _files(self, entry: Entry) -> domain.Files:
         folder = self.folder(entry.right.instance, entry.right.epoch)

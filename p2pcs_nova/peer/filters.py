@@ -1,163 +1,154 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a guest may send: its own addresses, and no answers of a server.
+"""What may pass at the taps of this PC, by nftables.
 
-One nftables table of the bridge family holds the rules of every tap of
-this PC.  It is always replaced as a whole, in one transaction, so that
-the same set of taps gives the same table however we got there and no
-packet sees a table half made.  Rules name taps by name and are in place
-before a tap exists.
+Our tables hold the rules of every tap.  They are always replaced as a
+whole, in one transaction, so that the same set of taps gives the same
+tables however we got there and no packet sees a table half made.  Rules
+name taps by name and are in place before a tap exists.
 
-A guest may send with its MAC address; ARP and IPv4 with its addresses
-(and 0.0.0.0 while it looks for one); IPv6 with its addresses and the
-link-local address of its MAC (RFC 4291, appendix A).  It may not answer
-DHCP or DHCPv6, advertise routers, redirect, or send any other protocol.
+Four questions are put to a frame, in this order:
+
+1. Does a guest say who he is (``guests``; :mod:`.spoofing`)?
+2. Is it between a guest and his PC itself?  Then it is dropped: they do
+   not see each other (``host-in``, ``host-out``).
+3. May it begin something, by the groups of its sender and of its receiver
+   (``begin``; :mod:`.groups`)?  If not, it is marked.
+4. Does a marked packet belong to what was allowed to begin?  Then its mark
+   is taken off (``go-on``); what is still marked is dropped (``end``).
+
+Only question 4 needs to know connections.  The bridge family of many
+kernels does not; so br_netfilter shows the packets of a bridge to the
+``inet`` family, between ``begin`` and ``end``.  Where it does not, marks
+stay on: nothing passes that no rule allows.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import subprocess
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
 
 import trio
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.peer import networks
+from p2pcs_nova.peer import groups, networks, spoofing
 
 TABLE = 'p2pcs'
 NFT_TIMEOUT_S = 10.0
 
-NO_ADDRESS_YET = (
-    'nd-neighbor-solicit',
-    'nd-router-solicit',
-    'mld2-listener-report',
-)
-UNSPECIFIED = ipaddress.IPv4Network(0)
-"""Whoever looks for an address has this one."""
-
 Apply = Callable[[Iterable[wire.Vif]], Awaitable[None]]
-N = TypeVar('N', ipaddress.IPv4Network, ipaddress.IPv6Network)
-IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def render(vifs: Iterable[wire.Vif]) -> str:
-    """The input of ``nft -f`` that makes the table of these ports.
+    """The input of ``nft -f`` that makes the tables of these ports.
 
-    :raises Malformed: an address of a port is not one
+    :raises Malformed: an address or a rule of a port is not one
     """
     ports = sorted(vifs, key=lambda vif: vif.port)
+    secured = [vif for vif in ports if vif.secured]
     lines = [
-        # Declared first so that deleting it cannot fail.
+        # Declared first so that deleting them cannot fail.
         f'table bridge {TABLE} {{ }}',
+        f'table inet {TABLE} {{ }}',
         f'delete table bridge {TABLE}',
+        f'delete table inet {TABLE}',
         f'table bridge {TABLE} {{',
     ]
-    for vif in ports:
-        lines += [f'  chain {_chain(vif)} {{']
-        lines += [f'    {rule}' for rule in _rules(vif)]
-        lines += ['  }']
-    lines += ['  chain guests {']
-    lines += ['    type filter hook prerouting priority -250; policy accept;']
-    lines += [
-        f'    iifname "{networks.tap_name(vif.port)}" goto {_chain(vif)}'
-        for vif in ports
+    for vif in secured:
+        lines += _chain(_spoofing(vif), spoofing.rules(vif))
+        for direction in wire.Direction:
+            lines += _chain(
+                _groups(vif, direction), groups.chain(vif, direction)
+            )
+    lines += _base_chains(ports, secured)
+    lines += ['}', f'table inet {TABLE} {{']
+    lines += _hook('go-on', 'forward', 0, _going_on(secured))
+    return '\n'.join([*lines, '}', ''])
+
+
+def _base_chains(
+    ports: Sequence[wire.Vif], secured: Sequence[wire.Vif]
+) -> list[str]:
+    guests = [
+        f'iifname "{_tap(vif)}" goto {_spoofing(vif)}' for vif in secured
     ]
-    lines += ['  }', '}', '']
-    return '\n'.join(lines)
-
-
-def _chain(vif: wire.Vif) -> str:
-    return f'from-{networks.tap_name(vif.port)}'
-
-
-def _rules(vif: wire.Vif) -> list[str]:
-    v4, v6 = _addresses(vif)
-    v6 = [*v6, ipaddress.IPv6Network(link_local(vif.mac))]
-    own6 = _set(v6)
-    rules = [
-        # A tag is taken off before IP is looked at: refuse it first.
-        'ether type { 0x8100, 0x88a8 } drop',
-        f'ether saddr != {vif.mac} drop',
-        f'arp saddr ether != {vif.mac} drop',
-        f'arp saddr ip != {_set([*v4, UNSPECIFIED])} drop',
-        'ether type arp accept',
-        # A DHCP server's answers, and a client that has no address yet.
-        'ether type ip udp sport 67 drop',
-        'ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept',
+    begin = [
+        f'{side} "{_tap(vif)}" jump {_groups(vif, direction)}'
+        for vif in secured
+        for side, direction in (
+            ('iifname', wire.Direction.EGRESS),
+            ('oifname', wire.Direction.INGRESS),
+        )
     ]
-    if v4:
-        rules.append(f'ip saddr {_set(v4)} accept')
+    marked = f'meta mark {groups.MARK:#x}'
     return [
-        *rules,
-        'ether type ip6 udp sport 547 drop',
-        'icmpv6 type { nd-router-advert, nd-redirect } drop',
-        *[_advertises(network) for network in v6],
-        'icmpv6 type nd-neighbor-advert drop',
-        # Duplicate address detection and group reports have no address.
-        f'ip6 saddr :: icmpv6 type {{ {", ".join(NO_ADDRESS_YET)} }} accept',
-        f'ip6 saddr {own6} accept',
-        'drop',
+        *_hook('guests', 'prerouting', -250, guests),
+        *_hook(
+            'host-in',
+            'input',
+            -200,
+            [f'iifname "{_tap(vif)}" drop' for vif in ports],
+        ),
+        *_hook(
+            'host-out',
+            'output',
+            -200,
+            [f'oifname "{_tap(vif)}" drop' for vif in ports],
+        ),
+        *_hook('begin', 'forward', -200, begin),
+        *_hook('end', 'forward', 200, [f'{marked} drop'] if secured else []),
     ]
 
 
-def _advertises(network: IpNetwork) -> str:
-    """A neighbour advertisement for an address of the guest's own.
+def _going_on(secured: Sequence[wire.Vif]) -> list[str]:
+    if not secured:
+        return []
+    marked = f'meta mark {groups.MARK:#x}'
+    return [f'{marked} ct state established,related meta mark set 0']
 
-    The target address follows the first 8 bytes of ICMPv6 (RFC 4861,
-    section 4.4).
-    """
-    bits = network.prefixlen
-    value = int(network.network_address) >> (128 - bits)
-    return (
-        f'icmpv6 type nd-neighbor-advert ip6 saddr {_text(network)} '
-        f'@th,64,{bits} {value:#x} accept'
+
+def _hook(
+    name: str, hook: str, priority: int, rules: Iterable[str]
+) -> list[str]:
+    """A chain that the kernel calls."""
+    where = f'type filter hook {hook} priority {priority}; policy accept;'
+    return _chain(name, [where, *rules])
+
+
+def _chain(name: str, rules: Iterable[str]) -> list[str]:
+    return [f'  chain {name} {{', *[f'    {rule}' for rule in rules], '  }']
+
+
+def _tap(vif: wire.Vif) -> str:
+    return networks.tap_name(vif.port)
+
+
+def _spoofing(vif: wire.Vif) -> str:
+    return f'from-{_tap(vif)}'
+
+
+def _groups(vif: wire.Vif, direction: wire.Direction) -> str:
+    return f'{direction}-{_tap(vif)}'
+
+
+def with_rules(
+    vifs: Iterable[wire.Vif], ports: Iterable[wire.PortFilter]
+) -> tuple[wire.Vif, ...]:
+    """The same ports; what may pass is new where it is said."""
+    said = {one.port: one for one in ports}
+    return tuple(
+        vif.with_filter(said[vif.port]) if vif.port in said else vif
+        for vif in vifs
     )
-
-
-def _addresses(
-    vif: wire.Vif,
-) -> tuple[list[ipaddress.IPv4Network], list[ipaddress.IPv6Network]]:
-    v4, v6 = [], []
-    for ip in vif.ips:
-        try:
-            network = ipaddress.ip_network(ip, strict=False)
-        except ValueError as error:
-            raise errors.Malformed(f'port {vif.port}: {error}') from None
-        if isinstance(network, ipaddress.IPv4Network):
-            v4.append(network)
-        else:
-            v6.append(network)
-    return v4, v6
-
-
-def _set(addresses: Sequence[N]) -> str:
-    """An nftables set; overlapping networks would be refused."""
-    merged = ipaddress.collapse_addresses(addresses)
-    return '{ ' + ', '.join(_text(n) for n in merged) + ' }'
-
-
-def _text(network: IpNetwork) -> str:
-    if network.num_addresses == 1:
-        return str(network.network_address)
-    return str(network)
-
-
-def link_local(mac: str) -> ipaddress.IPv6Address:
-    """The link-local address that a guest makes of its MAC (EUI-64)."""
-    octets = bytes.fromhex(mac.replace(':', ''))
-    eui = bytes([octets[0] ^ 2]) + octets[1:3] + b'\xff\xfe' + octets[3:]
-    return ipaddress.IPv6Address(b'\xfe\x80' + bytes(6) + eui)
 
 
 async def apply(
     vifs: Iterable[wire.Vif], nft: Sequence[str] = ('nft',)
 ) -> None:
-    """Make the table of exactly these ports.
+    """Make the tables of exactly these ports.
 
     :param nft: the command, in another network namespace perhaps
-    :raises HypervisorFailed: nft refused or is missing; the table is as
-        it was
+    :raises HypervisorFailed: nft refused or is missing; the tables are as
+        they were
     """
     text = render(vifs)
     try:
@@ -179,9 +170,9 @@ async def apply(
 
 
 class Filters:
-    """The ports of this PC and the table that matches them.
+    """The ports of this PC and the tables that match them.
 
-    :param apply: makes the table of exactly these ports
+    :param apply: makes the tables of exactly these ports
     """
 
     def __init__(self, apply: Apply = apply) -> None:
@@ -194,8 +185,14 @@ class Filters:
         async with self._lock:
             await self._replace(dict(ports))
 
+    async def renew(self) -> None:
+        """Make the tables again: a firewall's restart flushes all rules."""
+        async with self._lock:
+            if self._ports:
+                await self._replace(self._ports)
+
     async def set(self, instance: str, vifs: tuple[wire.Vif, ...]) -> None:
-        """Add the ports of an instance, before its taps exist."""
+        """The ports of an instance, before its taps exist, or anew."""
         async with self._lock:
             await self._replace({**self._ports, instance: vifs})
 

@@ -29,7 +29,7 @@ import msgspec
 import trio
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.peer import states
+from p2pcs_nova.peer import filters, states
 from p2pcs_nova.peer.builder import Builder
 from p2pcs_nova.peer.hypervisor import Domain, Power
 from p2pcs_nova.peer.power import PowerSwitch
@@ -351,6 +351,27 @@ class Instances:
         await self._put(entry, Step.QUARANTINE_STORED)
         await self._switch.freeze(entry)
         return entry
+
+    async def filter(self, instance: str, request: wire.FilterRequest) -> None:
+        """These rules from now on, stored first.
+
+        :raises StaleEpoch: another epoch is here
+        :raises WrongState: it is not built
+        :raises Malformed: a rule is none; nothing has changed
+        """
+        async with self._operation(instance):
+            entry = self.entry(instance)
+            if request.epoch != entry.right.epoch:
+                raise errors.StaleEpoch(f'epoch {entry.right.epoch} is here')
+            if entry.stage is not Stage.BUILT:
+                raise errors.WrongState(f'it is {entry.stage}')
+            vifs = filters.with_rules(entry.spec.vifs, request.ports)
+            filters.render(vifs)
+            if vifs != entry.spec.vifs:
+                spec = msgspec.structs.replace(entry.spec, vifs=vifs)
+                entry = msgspec.structs.replace(entry, spec=spec)
+                await self._put(entry, Step.RULES_STORED)
+            await self._builder.set_filters(entry)
 
     async def bury(self, tombstone: wire.Tombstone) -> None:
         """This epoch, and every lower one, must not run.

@@ -3,14 +3,33 @@
 
 The owner makes the bridge; we look whether it is there and say what is
 missing.  A Wi-Fi station cannot be bridged: its frames carry one address.
+
+What crosses the bridge must be shown to nftables' inet family, which knows
+connections: the kernel module br_netfilter does it, for every bridge if
+its sysctls say so, and for ours by two flags of the bridge itself.
 """
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 from collections.abc import Mapping
 
 SYSFS = pathlib.Path('/sys/class/net')
+NETFILTER = pathlib.Path('/proc/sys/net/bridge')
+"""There if br_netfilter is loaded."""
+SHOWN = ('nf_call_iptables', 'nf_call_ip6tables')
+"""Flags of a bridge: IPv4, IPv6."""
+
+
+def show_to_netfilter(
+    bridge_mappings: Mapping[str, str], sysfs: pathlib.Path = SYSFS
+) -> None:
+    """Set the flags of our bridges; :func:`find_networks` looks at them."""
+    for bridge in bridge_mappings.values():
+        for flag in SHOWN:
+            with contextlib.suppress(OSError):
+                (sysfs / bridge / 'bridge' / flag).write_text('1')
 
 
 def find_networks(
@@ -20,7 +39,11 @@ def find_networks(
     offered, reasons = [], []
     for network, bridge in sorted(bridge_mappings.items()):
         if (sysfs / bridge / 'bridge').is_dir():
-            offered.append(network)
+            hidden = _why_hidden(sysfs / bridge / 'bridge')
+            if hidden:
+                reasons.append(f'network {network}: {hidden}')
+            else:
+                offered.append(network)
         elif (sysfs / bridge).exists():
             reasons.append(
                 f'network {network}: {bridge} is not a bridge'
@@ -37,6 +60,20 @@ def find_networks(
             + (f' (Wi-Fi {wifi[0]} cannot be bridged)' if wifi else '')
         )
     return tuple(offered), tuple(reasons)
+
+
+def _why_hidden(bridge: pathlib.Path) -> str:
+    """Why nftables does not see the connections that cross a bridge."""
+    if not NETFILTER.is_dir():
+        return 'guests cannot be filtered: run `modprobe br_netfilter`'
+    for flag in SHOWN:
+        try:
+            if (bridge / flag).read_text().strip() == '1':
+                continue
+        except OSError:
+            pass
+        return f'guests cannot be filtered: {bridge / flag} is not 1'
+    return ''
 
 
 def _is_wifi(interface: pathlib.Path) -> bool:

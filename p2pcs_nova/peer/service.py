@@ -111,6 +111,7 @@ class PeerService:
         )
         self._draining = loaded.draining
         self._layout = layout
+        self._sysfs = sysfs
         self._health = Health(
             layout, rules, hypervisor, sysfs, self._images_in_use
         )
@@ -197,7 +198,10 @@ class PeerService:
             while True:
                 self._look_again = trio.Event()
                 try:
-                    if not restored:
+                    await trio.to_thread.run_sync(self._show_bridges)
+                    if restored:
+                        await self._filters.renew()
+                    else:
                         await self._filters.restore(self._instances.ports())
                         restored = True
                     await self._watch.refresh_all()
@@ -214,6 +218,9 @@ class PeerService:
                     RETRY_S if self._problem else RESYNC_S
                 ):
                     await self._look_again.wait()
+
+    def _show_bridges(self) -> None:
+        networks.show_to_netfilter(self._rules.bridge_mappings, self._sysfs)
 
     async def _probe(self) -> None:
         await self._health.probe(self._around.probe)
@@ -437,6 +444,17 @@ class PeerService:
         return await self._errand(
             self._instances.act, instance, request, self._health.accelerator
         )
+
+    async def filter(
+        self,
+        command: wire.Command,
+        instance: str,
+        request: wire.FilterRequest,
+    ) -> None:
+        """From now on this may pass at its ports; durable."""
+        await self._authority.obey(command)
+        self._mine(command, instance)
+        await self._errand(self._instances.filter, instance, request)
 
     async def bury(
         self, command: wire.Command, instance: str, tombstone: wire.Tombstone

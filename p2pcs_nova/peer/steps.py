@@ -29,6 +29,7 @@ class Step(enum.StrEnum):
     FILTERS_SET = 'filters-set'
     DOMAIN_STARTED = 'domain-started'
     BUILT_STORED = 'built-stored'
+    RULES_STORED = 'rules-stored'
     WISH_STORED = 'wish-stored'
     DOMAIN_RESUMED = 'domain-resumed'
     DOMAIN_SUSPENDED = 'domain-suspended'

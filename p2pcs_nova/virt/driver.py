@@ -29,12 +29,16 @@ from p2pcs_nova.virt import (
     conf,
     diagnostics,
     events,
+    extension,
     faults,
+    guard,
     images,
     inventory,
+    rules,
     start,
     translate,
     view,
+    vifs,
 )
 
 LOG = log.getLogger(__name__)
@@ -72,6 +76,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         self._view = view.View()
         self._slice = CONF.p2pcs.slice or CONF.host
         self._watcher: events.Watcher | None = None
+        self._guard: guard.Guard | None = None
 
     # -- the node -----------------------------------------------------------
 
@@ -87,12 +92,24 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         )
         start.wait_for_daemon(watcher.look, self._slice)
         watcher.start()
+        self._guard = guard.Guard(
+            self._client,
+            self._slice,
+            self._view,
+            self._ports,
+            lambda placeholder: extension.release_addresses(
+                nova_context.get_admin_context(), placeholder
+            ),
+        )
+        self._guard.start()
         self._watcher = watcher
 
     def cleanup_host(self, host: str) -> None:
         """Stop watching: the process is about to end."""
         if self._watcher is not None:
             self._watcher.stop()
+        if self._guard is not None:
+            self._guard.stop()
 
     def get_available_nodes(self, refresh: bool = False) -> list[str]:
         """The slice.
@@ -192,7 +209,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         On failure nothing is left on any PC.
         """
         # Not by its truth: Nova's list waits for Neutron when looked at.
-        vifs = [] if network_info is None else network_info
+        ports = [] if network_info is None else network_info
         with contextlib.ExitStack() as undo:
             try:
                 spec = build.make_spec(
@@ -203,11 +220,12 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                     build.Extras(
                         injected_files,
                         admin_password,
-                        vifs,
+                        ports,
                         block_device_info,
                         accel_info,
                     ),
                 )
+                spec = rules.filtered(spec, self._filters(instance))
                 undo.callback(self._undo_spawn, instance)
                 build.plug(
                     self._client,
@@ -217,7 +235,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                     context,
                     instance,
                     spec,
-                    vifs,
+                    ports,
                     CONF.p2pcs.build_timeout_s,
                 )
                 self._act(
@@ -237,19 +255,27 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         destroy_disks: bool = True,
         destroy_secrets: bool = True,
     ) -> None:
-        """Destroy; with the PC out of reach it is told when it returns."""
-        with _told_as(exception.InstanceTerminationFailure):
+        """Destroy; with the PC out of reach it is told when it returns.
+
+        :raises InstancePowerOffFailure: Nova's; the server may run on, and
+            Nova keeps its addresses
+        """
+        with _told_as(exception.InstancePowerOffFailure):
             gone = self._client.destroy(
                 self._slice, instance.uuid, request_id=_request_id()
             )
-        self._view.forget(instance.uuid)
-        if not gone.done:
-            LOG.warning(
-                'PC %s is out of reach: it destroys the server when it '
-                'returns',
-                gone.peer_name,
-                instance=instance,
-            )
+            self._view.forget(instance.uuid)
+            if not gone.done:
+                LOG.warning(
+                    'PC %s is out of reach: it destroys the server when it '
+                    'returns',
+                    gone.peer_name,
+                    instance=instance,
+                )
+                if vifs.is_deletion(instance):
+                    vifs.hold_addresses(
+                        context, network_info, CONF.host, gone.peer_name
+                    )
 
     def cleanup(
         self,
@@ -366,6 +392,18 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                 instance_id=instance.uuid
             ) from None
         self._view.put(placed)
+
+    def _ports(self) -> wire.SlicePorts:
+        """What Neutron says of our ports.
+
+        :raises Unavailable: it does not answer
+        """
+        context = nova_context.get_admin_context()
+        return extension.slice_ports(context, CONF.host)
+
+    def _filters(self, instance: Any) -> rules.Filters:
+        """What may pass at the ports of an instance."""
+        return rules.port_filters(self._ports()).get(instance.uuid, ())
 
     def _diagnose(self, instance: Any) -> wire.Diagnostics:
         with _told_as(exception.NovaException):

@@ -24,6 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
 from nova.compute import power_state
 from nova.virt import event
 
@@ -107,14 +108,14 @@ def vif_to_wire(vif: Any) -> wire.Vif:
             'network bound by the p2pcs mechanism driver '
             f'(binding:vif_type is {vif["type"]})'
         )
-    mtu = vif['network'].get_meta('mtu')
-    return wire.Vif(
+    found = wire.Vif(
         port=port,
         mac=vif['address'].lower(),
         network=network,
         ips=tuple(ip['address'] for ip in vif.fixed_ips()),
-        **({'mtu': int(mtu)} if mtu else {}),
     )
+    mtu = vif['network'].get_meta('mtu')
+    return msgspec.structs.replace(found, mtu=int(mtu)) if mtu else found
 
 
 def instance_to_spec(

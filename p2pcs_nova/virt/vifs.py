@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ports: waiting for Neutron's event, and telling it that a PC plugged.
+"""Ports: waiting for Neutron's event, and telling it what a PC does.
 
 The order matters.  The wait is opened first, then the PC plugs, then we
 tell Neutron, which sends Nova the event we wait for.  Told before the wait
@@ -13,10 +13,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import nova.conf
-from neutronclient.common import exceptions as neutron_errors
 from nova import exception
-from nova.network import neutron
+from nova.compute import task_states, vm_states
 from oslo_log import log
+
+from p2pcs_nova import errors
+from p2pcs_nova.virt import extension
 
 LOG = log.getLogger(__name__)
 
@@ -64,24 +66,45 @@ def report_plugged(context: Any, ports: Iterable[str], host: str) -> None:
     :raises VirtualInterfaceCreateException: Nova's; Neutron refused, or is
         without our extension; the log says which
     """
-    client = neutron.get_client(context, admin=True)
     for port in ports:
-        body = {'p2pcs_port': {'host': host, 'plugged': True}}
         try:
-            client.put(f'/p2pcs-ports/{port}', body=body)
-        except (
-            neutron_errors.NeutronClientException,
-            exception.Forbidden,
-        ) as error:
+            extension.report_plugged(context, port, host)
+        except errors.Unavailable as error:
             LOG.error(
                 'Neutron does not take the word that port %s is plugged on '
-                '%s: %s. It needs the service plug-in p2pcs, and the user '
-                "in [neutron] the role 'service'.",
+                '%s: %s',
                 port,
                 host,
                 error,
             )
             raise exception.VirtualInterfaceCreateException() from error
+
+
+def is_deletion(instance: Any) -> bool:
+    """Whether Nova destroys a server for good, and deletes its ports.
+
+    It destroys for other reasons too: a build that failed, a rebuild.
+    """
+    return bool(
+        instance.task_state == task_states.DELETING
+        or instance.vm_state == vm_states.SOFT_DELETED
+        or instance.deleted
+    )
+
+
+def hold_addresses(
+    context: Any, network_info: Iterable[Any], host: str, peer_name: str
+) -> None:
+    """Let nobody have the addresses that Nova is about to give up.
+
+    Ports that the user made himself stay his, with their addresses.
+
+    :param peer_name: the PC that may still use them
+    :raises Unavailable: they are perhaps not held
+    """
+    for vif in network_info:
+        if not vif.get('preserve_on_delete'):
+            extension.hold_addresses(context, vif['id'], host, peer_name)
 
 
 def _failed(event_name: str, instance: Any) -> None:

@@ -73,6 +73,8 @@ class FakeOverlay:
     def __init__(self, pcs: Iterable[FakePc]) -> None:
         self.pcs = list(pcs)
         self.rows: dict[str, Row] = {}
+        self.buried: dict[str, Row] = {}
+        self.filters: dict[str, tuple[wire.PortFilter, ...]] = {}
         self.images: dict[str, bytes] = {}
         self.requests: list[str] = []
         """The names of all calls, in order."""
@@ -267,11 +269,36 @@ class FakeClient:
         row = self._overlay.rows.get(uuid)
         if row is None or row.pc.slice != slice:
             return wire.Destroyed(done=True)
-        del self._overlay.rows[uuid]
+        self._overlay.buried[uuid] = self._overlay.rows.pop(uuid)
         self._overlay.changed()
         return wire.Destroyed(
             done=row.pc.reachable,
             peer_name='' if row.pc.reachable else row.pc.name,
+        )
+
+    def filter(
+        self,
+        slice: str,  # noqa: A002
+        uuid: str,
+        request: wire.FilterRequest,
+        *,
+        request_id: str = '',
+    ) -> None:
+        self._overlay.note('filter')
+        row = self._row(slice, uuid)
+        self._reach(row)
+        self._overlay.filters[uuid] = request.ports
+
+    def graves(self, *, request_id: str = '') -> wire.Graves:
+        self._overlay.note('graves')
+        return wire.Graves(
+            tuple(
+                wire.Grave(
+                    uuid, row.epoch, row.pc.slice, row.pc.peer, row.pc.name
+                )
+                for uuid, row in self._overlay.buried.items()
+                if not row.pc.reachable
+            )
         )
 
     def console(

@@ -56,6 +56,7 @@ class FakePc:
         self.terms = terms.Terms({})
         self.instances: dict[str, wire.InstanceStatus] = {}
         self.tombstones: dict[str, wire.Counter] = {}
+        self.filters: dict[str, tuple[wire.PortFilter, ...]] = {}
         self.calls: list[str] = []
         self.most_promised = wire.Capacity()
 
@@ -191,6 +192,13 @@ class Session:
         new = msgspec.structs.replace(old, state=state)
         self._pc.instances[instance] = new
         return new
+
+    async def filter(self, instance: str, request: wire.FilterRequest) -> None:
+        await self._enter('filter')
+        old = self._known(instance)
+        if request.epoch != old.epoch:
+            raise errors.StaleEpoch('another epoch runs here')
+        self._pc.filters[instance] = request.ports
 
     async def tombstone(self, tombstone: wire.Tombstone) -> None:
         await self._enter('tombstone')

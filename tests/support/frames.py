@@ -44,14 +44,21 @@ def _checksum(data: bytes) -> int:
     return ~total & 0xFFFF
 
 
-def udp4(source: str, address: str, sport: int, dport: int) -> bytes:
+def udp4(
+    source: str,
+    address: str,
+    sport: int,
+    dport: int,
+    to: str = '255.255.255.255',
+) -> bytes:
     """UDP over IPv4."""
     udp = struct.pack('!HHHH', sport, dport, 8 + len(PLACE), 0) + PLACE
 
     def header(checksum: int) -> bytes:
         return struct.pack(
             '!BBHHHBBH4s4s', 0x45, 0, 20 + len(udp), 0, 0, 64, 17, checksum,
-            ipaddress.IPv4Address(address).packed, b'\xff' * 4,
+            ipaddress.IPv4Address(address).packed,
+            ipaddress.IPv4Address(to).packed,
         )  # fmt: skip
 
     return ethernet(source, 0x0800, header(_checksum(header(0))) + udp)

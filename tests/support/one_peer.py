@@ -42,6 +42,7 @@ class FilterTable:
 
     def __init__(self) -> None:
         self.vifs: list[wire.Vif] = []
+        self.times = 0
         self.failing = False
 
     async def apply(self, vifs: Iterable[wire.Vif]) -> None:
@@ -49,6 +50,7 @@ class FilterTable:
         if self.failing:
             raise errors.HypervisorFailed('nft refused the filters')
         self.vifs = list(vifs)
+        self.times += 1
 
 
 @dataclasses.dataclass
@@ -106,6 +108,16 @@ class OnePeer:
             GOLD,
             spec.instance,
             wire.ActionRequest(action, timeout_s, wire.Counter(1, n)),
+        )
+
+    async def filter(
+        self, spec: wire.InstanceSpec, *ports: wire.PortFilter, n: int = 1
+    ) -> None:
+        """Say what may pass at its ports."""
+        await self.service.filter(
+            GOLD,
+            spec.instance,
+            wire.FilterRequest(ports, wire.Counter(1, n)),
         )
 
     async def bury(self, spec: wire.InstanceSpec, n: int = 1) -> None:

@@ -12,15 +12,18 @@ from p2pcs_nova.network import definition
 
 
 class P2pcs(extensions.APIExtensionDescriptor):  # type: ignore[misc]
-    """Routes ``/v2.0/p2pcs-ports`` to the service plug-in."""
+    """Routes our two collections to the service plug-in."""
 
     api_definition = definition
 
     @classmethod
     def get_resources(cls) -> list[Any]:
-        """The one collection, served by the plug-in of our type."""
+        """The collections, served by the plug-in of our type."""
         found: list[Any] = resource_helper.build_resource_info(
-            {definition.COLLECTION_NAME: definition.RESOURCE_NAME},
+            {
+                definition.COLLECTION_NAME: definition.RESOURCE_NAME,
+                definition.SLICES: definition.SLICE,
+            },
             definition.RESOURCE_ATTRIBUTE_MAP,
             definition.ALIAS,
             translate_name=True,

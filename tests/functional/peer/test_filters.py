@@ -6,10 +6,12 @@ import sys
 import uuid
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 import trio
 
 from p2pcs_nova import wire
+from p2pcs_nova.peer import groups, networks
 from tests.support import frames
 from tests.support.private_libvirtd import PrivateLibvirtd
 
@@ -25,6 +27,9 @@ PORT = wire.Vif(
     network='office',
     ips=(OWN, '10.9.0.0/24', '2001:db8::5'),
 )
+IN, OUT = wire.Direction.INGRESS, wire.Direction.EGRESS
+LET_OUT = (wire.Rule(OUT, 4), wire.Rule(OUT, 6))
+LET_IN = (wire.Rule(IN, 4), wire.Rule(IN, 6))
 TAP = f'tap{PORT.port[:11]}'
 RA, NS, NA, REDIRECT = 134, 135, 136, 137
 
@@ -63,6 +68,45 @@ REFUSED = {
 }
 
 
+OFFICE = '198.19.0.9'
+FRIEND = '198.19.0.10'
+PC = '198.19.0.99'
+WITHOUT_RULES = {
+    'arp of its own',
+    'arp probe',
+    'dhcp request',
+    'own advertisement',
+    'own global one',
+    'address detection',
+}
+"""What a guest needs to find and to have an address."""
+UNSEEN = {'vlan', 'unknown protocol', 'spanning tree'}
+"""What no rule can allow."""
+CALLS = {
+    'ssh of a friend': frames.udp4(OTHER, FRIEND, 5000, 22, OWN),
+    'web of a friend': frames.udp4(OTHER, FRIEND, 5000, 80, OWN),
+    'ssh of another': frames.udp4(OTHER, OFFICE, 5000, 22, OWN),
+}
+
+
+def query(port: int) -> bytes:
+    """What a guest asks; another port is another connection."""
+    return frames.udp4(MAC, OWN, port, 53, OFFICE)
+
+
+def answers(port: int) -> dict[str, bytes]:
+    """What comes back, and what only seems to."""
+    return {
+        'answer': frames.udp4(OTHER, OFFICE, 53, port, OWN),
+        'strange': frames.udp4(OTHER, OFFICE, 54, port, OWN),
+    }
+
+
+def filtered(*rules: wire.Rule, secured: bool = True) -> wire.Vif:
+    """The guest's port with these rules."""
+    return msgspec.structs.replace(PORT, rules=rules, secured=secured)
+
+
 @pytest.fixture
 def wired(libvirtd: PrivateLibvirtd) -> Iterator[PrivateLibvirtd]:
     """A bridge between a guest's tap and a PC of the office."""
@@ -71,6 +115,7 @@ def wired(libvirtd: PrivateLibvirtd) -> Iterator[PrivateLibvirtd]:
         for end in default all; do
             echo 1 > /proc/sys/net/ipv6/conf/$end/disable_ipv6
         done
+        echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables
         ip link add br9 type bridge
         ip link add guest9 type veth peer name {TAP}
         ip link add office9 type veth peer name lan9
@@ -107,20 +152,115 @@ def test_without_filters_everything_crosses(wired: PrivateLibvirtd) -> None:
 
 
 def test_guest_sends_only_what_is_its_own(wired: PrivateLibvirtd) -> None:
-    trio.run(wired.apply_filters, [PORT])
+    trio.run(wired.apply_filters, [filtered(*LET_OUT)])
     sent = ALLOWED | REFUSED
     assert cross(wired, 'guest9', 'office9', sent) == set(ALLOWED)
 
 
-def test_guest_receives_everything(wired: PrivateLibvirtd) -> None:
-    trio.run(wired.apply_filters, [PORT])
+def test_guest_receives_what_its_rules_allow(wired: PrivateLibvirtd) -> None:
+    trio.run(wired.apply_filters, [filtered(*LET_IN)])
     sent = ALLOWED | REFUSED
+    arrived = cross(wired, 'office9', 'guest9', sent)
+    assert arrived == set(sent) - UNSEEN
+
+
+def test_without_rules_a_guest_only_finds_its_address(
+    wired: PrivateLibvirtd,
+) -> None:
+    trio.run(wired.apply_filters, [filtered()])
+    sent = ALLOWED | REFUSED
+    assert cross(wired, 'guest9', 'office9', sent) == WITHOUT_RULES
+    sent = {**answers(5001), **CALLS}
+    assert cross(wired, 'office9', 'guest9', sent) == set()
+
+
+def test_rule_lets_in_whom_it_names_at_the_port_that_it_names(
+    wired: PrivateLibvirtd,
+) -> None:
+    rule = wire.Rule(IN, 4, groups.UDP, 20, 22, (FRIEND,))
+    trio.run(wired.apply_filters, [filtered(rule)])
+    assert cross(wired, 'office9', 'guest9', CALLS) == {'ssh of a friend'}
+    trio.run(wired.apply_filters, [filtered()])
+    again = frames.udp4(OTHER, FRIEND, 5001, 22, OWN)
+    assert cross(wired, 'office9', 'guest9', {'again': again}) == set()
+
+
+def test_everywhere_is_written_as_a_network_of_length_zero(
+    wired: PrivateLibvirtd,
+) -> None:
+    rule = wire.Rule(IN, 4, remotes=('0.0.0.0/0',))
+    other = wire.Rule(IN, 6, remotes=('::/0',))
+    trio.run(wired.apply_filters, [filtered(rule, other)])
+    assert cross(wired, 'office9', 'guest9', CALLS) == set(CALLS)
+
+
+def test_answers_come_in_without_a_rule(wired: PrivateLibvirtd) -> None:
+    trio.run(wired.apply_filters, [filtered(*LET_OUT)])
+    back = answers(5002)
+    assert cross(wired, 'office9', 'guest9', back) == set()
+    asked = {'query': query(5002)}
+    assert cross(wired, 'guest9', 'office9', asked) == {'query'}
+    assert cross(wired, 'office9', 'guest9', back) == {'answer'}
+
+
+def test_where_connections_are_not_seen_nothing_is_open(
+    wired: PrivateLibvirtd,
+) -> None:
+    no = 'echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables'
+    wired.run('sh', '-c', no)
+    trio.run(wired.apply_filters, [filtered(*LET_OUT)])
+    asked = {'query': query(5003)}
+    assert cross(wired, 'guest9', 'office9', asked) == {'query'}
+    back = answers(5003) | CALLS
+    assert cross(wired, 'office9', 'guest9', back) == set()
+    # The flags of the bridge are enough.
+    networks.show_to_netfilter({'office': 'br9'}, wired.sysfs)
+    cross(wired, 'guest9', 'office9', {'query': query(5004)})
+    assert cross(wired, 'office9', 'guest9', answers(5004)) == {'answer'}
+
+
+def test_port_without_security_sends_and_receives_everything(
+    wired: PrivateLibvirtd,
+) -> None:
+    trio.run(wired.apply_filters, [filtered(secured=False)])
+    sent = ALLOWED | REFUSED
+    assert cross(wired, 'guest9', 'office9', sent) == set(sent)
     assert cross(wired, 'office9', 'guest9', sent) == set(sent)
 
 
-def test_removed_port_leaves_no_rule(wired: PrivateLibvirtd) -> None:
-    trio.run(wired.apply_filters, [PORT])
+@pytest.mark.parametrize('secured', [True, False])
+def test_guest_and_its_pc_do_not_see_each_other(
+    wired: PrivateLibvirtd, secured: bool
+) -> None:
+    wired.run('ip', 'addr', 'add', f'{PC}/24', 'dev', 'br9')
+    whom = {'pc': frames.arp(MAC, MAC, OWN, 1)}
+
+    def is_heard() -> bool:
+        """Whether the PC has heard the guest ask for its address."""
+        wired.run('ip', 'neigh', 'flush', 'dev', 'br9')
+        assert cross(wired, 'guest9', 'office9', whom) == {'pc'}
+        return OWN in wired.run('ip', 'neigh', 'show', 'dev', 'br9')
+
+    def hears() -> bool:
+        """Whether the guest has heard the PC ask for his."""
+        count = ('cat', '/sys/class/net/guest9/statistics/rx_packets')
+        before = int(wired.run(*count))
+        wired.run('sh', '-c', f'ping -c 1 -W 1 {OWN} || true')
+        return int(wired.run(*count)) > before
+
     trio.run(wired.apply_filters, ())
-    rules = wired.run('nft', 'list', 'table', 'bridge', 'p2pcs')
+    assert is_heard()
+    assert hears()
+    port = filtered(*LET_OUT, *LET_IN, secured=secured)
+    trio.run(wired.apply_filters, [port])
+    assert not is_heard()
+    assert not hears()
+
+
+def test_removed_port_leaves_no_rule(wired: PrivateLibvirtd) -> None:
+    trio.run(wired.apply_filters, [filtered(*LET_IN)])
+    trio.run(wired.apply_filters, ())
+    rules = wired.run('nft', 'list', 'ruleset')
     assert TAP not in rules
     assert 'drop' not in rules
+    assert 'mark' not in rules

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from neutron.conf.plugins.ml2 import config as ml2_config
 from neutron.conf.plugins.ml2.drivers import driver_type
@@ -14,6 +15,7 @@ from neutron_lib.plugins import directory
 from oslo_config import cfg
 from oslo_utils import uuidutils
 
+from p2pcs_nova import wire
 from p2pcs_nova.network import conf
 
 pytestmark = pytest.mark.nova
@@ -210,6 +212,212 @@ class PluggedTestCase(SliceTestCase):
     def test_network_that_is_not_flat_is_not_bound(self) -> None:
         port = self.make_port(network=self.make_network('local', None))
         assert port['binding:vif_type'] == 'binding_failed'
+
+
+class AskingTestCase(SliceTestCase):
+    """What a compute driver asks."""
+
+    def ask(self, host: str = SLICE, roles: str = 'service') -> Any:
+        return self.call('GET', f'/p2pcs-slices/{host}', roles=roles)
+
+    def slice_ports(self) -> wire.SlicePorts:
+        answer = self.ask()
+        assert answer.status_int == 200, answer.json
+        shown = answer.json['p2pcs_slice']
+        assert shown['id'] == SLICE
+        return msgspec.convert(shown, wire.SlicePorts)
+
+    def make_group(self, *rules: dict[str, Any]) -> str:
+        answer = self.call(
+            'POST', '/security-groups', {'security_group': {'name': 'g'}}
+        )
+        found = str(answer.json['security_group']['id'])
+        for rule in rules:
+            self.add_rule(found, **rule)
+        return found
+
+    def add_rule(self, group: str, **rule: Any) -> str:
+        answer = self.call(
+            'POST',
+            '/security-group-rules',
+            {
+                'security_group_rule': {
+                    'security_group_id': group,
+                    'direction': 'ingress',
+                    **rule,
+                }
+            },
+        )
+        assert answer.status_int == 201, answer.json
+        return str(answer.json['security_group_rule']['id'])
+
+    def make_subnet(self) -> None:
+        subnet = {
+            'network_id': self.network,
+            'ip_version': 4,
+            'cidr': '198.19.0.0/24',
+            'enable_dhcp': False,
+        }
+        answer = self.call('POST', '/subnets', {'subnet': subnet})
+        assert answer.status_int == 201, answer.json
+
+    def ingress(self, group: str) -> list[wire.Rule]:
+        rules = self.slice_ports().rules[group]
+        return [r for r in rules if r.direction is wire.Direction.INGRESS]
+
+
+class EffectiveTestCase(AskingTestCase):
+    """What may pass at the ports of a slice."""
+
+    def test_rules_of_a_port_come_and_go(self) -> None:
+        group = self.make_group()
+        port = self.make_port(security_groups=[group])
+        (found,) = self.slice_ports().ports
+        assert (found.port, found.instance) == (port['id'], port['device_id'])
+        assert found.groups == (group,)
+        assert found.secured
+        assert self.ingress(group) == []
+        self.add_rule(group, direction='egress', ethertype='IPv6')
+        assert self.slice_ports().rules[group] == (
+            wire.Rule(wire.Direction.EGRESS, 6),
+        )
+        rule = self.add_rule(
+            group,
+            protocol='tcp',
+            port_range_min=22,
+            port_range_max=22,
+            remote_ip_prefix='198.18.0.0/15',
+        )
+        assert self.ingress(group) == [
+            wire.Rule(wire.Direction.INGRESS, 4, 6, 22, 22, ('198.18.0.0/15',))
+        ]
+        self.call('DELETE', f'/security-group-rules/{rule}')
+        assert self.ingress(group) == []
+
+    def test_remote_group_is_its_members_addresses(self) -> None:
+        self.make_subnet()
+        friends = self.make_group()
+        group = self.make_group({'remote_group_id': friends})
+        self.make_port(security_groups=[group])
+        (rule,) = self.ingress(group)
+        assert rule.remotes == ()
+        friend = self.make_port(
+            security_groups=[friends], **{'binding:host_id': 'elsewhere'}
+        )
+        (rule,) = self.ingress(group)
+        address = friend['fixed_ips'][0]['ip_address']
+        assert rule.remotes == (address,)
+        self.call('DELETE', f'/ports/{friend["id"]}')
+        (rule,) = self.ingress(group)
+        assert rule.remotes == ()
+
+    def test_allowed_pair_is_an_address_of_the_port(self) -> None:
+        self.make_subnet()
+        port = self.make_port(
+            allowed_address_pairs=[
+                {'ip_address': '10.9.0.0/24'},
+                {'ip_address': '10.8.0.1', 'mac_address': '02:00:00:00:00:01'},
+            ]
+        )
+        (found,) = self.slice_ports().ports
+        own = port['fixed_ips'][0]['ip_address']
+        assert set(found.ips) == {own, '10.9.0.0/24'}
+
+    def test_only_servers_of_the_slice_are_told_and_only_to_services(
+        self,
+    ) -> None:
+        self.make_port(owner='network:f5lbaasv2')
+        self.make_port(**{'binding:host_id': 'silver'})
+        assert self.slice_ports() == wire.SlicePorts()
+        for roles in ('member,reader', 'admin,member,reader'):
+            assert self.ask(roles=roles).status_int in (403, 404)
+
+
+class HeldTestCase(AskingTestCase):
+    """Addresses of a server whose PC is out of reach."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.make_subnet()
+        self.port = self.make_port()
+        self.fixed_ips = self.port['fixed_ips']
+
+    def hold(self, host: str = SLICE, roles: str = 'service') -> Any:
+        return self.call(
+            'PUT',
+            f'/p2pcs-ports/{self.port["id"]}',
+            {'p2pcs_port': {'host': host, 'held_on': 'pc-2'}},
+            roles,
+        )
+
+    def release(self, port: str, roles: str = 'service') -> int:
+        answer = self.call('DELETE', f'/p2pcs-ports/{port}', roles=roles)
+        return int(answer.status_int)
+
+    def address_is_free(self) -> bool:
+        port = {
+            'network_id': self.network,
+            'fixed_ips': [
+                {'ip_address': ip['ip_address']} for ip in self.fixed_ips
+            ],
+        }
+        answer = self.call('POST', '/ports', {'port': port})
+        assert answer.status_int in (201, 409), answer.json
+        return bool(answer.status_int == 201)
+
+    def test_address_is_held_from_before_the_deletion_until_released(
+        self,
+    ) -> None:
+        assert self.hold().status_int == 200
+        assert self.show(self.port)['fixed_ips'] == []
+        assert not self.address_is_free()
+        self.call('DELETE', f'/ports/{self.port["id"]}')
+        assert not self.address_is_free()
+        found = self.slice_ports()
+        assert found.ports == ()
+        (held,) = found.held
+        assert held.instance == self.port['device_id']
+        placeholder = self.show({'id': held.port})
+        assert placeholder['fixed_ips'] == self.fixed_ips
+        assert placeholder['device_owner'] == 'p2pcs:held'
+        assert 'pc-2' in placeholder['name']
+        assert self.release(held.port) == 204
+        assert self.slice_ports() == wire.SlicePorts()
+        assert self.address_is_free()
+
+    def test_another_slice_cannot_hold_and_does_not_hear_of_it(self) -> None:
+        assert self.hold(host='silver').status_int == 404
+        assert self.show(self.port)['fixed_ips'] == self.fixed_ips
+        self.hold()
+        # Again is the same as once.
+        assert self.hold().status_int == 200
+        assert len(self.slice_ports().held) == 1
+        answer = self.ask('silver').json['p2pcs_slice']
+        assert answer['held'] == []
+
+    def test_only_a_service_holds_and_releases(self) -> None:
+        for roles in ('member,reader', 'admin,member,reader'):
+            assert self.hold(roles=roles).status_int in (403, 404)
+        assert self.show(self.port)['fixed_ips'] == self.fixed_ips
+        # What is no placeholder cannot be released.
+        assert self.release(self.port['id']) == 404
+        assert self.show(self.port)['fixed_ips'] == self.fixed_ips
+        self.hold()
+        (held,) = self.slice_ports().held
+        for roles in ('member,reader', 'admin,member,reader'):
+            assert self.release(held.port, roles) in (403, 404)
+        assert not self.address_is_free()
+
+    def test_member_of_a_group_is_one_no_more_when_held(self) -> None:
+        group = self.make_group()
+        self.add_rule(group, remote_group_id=group)
+        self.make_port(security_groups=[group])
+        self.port = self.make_port(security_groups=[group])
+        (rule,) = self.ingress(group)
+        assert len(rule.remotes or ()) == 2
+        self.hold()
+        (rule,) = self.ingress(group)
+        assert len(rule.remotes or ()) == 1
 
 
 class NamedSlicesTestCase(SliceTestCase):

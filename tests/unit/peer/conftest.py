@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from p2pcs_nova.peer import service
+from p2pcs_nova.peer import networks, service
 from p2pcs_nova.peer.steps import Passed, log_step
 from tests.support.fake_hypervisor import FakeHypervisor
 from tests.support.one_peer import FilterTable, OnePeer, one_peer
@@ -62,5 +62,7 @@ class Pc:
 def pc(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Pc:
     monkeypatch.setattr(service, 'RETRY_S', 0.01)
     sysfs = tmp_path / 'sysfs'
-    (sysfs / 'br0' / 'bridge').mkdir(parents=True)
+    bridge = sysfs / 'br0' / 'bridge'
+    bridge.mkdir(parents=True)
+    monkeypatch.setattr(networks, 'NETFILTER', bridge)
     return Pc(tmp_path / 'state', FakeHypervisor(), FilterTable(), sysfs)

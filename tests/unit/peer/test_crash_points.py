@@ -65,8 +65,16 @@ async def live(pc: Pc, fuse: Fuse, spec: wire.InstanceSpec) -> None:
     """Build, start, destroy, as far as the fuse lets us."""
     async with pc.run(passed=fuse) as peer:
         await peer.place(spec)
+        await peer.filter(spec, new_rules(spec))
         await peer.act(spec, wire.Action.START)
         await peer.bury(spec)
+
+
+def new_rules(spec: wire.InstanceSpec) -> wire.PortFilter:
+    """What may pass at the port of an instance a little later."""
+    [vif] = spec.vifs
+    rule = wire.Rule(wire.Direction.INGRESS, 4)
+    return wire.PortFilter(vif.port, vif.ips, rules=(rule,))
 
 
 @pytest.mark.parametrize('step', LIFE, ids=lambda step: step.value)
@@ -93,7 +101,10 @@ async def test_what_was_begun_is_finished_or_undone(
             assert peer.service.used() == wire.Capacity()
         else:
             assert list(pc.hypervisor.rows) == [spec.instance]
-            assert pc.table.vifs == list(spec.vifs)
+            [vif] = spec.vifs
+            if LIFE.index(step) >= LIFE.index(Step.RULES_STORED):
+                vif = vif.with_filter(new_rules(spec))
+            assert pc.table.vifs == [vif]
             # It can be commanded, and destroyed, as if nothing had been.
             status = await peer.act(spec, wire.Action.START)
             assert status.state is State.RUNNING

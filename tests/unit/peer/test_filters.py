@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.peer import filters
+from p2pcs_nova.peer import filters, networks, spoofing
 from tests.support.one_peer import FilterTable, vif
 
 
@@ -33,6 +33,26 @@ def test_guest_sends_only_with_its_own_addresses() -> None:
     assert 'ip6 saddr { 2001:db8::1, fe80::f816:3eff:fe00:1 } accept' in text
 
 
+def test_port_without_security_sends_and_receives_what_it_likes() -> None:
+    port = msgspec.structs.replace(vif(), secured=False)
+    text = filters.render([port])
+    assert 'saddr' not in text
+    assert 'mark' not in text
+    # Its PC is not its to reach all the same.
+    tap = networks.tap_name(port.port)
+    assert f'iifname "{tap}" drop' in text
+    assert f'oifname "{tap}" drop' in text
+
+
+def test_rules_are_new_where_something_is_said() -> None:
+    one, two = vif(1), vif(2)
+    said = wire.PortFilter(one.port, ips=('10.0.0.1',), secured=False)
+    changed, same = filters.with_rules([one, two], [said])
+    assert (changed.ips, changed.secured) == (('10.0.0.1',), False)
+    assert changed.mac == one.mac
+    assert same == two
+
+
 def test_port_without_address_sends_no_ip() -> None:
     port = msgspec.structs.replace(vif(), ips=())
     assert 'ip saddr {' not in filters.render([port]).replace('arp ', '')
@@ -52,7 +72,7 @@ def test_what_is_no_address_is_refused(ip: str) -> None:
 
 
 def test_link_local_address_of_a_mac() -> None:
-    assert filters.link_local('00:11:22:33:44:55') == (
+    assert spoofing.link_local('00:11:22:33:44:55') == (
         ipaddress.IPv6Address('fe80::211:22ff:fe33:4455')
     )
 
@@ -69,6 +89,19 @@ async def test_ports_of_instances_are_set_and_cleared() -> None:
     assert set(table.vifs) == {two, three}
     await ports.clear('a')
     assert set(table.vifs) == {two, three}
+
+
+@pytest.mark.trio
+async def test_flushed_tables_are_made_again_if_there_are_ports() -> None:
+    table = FilterTable()
+    ports = filters.Filters(table.apply)
+    await ports.renew()
+    assert table.times == 0
+    one = vif()
+    await ports.set('a', (one,))
+    table.vifs = []
+    await ports.renew()
+    assert table.vifs == [one]
 
 
 @pytest.mark.trio

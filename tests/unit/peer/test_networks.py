@@ -3,12 +3,62 @@
 
 import pathlib
 
-from p2pcs_nova.peer.networks import find_networks, tap_name
+import pytest
+
+from p2pcs_nova.peer import networks
+from p2pcs_nova.peer.networks import (
+    find_networks,
+    show_to_netfilter,
+    tap_name,
+)
+
+OFFICE = {'office': 'br0'}
 
 
-def test_existing_bridge_is_offered(tmp_path: pathlib.Path) -> None:
-    (tmp_path / 'br0' / 'bridge').mkdir(parents=True)
-    assert find_networks({'office': 'br0'}, tmp_path) == (('office',), ())
+@pytest.fixture
+def bridge(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> pathlib.Path:
+    """A bridge as sysfs shows it, and br_netfilter loaded."""
+    found = tmp_path / 'br0' / 'bridge'
+    found.mkdir(parents=True)
+    for flag in networks.SHOWN:
+        (found / flag).write_text('0\n')
+    (tmp_path / 'netfilter').mkdir()
+    monkeypatch.setattr(networks, 'NETFILTER', tmp_path / 'netfilter')
+    return found
+
+
+def test_bridge_that_is_shown_to_netfilter_is_offered(
+    tmp_path: pathlib.Path, bridge: pathlib.Path
+) -> None:
+    show_to_netfilter(OFFICE, tmp_path)
+    assert find_networks(OFFICE, tmp_path) == (('office',), ())
+
+
+@pytest.mark.parametrize('flag', networks.SHOWN)
+def test_bridge_whose_guests_cannot_be_filtered_is_not_offered(
+    tmp_path: pathlib.Path, bridge: pathlib.Path, flag: str
+) -> None:
+    show_to_netfilter(OFFICE, tmp_path)
+    (bridge / flag).write_text('0\n')
+    offered, [reason] = find_networks(OFFICE, tmp_path)
+    assert offered == ()
+    assert flag in reason
+    (bridge / flag).unlink()
+    offered, [reason] = find_networks(OFFICE, tmp_path)
+    assert offered == ()
+    assert flag in reason
+
+
+def test_module_that_is_not_loaded_is_named(
+    tmp_path: pathlib.Path, bridge: pathlib.Path
+) -> None:
+    show_to_netfilter(OFFICE, tmp_path)
+    (tmp_path / 'netfilter').rmdir()
+    offered, [reason] = find_networks(OFFICE, tmp_path)
+    assert offered == ()
+    assert 'modprobe br_netfilter' in reason
 
 
 def test_missing_bridge_is_named(tmp_path: pathlib.Path) -> None:

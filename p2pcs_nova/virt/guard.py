@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The thread that carries Neutron's rules to the PCs of a slice.
+
+Each round asks Neutron for the whole slice and tells a PC whatever it has
+not been told yet.  Nothing is remembered but what was told: after a
+restart everything is told once more, and PCs take what they have already
+as done.  So no change is lost, whoever was down meanwhile; a PC out of
+reach is told when it is back, and filters by what it stored until then.
+
+The same round frees the addresses of deleted servers whose PCs have at
+last destroyed them, or are not waited for any more.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from concurrent import futures
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.client import local
+from p2pcs_nova.virt import rules, view
+
+LOG = logging.getLogger(__name__)
+
+LOOK_S = 3.0
+"""Between two rounds.  Bound: so old may rules be on a PC within reach."""
+AT_ONCE = 8
+"""PCs told at the same time: a frozen one delays few others."""
+
+
+class Guard:
+    """Keeps the filters of one slice.
+
+    :param client: the local daemon
+    :param heard: knows which instances are within reach
+    :param ask: Neutron's word on the slice; raises P2PcsError
+    :param release: frees what this placeholder holds; raises P2PcsError
+    """
+
+    def __init__(
+        self,
+        client: local.LocalClient,
+        slice_name: str,
+        heard: view.View,
+        ask: Callable[[], wire.SlicePorts],
+        release: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._slice = slice_name
+        self._view = heard
+        self._ask = ask
+        self._release = release
+        self._told: dict[str, rules.Filters] = {}
+        self._problems: dict[str, str] = {}
+        """By instance; '' for a whole round."""
+        self._stopping = threading.Event()
+
+    def start(self) -> None:
+        """Start the thread; it dies with the process."""
+        threading.Thread(
+            target=self._run, name='p2pcs-guard', daemon=True
+        ).start()
+
+    def stop(self) -> None:
+        """Ask it to end after its round."""
+        self._stopping.set()
+
+    def _run(self) -> None:
+        with futures.ThreadPoolExecutor(AT_ONCE, 'p2pcs-tell') as pool:
+            while not self._stopping.wait(LOOK_S):
+                try:
+                    self.look(pool)
+                except errors.P2PcsError as error:
+                    self._note('', error.message)
+                except Exception:
+                    LOG.exception('Guarding slice %s failed', self._slice)
+                else:
+                    self._note('', '')
+
+    def look(self, pool: futures.Executor) -> None:
+        """One round.
+
+        :raises P2PcsError: Neutron or the daemon did not answer; what is
+            left is done in the next round
+        """
+        known = self._ask()
+        wanted = rules.port_filters(known)
+        self._told = {i: f for i, f in self._told.items() if i in wanted}
+        self._problems = {
+            i: p for i, p in self._problems.items() if i in wanted or not i
+        }
+        changed = [
+            instance
+            for instance, filters in wanted.items()
+            if self._told.get(instance) != filters
+            and self._is_reachable(instance)
+        ]
+        for _ in pool.map(lambda i: self._tell(i, wanted[i]), changed):
+            continue
+        if known.held:
+            self._free(known.held)
+
+    def _is_reachable(self, instance: str) -> bool:
+        placed = self._view.get(instance)
+        return placed is not None and placed.reachable
+
+    def _tell(self, instance: str, filters: rules.Filters) -> None:
+        try:
+            self._client.filter(
+                self._slice, instance, wire.FilterRequest(filters)
+            )
+        except (errors.NotFound, errors.WrongState) as error:
+            # It is being built, by the rules of that moment, or deleted.
+            LOG.debug('Instance %s is not yet told: %s', instance, error)
+        except errors.P2PcsError as error:
+            self._note(instance, error.message)
+        else:
+            self._told[instance] = filters
+            self._note(instance, '')
+
+    def _free(self, held: Iterable[wire.HeldAddresses]) -> None:
+        # Asked after Neutron: a grave is older than its placeholder.
+        buried = {grave.instance for grave in self._client.graves().graves}
+        for one in held:
+            if one.instance in buried or self._is_known(one.instance):
+                continue
+            self._release(one.port)
+            LOG.info(
+                'The addresses of instance %s are free again', one.instance
+            )
+
+    def _is_known(self, instance: str) -> bool:
+        try:
+            self._client.instance(self._slice, instance)
+        except errors.NotFound:
+            return False
+        return True
+
+    def _note(self, instance: str, problem: str) -> None:
+        """Log a problem when it comes and when it goes."""
+        before = self._problems.pop(instance, '')
+        if problem:
+            self._problems[instance] = problem
+        if problem and problem != before:
+            LOG.warning(
+                'Rules of %s are not yet enforced: %s',
+                f'instance {instance}' if instance else self._slice,
+                problem,
+            )
+        elif before and not problem:
+            LOG.info(
+                'Rules of %s are enforced',
+                f'instance {instance}' if instance else self._slice,
+            )
