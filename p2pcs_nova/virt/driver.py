@@ -74,6 +74,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         self._quick = local.LocalClient(socket, QUICK_S)
         self._images = images.Images(self._client, CONF.p2pcs.image_timeout_s)
         self._view = view.View()
+        self._host = CONF.host
         self._slice = CONF.p2pcs.slice or CONF.host
         self._watcher: events.Watcher | None = None
         self._guard: guard.Guard | None = None
@@ -85,6 +86,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
 
         :raises InvalidConfiguration: Nova's; the policy has no such slice
         """
+        self._host = host
         self._slice = CONF.p2pcs.slice or host
         start.write_node_id(self._slice)
         watcher = events.Watcher(
@@ -274,7 +276,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                 )
                 if vifs.is_deletion(instance):
                     vifs.hold_addresses(
-                        context, network_info, CONF.host, gone.peer_name
+                        context, network_info, self._host, gone.peer_name
                     )
 
     def cleanup(
@@ -399,7 +401,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         :raises Unavailable: it does not answer
         """
         context = nova_context.get_admin_context()
-        return extension.slice_ports(context, CONF.host)
+        return extension.slice_ports(context, self._host)
 
     def _filters(self, instance: Any) -> rules.Filters:
         """What may pass at the ports of an instance."""

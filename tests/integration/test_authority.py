@@ -41,8 +41,8 @@ pytestmark = pytest.mark.lab
 
 PORT = 7400
 COMMANDS = {
-    'claim', 'release', 'build', 'action', 'tombstone', 'instances',
-    'console', 'diagnostics',
+    'claim', 'release', 'build', 'action', 'filter', 'tombstone',
+    'instances', 'console', 'diagnostics',
 }  # fmt: skip
 
 

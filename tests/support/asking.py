@@ -80,6 +80,7 @@ async def main(
             'action': lambda: pc.action(
                 nobody, wire.ActionRequest(wire.Action.STOP, epoch=epoch)
             ),
+            'filter': lambda: pc.filter(nobody, wire.FilterRequest((), epoch)),
             'tombstone': lambda: pc.tombstone(wire.Tombstone(nobody, epoch)),
             'instances': pc.instances,
             'console': lambda: pc.console(nobody, 100),

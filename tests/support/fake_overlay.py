@@ -266,10 +266,11 @@ class FakeClient:
         request_id: str = '',
     ) -> wire.Destroyed:
         self._overlay.note('destroy')
-        row = self._overlay.rows.get(uuid)
+        row = self._overlay.rows.get(uuid, self._overlay.buried.get(uuid))
         if row is None or row.pc.slice != slice:
             return wire.Destroyed(done=True)
-        self._overlay.buried[uuid] = self._overlay.rows.pop(uuid)
+        self._overlay.rows.pop(uuid, None)
+        self._overlay.buried[uuid] = row
         self._overlay.changed()
         return wire.Destroyed(
             done=row.pc.reachable,

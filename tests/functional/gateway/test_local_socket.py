@@ -73,6 +73,10 @@ async def test_driver_leads_an_instance_through_its_life(
         assert started.status.state is STATE.RUNNING
         for fresh in (True, False):
             assert await ask(client.instance, 'all', uuid, fresh) == started
+        shut = wire.FilterRequest((wire.PortFilter(uuid),))
+        await ask(client.filter, 'all', uuid, shut)
+        (holder,) = pcs.live(uuid)
+        assert holder.filters[uuid] == shut.ports
         console = await ask(client.console, 'all', uuid, 3)
         assert console.output == b'in: '[-3:]
         diagnostics = await ask(client.diagnostics, 'all', uuid)
@@ -92,6 +96,37 @@ async def test_driver_leads_an_instance_through_its_life(
         with pytest.raises(errors.NotFound):
             await ask(client.instance, 'all', uuid)
     assert pcs.live(uuid) == []
+
+
+async def test_pc_that_never_comes_back_is_given_up_by_an_operator(
+    tmp_path: pathlib.Path,
+) -> None:
+    pcs = office()
+    request = fake_pcs.spawn_request(0, SMALL)
+    uuid = request.claim.instance
+    async with listening(tmp_path, pcs) as client:
+        placed = await ask(client.spawn, 'all', request, 10.0)
+        assert (await ask(client.graves)).graves == ()
+        with pytest.raises(errors.NotFound):
+            await ask(client.forget, uuid)
+        holder = pcs.pcs[placed.peer]
+        holder.cut = True
+        before = await ask(client.placements, 'all')
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, client.destroy, 'all', uuid)
+            await ask(client.placements, 'all', before.revision, 20.0)
+            graves = (await ask(client.graves)).graves
+            (grave,) = graves
+            assert (grave.instance, grave.slice) == (uuid, 'all')
+            assert grave.peer_name == placed.peer_name
+            # The deletion, which waits for the PC, ends as well.
+            assert (await ask(client.forget, uuid)).graves == graves
+        assert (await ask(client.graves)).graves == ()
+        gone = await ask(client.destroy, 'all', uuid)
+        assert gone == wire.Destroyed(True)
+    # The gateway restarts, and has given it up.
+    async with listening(tmp_path, pcs) as client:
+        assert (await ask(client.graves)).graves == ()
 
 
 async def test_long_poll_answers_when_something_changes(

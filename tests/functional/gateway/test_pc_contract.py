@@ -187,6 +187,23 @@ async def test_build_is_idempotent_and_needs_its_reservation(
         assert await remote.instance(uuid) == built
 
 
+async def test_filters_are_for_the_epoch_that_is_built(
+    opened: Opened,
+) -> None:
+    request = real_pcs.request(0)
+    uuid = request.claim.instance
+    shut = wire.FilterRequest((), wire.Counter(1, 1))
+    async with opened as pc, pc.connect(GOLD) as remote:
+        with pytest.raises(errors.NotFound):
+            await remote.filter(uuid, shut)
+        await pc.place(request)
+        await remote.filter(uuid, shut)
+        with pytest.raises(errors.StaleEpoch):
+            await remote.filter(
+                uuid, wire.FilterRequest((), wire.Counter(1, 2))
+            )
+
+
 async def test_tombstone_ends_its_epoch_for_good(opened: Opened) -> None:
     request = real_pcs.request(0)
     uuid = request.claim.instance

@@ -12,6 +12,7 @@ import stat
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import TypeVar
 
+import msgspec
 import pytest
 import trio
 from starlette.requests import Request
@@ -209,6 +210,7 @@ async def test_every_call_reaches_its_route(path: str) -> None:
         UUID, wire.Counter(1, 1), 'gold', wire.InstanceState.RUNNING, capacity
     )
     placed = wire.Placed(status, 'f' * 32, 'pc1', True)
+    grave = wire.Grave(UUID, wire.Counter(1, 1), 'gold', 'f' * 32, 'pc1')
     summary = wire.SliceSummary(
         'gold', wire.Counter(1, 1), 1, 0, capacity, capacity, capacity
     )
@@ -228,6 +230,9 @@ async def test_every_call_reaches_its_route(path: str) -> None:
         ),
         'GET /v1/peers': wire.PeerRows(()),
         'GET /v1/instances': wire.PlacedRows((placed,)),
+        'GET /v1/graves': wire.Graves((grave,)),
+        f'DELETE /v1/graves/{UUID}': wire.Graves((grave,)),
+        f'PUT /v1/slices/gold/instances/{UUID}/filters': None,
         'POST /v1/tokens': wire.TokenAnswer('p2pcs1.x'),
         'POST /v1/drain': None,
     }
@@ -291,12 +296,17 @@ async def test_every_call_reaches_its_route(path: str) -> None:
             ),
             (ask(client.peers), 'GET /v1/peers', ''),
             (ask(client.instances), 'GET /v1/instances', ''),
+            (ask(client.graves), 'GET /v1/graves', ''),
+            (ask(client.forget, UUID), f'DELETE /v1/graves/{UUID}', ''),
         ):
             assert await in_thread(call) == answer_of[expected]
             assert seen[-1][:2] == (expected.split()[0], query)
         token = await in_thread(ask(client.create_token, 60.0))
         assert token == 'p2pcs1.x'
         assert seen[-1][2] == b'{"valid_s":60.0}'
+        shut = wire.FilterRequest((wire.PortFilter(UUID),))
+        await in_thread(ask(client.filter, 'gold', UUID, shut))
+        assert seen[-1] == ('PUT', '', msgspec.json.encode(shut))
         await in_thread(ask(client.drain, True))
         assert seen[-1][2] == b'{"draining":true}'
 

@@ -64,6 +64,7 @@ async def test_every_call_reaches_its_route(gateway: Place) -> None:
         f'DELETE /v1/reservations/{UUID}': None,
         f'PUT /v1/instances/{UUID}': STATUS,
         f'POST /v1/instances/{UUID}/action': STATUS,
+        f'PUT /v1/instances/{UUID}/filters': None,
         f'POST /v1/instances/{UUID}/tombstone': None,
         'GET /v1/instances': wire.InstanceList('0' * 32, 'boot', (STATUS,)),
         f'GET /v1/instances/{UUID}': STATUS,
@@ -87,6 +88,7 @@ async def test_every_call_reaches_its_route(gateway: Place) -> None:
         UUID, SIGNED, wire.InstanceSpec(UUID, 'vm', CAPACITY, image, 10)
     )
     start = wire.ActionRequest(wire.Action.START)
+    shut = wire.FilterRequest((wire.PortFilter(UUID),), wire.Counter(1, 1))
     stone = wire.Tombstone(UUID, wire.Counter(1, 1))
     async with asked(
         gateway, Route('/{path:path}', serve, methods=methods)
@@ -96,6 +98,7 @@ async def test_every_call_reaches_its_route(gateway: Place) -> None:
             (client.release(UUID), None),
             (client.build(UUID, build), build),
             (client.action(UUID, start), start),
+            (client.filter(UUID, shut), shut),
             (client.tombstone(stone), stone),
             (client.instances(), None),
             (client.instance(UUID), None),

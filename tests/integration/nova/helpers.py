@@ -18,13 +18,13 @@ from nova.virt import fake, node
 
 from p2pcs_nova import wire
 from p2pcs_nova.virt import driver as ours
-from p2pcs_nova.virt import vifs
+from p2pcs_nova.virt import extension
 from tests.support import fake_overlay
 
 TestCase: Any = test.TestCase
 FakeVirtAPI: Any = fake.FakeVirtAPI
 IMAGE_BYTES = b'not a real image ' * 1024
-POLLS = frozenset({'slice', 'placements', 'instance'})
+POLLS = frozenset({'slice', 'placements', 'instance', 'graves'})
 """Calls that ask and change nothing."""
 PORT = test_utils.FAKE_VIF_UUID
 NODE = '11111111-2222-4333-8444-555555555555'
@@ -91,7 +91,17 @@ def stand_in_for_nova_and_neutron(case: Any) -> None:
         'nova.network.security_group_api.get_instance_security_groups',
         lambda *args, **kwargs: [],
     )
-    case.stub_out('p2pcs_nova.virt.vifs.report_plugged', lambda *args: None)
+    stand_in_for_our_extension(case)
+
+
+def stand_in_for_our_extension(case: Any) -> None:
+    """Neutron with our service plug-in, and no rules."""
+    for name in ('report_plugged', 'hold_addresses'):
+        case.stub_out(f'p2pcs_nova.virt.extension.{name}', lambda *args: None)
+    case.stub_out(
+        'p2pcs_nova.virt.extension.slice_ports',
+        lambda context, host: wire.SlicePorts(),
+    )
 
 
 _network_info = test_utils.get_test_network_info
@@ -151,11 +161,17 @@ class DriverTestCase(RunByPytest, TestCase):  # type: ignore[misc]
         self.overlay = make_overlay('gold')
         stand_in_for_the_gateway(self, self.overlay)
         self.useFixture(nova_fixtures.GlanceFixture(self))
-        self.report = vifs.report_plugged
+        self.report = extension.report_plugged
+        self.hold = extension.hold_addresses
         stand_in_for_nova_and_neutron(self)
         self.stub_out(
-            'p2pcs_nova.virt.vifs.report_plugged',
+            'p2pcs_nova.virt.extension.report_plugged',
             lambda *args: self.overlay.requests.append('plugged'),
+        )
+        self.held: list[tuple[str, str, str]] = []
+        self.stub_out(
+            'p2pcs_nova.virt.extension.hold_addresses',
+            lambda context, *said: self.held.append(said),
         )
         self.written: list[str] = []
         self.stub_out(
@@ -200,6 +216,7 @@ class DriverTestCase(RunByPytest, TestCase):  # type: ignore[misc]
         instance.config_drive = 'True' if config_drive else ''
         instance.metadata = {}
         instance.hostname = 'server'
+        self.building = instance
         image_meta = test_utils.get_test_image_object(None, instance)
         image_meta.properties = objects.ImageMetaProps.from_dict(
             properties or {}

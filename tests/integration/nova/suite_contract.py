@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 from neutronclient.common import exceptions as neutron_errors
 from nova import exception, test
-from nova.compute import power_state
+from nova.compute import power_state, task_states
 from nova.network import neutron
 from nova.tests.unit import utils as test_utils
 from nova.tests.unit.virt import test_virt_drivers
@@ -272,6 +272,91 @@ class DriverTestCase(helpers.DriverTestCase):
         with pytest.raises(exception.InstanceNotFound):
             self.driver.get_info(instance)
 
+    def cut_off(self) -> Any:
+        """A server whose PC is out of reach, and its ports."""
+        instance = self.spawn()
+        for pc in self.overlay.pcs:
+            pc.reachable = False
+        return instance, helpers.network_info()
+
+    def test_deletion_out_of_reach_holds_the_addresses(self) -> None:
+        instance, ports = self.cut_off()
+        instance.task_state = task_states.DELETING
+        self.driver.destroy(self.context, instance, ports)
+        (held,) = self.held
+        assert held[:2] == (helpers.PORT, 'gold')
+        assert held[2].startswith('gold-pc')
+
+    def test_deletion_within_reach_holds_nothing(self) -> None:
+        instance = self.spawn()
+        instance.task_state = task_states.DELETING
+        ports = helpers.network_info()
+        self.driver.destroy(self.context, instance, ports)
+        assert self.held == []
+
+    def test_port_that_nova_keeps_keeps_its_addresses(self) -> None:
+        instance, ports = self.cut_off()
+        for vif in ports:
+            vif['preserve_on_delete'] = True
+        instance.task_state = task_states.DELETING
+        self.driver.destroy(self.context, instance, ports)
+        assert self.held == []
+
+    def test_server_that_is_built_anew_keeps_its_addresses(self) -> None:
+        for task_state in (
+            task_states.SPAWNING,
+            task_states.REBUILD_SPAWNING,
+        ):
+            instance, ports = self.cut_off()
+            instance.task_state = task_state
+            self.driver.destroy(self.context, instance, ports)
+            assert self.held == []
+            for pc in self.overlay.pcs:
+                pc.reachable = True
+
+    def test_nova_keeps_the_addresses_if_nobody_can_hold_them(self) -> None:
+        instance, ports = self.cut_off()
+        instance.task_state = task_states.DELETING
+        self.stub_out('p2pcs_nova.virt.extension.hold_addresses', self.hold)
+        client = mock.Mock(spec=['put'])
+        client.put.side_effect = neutron_errors.ServiceUnavailable()
+        with mock.patch.object(
+            neutron, 'get_client', autospec=True, return_value=client
+        ):
+            # The one failure after which Nova does not give them up.
+            with pytest.raises(exception.InstancePowerOffFailure):
+                self.driver.destroy(self.context, instance, ports)
+            # Told again, it is done: the port may be gone meanwhile.
+            client.put.side_effect = neutron_errors.NotFound()
+            self.driver.destroy(self.context, instance, ports)
+        client.put.assert_called_with(
+            f'/p2pcs-ports/{helpers.PORT}',
+            body={'p2pcs_port': {'host': 'gold', 'held_on': mock.ANY}},
+        )
+
+    def test_server_begins_with_the_rules_of_its_ports(self) -> None:
+        rule = wire.Rule(wire.Direction.INGRESS, 4, 6, 22, 22)
+
+        def slice_ports(context: Any, host: str) -> wire.SlicePorts:
+            assert host == 'gold'
+            uuid = self.building.uuid
+            port = wire.SlicePort(
+                helpers.PORT, uuid, ('10.0.0.73',), groups=('group',)
+            )
+            return wire.SlicePorts((port,), {'group': (rule,)})
+
+        self.stub_out('p2pcs_nova.virt.extension.slice_ports', slice_ports)
+        instance = self.spawn()
+        [vif] = self.overlay.rows[instance.uuid].spec.vifs
+        assert vif.rules == (rule,)
+        assert vif.ips == ('10.0.0.73',)
+
+    def test_without_neutrons_word_nothing_may_pass(self) -> None:
+        instance = self.spawn()
+        [vif] = self.overlay.rows[instance.uuid].spec.vifs
+        assert vif.secured
+        assert vif.rules == ()
+
     def test_unreachable_is_no_state_and_never_a_stop(self) -> None:
         instance = self.spawn()
         for state in wire.InstanceState:
@@ -352,7 +437,7 @@ class DriverTestCase(helpers.DriverTestCase):
         assert driver.get_nodenames_by_uuid() == {helpers.NODE: 'gold'}
 
     def test_neutron_without_our_extension_fails_the_build(self) -> None:
-        self.stub_out('p2pcs_nova.virt.vifs.report_plugged', self.report)
+        self.stub_out('p2pcs_nova.virt.extension.report_plugged', self.report)
         client = mock.Mock(spec=['put'])
         client.put.side_effect = neutron_errors.NotFound()
         with (

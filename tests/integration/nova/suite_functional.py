@@ -31,9 +31,7 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         helpers.stand_in_for_the_gateway(self, self.overlay)
         super().setUp()
         helpers.stand_in_for_glance(self)
-        self.stub_out(
-            'p2pcs_nova.virt.vifs.report_plugged', lambda *args: None
-        )
+        helpers.stand_in_for_our_extension(self)
         port = self.neutron._ports[self.neutron.port_1['id']]
         port['binding:vif_details'] = {'physical_network': 'office'}
         self.compute = self.start_service('compute', host='gold')

@@ -78,6 +78,13 @@ async def test_instance_lives_over_http(pc: Pc) -> None:
         )
         assert answer.json()['state'] == 'running'
         assert (await http.get(at)).json()['state'] == 'running'
+        shut = wire.PortFilter(spec.vifs[0].port, ips=('10.0.0.1',))
+        answer = await http.put(
+            f'{at}/filters',
+            content=msgspec.json.encode(wire.FilterRequest((shut,), epoch)),
+        )
+        assert (answer.status_code, answer.content) == (204, b'')
+        assert pc.table.vifs[0].ips == ('10.0.0.1',)
         listed = (await http.get('/v1/instances')).json()
         assert [row['instance'] for row in listed['instances']] == [
             spec.instance
@@ -103,6 +110,7 @@ ROUTES = [
     ('GET', '/v1/instances/00000000-0000-0000-0000-000000000001'),
     ('PUT', '/v1/instances/00000000-0000-0000-0000-000000000001'),
     ('POST', '/v1/instances/00000000-0000-0000-0000-000000000001/action'),
+    ('PUT', '/v1/instances/00000000-0000-0000-0000-000000000001/filters'),
     ('POST', '/v1/instances/00000000-0000-0000-0000-000000000001/tombstone'),
     ('GET', '/v1/instances/00000000-0000-0000-0000-000000000001/console'),
     ('GET', '/v1/instances/00000000-0000-0000-0000-000000000001/diagnostics'),

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.trio
 State = wire.InstanceState
 IMAGE = one_peer.image_of(CONTENT)
 # Steps of a failed build, and of the owner's commands, come with others.
-LIFE = [
+LIFE: list[Step] = [
     step
     for step in Step
     if step
