@@ -16,7 +16,7 @@ from oslo_config import cfg
 from oslo_utils import uuidutils
 
 from p2pcs_nova import wire
-from p2pcs_nova.network import conf
+from p2pcs_nova.network import conf, effective
 
 pytestmark = pytest.mark.nova
 
@@ -331,6 +331,84 @@ class EffectiveTestCase(AskingTestCase):
         assert self.slice_ports() == wire.SlicePorts()
         for roles in ('member,reader', 'admin,member,reader'):
             assert self.ask(roles=roles).status_int in (403, 404)
+
+
+IN, OUT = wire.Direction.INGRESS, wire.Direction.EGRESS
+GROUP = 'some-group'
+MEMBERS = {
+    GROUP: {
+        'IPv4': {('10.0.0.2', None), ('10.0.0.1', None)},
+        'IPv6': {('2001:db8::1', None)},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ('said', 'rule'),
+    [
+        ({}, wire.Rule(IN, 4)),
+        ({'ethertype': 'IPv6', 'direction': 'egress'}, wire.Rule(OUT, 6)),
+        ({'protocol': 'any'}, wire.Rule(IN, 4)),
+        ({'protocol': 'tcp'}, wire.Rule(IN, 4, 6)),
+        ({'protocol': '47'}, wire.Rule(IN, 4, 47)),
+        ({'protocol': 'vrrp'}, wire.Rule(IN, 4, 112)),
+        ({'protocol': 'icmp', 'ethertype': 'IPv6'}, wire.Rule(IN, 6, 58)),
+        ({'protocol': 'icmpv6', 'ethertype': 'IPv6'}, wire.Rule(IN, 6, 58)),
+        (
+            {'protocol': 'icmp', 'port_range_min': 8, 'port_range_max': 0},
+            wire.Rule(IN, 4, 1, 8, 0),
+        ),
+        (
+            {'source_ip_prefix': '0.0.0.0/0', 'dest_ip_prefix': '1.2.3.4'},
+            wire.Rule(IN, 4, remotes=('0.0.0.0/0',)),
+        ),
+        (
+            {'direction': 'egress', 'dest_ip_prefix': '10.0.0.0/8'},
+            wire.Rule(OUT, 4, remotes=('10.0.0.0/8',)),
+        ),
+        (
+            {'remote_group_id': GROUP},
+            wire.Rule(IN, 4, remotes=('10.0.0.1', '10.0.0.2')),
+        ),
+        (
+            {'remote_address_group_id': GROUP, 'ethertype': 'IPv6'},
+            wire.Rule(IN, 6, remotes=('2001:db8::1',)),
+        ),
+        ({'remote_group_id': 'empty'}, wire.Rule(IN, 4, remotes=())),
+    ],
+)
+def test_rule_of_neutron_becomes_one_of_ours(
+    said: dict[str, Any], rule: wire.Rule
+) -> None:
+    plain = {'direction': 'ingress', 'ethertype': 'IPv4', 'stateful': True}
+    assert effective.rule_to_wire(plain | said, MEMBERS) == rule
+
+
+@pytest.mark.parametrize(
+    'hostile',
+    [
+        {'direction': 'sideways'},
+        {'ethertype': 'IPX'},
+        {'protocol': 'tcp accept'},
+        {'protocol': '256'},
+        {'port_range_min': '22 accept'},
+        {'port_range_max': 65536},
+        {'source_ip_prefix': '0.0.0.0/0 accept; drop'},
+    ],
+)
+def test_rule_that_nobody_can_read_lets_nothing_pass(
+    hostile: dict[str, Any],
+) -> None:
+    plain = {'direction': 'ingress', 'ethertype': 'IPv4'}
+    found = effective.slice_ports(
+        (),
+        {
+            'security_groups': {'group': [plain | hostile, plain]},
+            'sg_member_ips': {},
+        },
+        (),
+    )
+    assert found.rules == {'group': (wire.Rule(IN, 4),)}
 
 
 class HeldTestCase(AskingTestCase):
