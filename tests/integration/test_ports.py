@@ -215,8 +215,24 @@ def test_frames_with_another_mac_address_are_dropped(
         assert not tap.heard(wire_tap.is_from(OTHER_MAC))
 
 
+@pytest.fixture
+def dhcp_let_in(lab: Lab, pair: tuple[Server, Server]) -> Iterator[None]:
+    """Questions for a DHCP server reach demo's guests."""
+    (group,) = lab.demo.network.get_port(pair[0].port).security_group_ids
+    rule = lab.demo.network.create_security_group_rule(
+        security_group_id=group,
+        direction='ingress',
+        ethertype='IPv4',
+        protocol='udp',
+        port_range_min=67,
+        port_range_max=67,
+    )
+    yield
+    lab.demo.network.delete_security_group_rule(rule)
+
+
 def test_answers_of_a_dhcp_server_are_dropped(
-    lab: Lab, pair: tuple[Server, Server]
+    lab: Lab, pair: tuple[Server, Server], dhcp_let_in: None
 ) -> None:
     first, _ = pair
     conf = (
