@@ -21,6 +21,8 @@ LOG = logging.getLogger(__name__)
 
 Port = Mapping[str, Any]
 """A port as Neutron's API shows it."""
+Members = Mapping[str, Mapping[str, Iterable[tuple[str, str | None]]]]
+"""(address, MAC), by group and version of IP."""
 REMOTE_PREFIX = {
     wire.Direction.INGRESS: 'source_ip_prefix',
     wire.Direction.EGRESS: 'dest_ip_prefix',
@@ -93,7 +95,7 @@ def _port(port: Port) -> wire.SlicePort:
 def _rules(
     group: str,
     rules: Iterable[Mapping[str, Any]],
-    members: Mapping[str, Mapping[str, Iterable[tuple[str, str]]]],
+    members: Members,
 ) -> list[wire.Rule]:
     found = []
     for rule in rules:
@@ -109,13 +111,10 @@ def _rules(
     return found
 
 
-def rule_to_wire(
-    rule: Mapping[str, Any],
-    members: Mapping[str, Mapping[str, Iterable[tuple[str, str]]]],
-) -> wire.Rule:
+def rule_to_wire(rule: Mapping[str, Any], members: Members) -> wire.Rule:
     """One rule, as Neutron tells its agents.
 
-    :param members: (address, MAC) by group and version of IP
+    :param members: whom remote groups stand for
     :raises ValueError: it is none that we can read
     """
     direction = wire.Direction(rule['direction'])
