@@ -18,8 +18,11 @@ from collections.abc import Mapping
 SYSFS = pathlib.Path('/sys/class/net')
 NETFILTER = pathlib.Path('/proc/sys/net/bridge')
 """There if br_netfilter is loaded."""
-SHOWN = ('nf_call_iptables', 'nf_call_ip6tables')
-"""Flags of a bridge: IPv4, IPv6."""
+SHOWN = {
+    'nf_call_iptables': 'bridge-nf-call-iptables',
+    'nf_call_ip6tables': 'bridge-nf-call-ip6tables',
+}
+"""Flags of a bridge, and sysctls for all bridges: IPv4, IPv6."""
 
 
 def show_to_netfilter(
@@ -66,14 +69,17 @@ def _why_hidden(bridge: pathlib.Path) -> str:
     """Why nftables does not see the connections that cross a bridge."""
     if not NETFILTER.is_dir():
         return 'guests cannot be filtered: run `modprobe br_netfilter`'
-    for flag in SHOWN:
-        try:
-            if (bridge / flag).read_text().strip() == '1':
-                continue
-        except OSError:
-            pass
-        return f'guests cannot be filtered: {bridge / flag} is not 1'
+    for flag, sysctl in SHOWN.items():
+        if not (_is_on(bridge / flag) or _is_on(NETFILTER / sysctl)):
+            return f'guests cannot be filtered: {bridge / flag} is not 1'
     return ''
+
+
+def _is_on(switch: pathlib.Path) -> bool:
+    try:
+        return switch.read_text().strip() == '1'
+    except OSError:
+        return False
 
 
 def _is_wifi(interface: pathlib.Path) -> bool:

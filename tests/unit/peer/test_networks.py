@@ -36,6 +36,14 @@ def test_bridge_that_is_shown_to_netfilter_is_offered(
     assert find_networks(OFFICE, tmp_path) == (('office',), ())
 
 
+def test_sysctls_for_all_bridges_do_as_well(
+    tmp_path: pathlib.Path, bridge: pathlib.Path
+) -> None:
+    for sysctl in networks.SHOWN.values():
+        (networks.NETFILTER / sysctl).write_text('1\n')
+    assert find_networks(OFFICE, tmp_path) == (('office',), ())
+
+
 @pytest.mark.parametrize('flag', networks.SHOWN)
 def test_bridge_whose_guests_cannot_be_filtered_is_not_offered(
     tmp_path: pathlib.Path, bridge: pathlib.Path, flag: str
