@@ -45,15 +45,15 @@ def deleted(lab: Lab) -> list[dict[str, Any]]:
 
 
 def ask_for(lab: Lab, address: str) -> int:
-    """Whether demo may have an address: the answer's status."""
-    network = lab.demo.network.find_network(NETWORK, ignore_missing=False)
+    """Whether an address can be had at all: the answer's status."""
+    network = lab.admin.network.find_network(NETWORK, ignore_missing=False)
     wish = {
         'network_id': network.id,
         'fixed_ips': [{'ip_address': address}],
     }
-    answer = lab.demo.network.post('/ports', json={'port': wish})
+    answer = lab.admin.network.post('/ports', json={'port': wish})
     if answer.ok:
-        lab.demo.network.delete_port(answer.json()['port']['id'])
+        lab.admin.network.delete_port(answer.json()['port']['id'])
     return int(answer.status_code)
 
 
