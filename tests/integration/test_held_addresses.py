@@ -11,7 +11,7 @@ import pytest
 
 from devstack.lab import overlay
 from devstack.lab.names import NETWORK
-from tests.integration.conftest import Figure
+from tests.conftest import Figure
 from tests.support import pcs
 from tests.support.lab import Lab
 from tests.support.servers import Bench, Server

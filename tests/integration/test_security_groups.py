@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from devstack.lab.layout import pc_address
-from tests.integration.conftest import Figure
+from tests.conftest import Figure
 from tests.support import pcs
 from tests.support.lab import Lab
 from tests.support.servers import Bench, Server, wait_for_login
