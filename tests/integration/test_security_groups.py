@@ -28,7 +28,23 @@ SOON_S = 10.0
 
 
 @pytest.fixture(scope='module')
-def pair(lab: Lab, module_bench: Bench) -> tuple[Server, Server]:
+def shut_group(lab: Lab) -> Iterator[str]:
+    """A group that lets nothing in, by its name; ends after its servers."""
+    made = lab.demo.network.create_security_group(name='shut')
+    yield made.name
+    lab.demo.network.delete_security_group(made)
+
+
+@pytest.fixture(scope='module')
+def shut_server(lab: Lab, shut_group: str, module_bench: Bench) -> str:
+    """A server that is being built in that group."""
+    return module_bench.create('shut', security_groups=[{'name': shut_group}])
+
+
+@pytest.fixture(scope='module')
+def pair(
+    lab: Lab, shut_server: str, module_bench: Bench
+) -> tuple[Server, Server]:
     """Two guests that one can log in at, by demo's default group."""
     ids = [module_bench.create(f'guarded-{n}') for n in (1, 2)]
     first, second = [module_bench.get(found) for found in ids]
@@ -147,12 +163,10 @@ def test_remote_group_lets_in_its_members_only(
     figure('security group: a member less is kept out', took)
 
 
-def test_server_is_shut_from_its_first_moment(
-    lab: Lab, bench: Bench, make_group: Callable[[str], str]
+def test_server_that_begins_without_a_rule_is_shut(
+    lab: Lab, shut_server: str, shut_group: str, module_bench: Bench
 ) -> None:
-    group = make_group('shut')
-    found = bench.create('shut', security_groups=[{'name': group}])
-    server = bench.get(found)
+    server = module_bench.get(shut_server)
 
     def is_up() -> bool:
         assert not gets_in(server)
@@ -162,9 +176,11 @@ def test_server_is_shut_from_its_first_moment(
     until(is_up, 180.0)
     assert not gets_in(server)
     # It was the rules, and nothing else.
-    let_ssh_in(lab, group, remote_ip_prefix='0.0.0.0/0')
+    group = lab.demo.network.find_security_group(
+        shut_group, ignore_missing=False
+    )
+    let_ssh_in(lab, group.id, remote_ip_prefix='0.0.0.0/0')
     wait_for_login(lab, server)
-    bench.delete(server.id)
 
 
 def test_guest_reaches_other_pcs_but_not_its_own(

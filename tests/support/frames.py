@@ -98,9 +98,9 @@ def main() -> None:
     catcher.bind((into, 3))
     for number, frame in enumerate(frames):
         sender.send(frame.replace(PLACE, MARK + struct.pack('!H', number)))
-    seen = set()
+    seen: set[int] = set()
     limit = time.monotonic() + CATCH_S
-    while (left := limit - time.monotonic()) > 0:
+    while len(seen) < len(frames) and (left := limit - time.monotonic()) > 0:
         catcher.settimeout(left)
         try:
             data = catcher.recv(2000)
