@@ -29,6 +29,9 @@ LOOK_S = 3.0
 AT_ONCE = 8
 """PCs told at the same time: a frozen one delays few others."""
 
+Told = tuple[wire.Counter, rules.Filters]
+"""An epoch of an instance, and what its PC was told."""
+
 
 class Guard:
     """Keeps the filters of one slice.
@@ -52,7 +55,7 @@ class Guard:
         self._view = heard
         self._ask = ask
         self._release = release
-        self._told: dict[str, rules.Filters] = {}
+        self._told: dict[str, Told] = {}
         self._problems: dict[str, str] = {}
         """By instance; '' for a whole round."""
         self._stopping = threading.Event()
@@ -86,30 +89,27 @@ class Guard:
             left is done in the next round
         """
         known = self._ask()
-        wanted = rules.port_filters(known)
-        self._told = {i: f for i, f in self._told.items() if i in wanted}
-        self._problems = {
-            i: p for i, p in self._problems.items() if i in wanted or not i
+        filters = rules.port_filters(known)
+        wanted = {
+            instance: (placed.status.epoch, filters[instance])
+            for instance in filters
+            if (placed := self._view.get(instance)) is not None
+            and placed.reachable
         }
-        changed = [
-            instance
-            for instance, filters in wanted.items()
-            if self._told.get(instance) != filters
-            and self._is_reachable(instance)
-        ]
+        self._told = {i: t for i, t in self._told.items() if i in filters}
+        self._problems = {
+            i: p for i, p in self._problems.items() if i in filters or not i
+        }
+        changed = [i for i, w in wanted.items() if self._told.get(i) != w]
         for _ in pool.map(lambda i: self._tell(i, wanted[i]), changed):
             continue
         if known.held:
             self._free(known.held)
 
-    def _is_reachable(self, instance: str) -> bool:
-        placed = self._view.get(instance)
-        return placed is not None and placed.reachable
-
-    def _tell(self, instance: str, filters: rules.Filters) -> None:
+    def _tell(self, instance: str, told: Told) -> None:
         try:
             self._client.filter(
-                self._slice, instance, wire.FilterRequest(filters)
+                self._slice, instance, wire.FilterRequest(told[1])
             )
         except (errors.NotFound, errors.WrongState) as error:
             # It is being built, by the rules of that moment, or deleted.
@@ -117,7 +117,7 @@ class Guard:
         except errors.P2PcsError as error:
             self._note(instance, error.message)
         else:
-            self._told[instance] = filters
+            self._told[instance] = told
             self._note(instance, '')
 
     def _free(self, held: Iterable[wire.HeldAddresses]) -> None:

@@ -115,6 +115,16 @@ def test_after_a_restart_everything_is_told_once_more(office: Office) -> None:
     assert office.look() == 0
 
 
+def test_instance_that_was_built_anew_is_told_again(office: Office) -> None:
+    spec = office.build()
+    office.look()
+    office.client.destroy('gold', spec.instance)
+    claim = wire.Claim(spec.instance, spec.need)
+    office.client.spawn('gold', wire.SpawnRequest(claim, spec), 1.0)
+    assert office.look() == 1
+    assert office.look() == 0
+
+
 def test_pc_out_of_reach_is_told_when_it_is_back(office: Office) -> None:
     spec = office.build()
     office.look()
