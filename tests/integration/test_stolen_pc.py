@@ -135,12 +135,12 @@ def test_a_clone_puts_both_aside_while_it_lives(
     figure('until a cloned disk is named', time.monotonic() - started)
     row = row_of(lab, peer)
     assert row is not None
+    until(lambda: offered(pc) == wire.Capacity())
     said = lab.inside(pc, *command(lab, 'status'))
     for text in (row.reason, said):
         assert '198.18.1.3:7410' in text
         assert '198.18.1.4:7400' in text
         assert 'p2pcs-peer leave --force' in text
-    until(lambda: offered(pc) == wire.Capacity())
     summary = pcs.slice_summary(lab, row.slice)
     assert summary.unreachable == 1
     # Its server runs on, and Nova is told nothing else.
