@@ -140,6 +140,22 @@ class OverlayContract:
             self.act(overlay, plugged, Action.PAUSE)
         assert self.state(overlay, plugged) is State.STOPPED
 
+    def test_rules_are_taken_for_what_is_built_and_nothing_else(
+        self, overlay: Subject, plugged: str
+    ) -> None:
+        shut = wire.FilterRequest(())
+        overlay.client.filter(overlay.slice, plugged, shut)
+        overlay.client.filter(overlay.slice, plugged, shut)
+        with pytest.raises(errors.NotFound):
+            overlay.client.filter(overlay.slice, UNKNOWN_UUID, shut)
+
+    def test_what_a_pc_has_destroyed_has_no_grave(
+        self, overlay: Subject, plugged: str
+    ) -> None:
+        assert overlay.client.destroy(overlay.slice, plugged).done
+        graves = overlay.client.graves().graves
+        assert plugged not in {grave.instance for grave in graves}
+
     def test_what_fits_no_peer_is_refused(self, overlay: Subject) -> None:
         put_image(overlay)
         largest = overlay.client.slice(overlay.slice).largest

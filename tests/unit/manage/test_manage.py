@@ -159,3 +159,14 @@ def test_instances_are_listed_with_their_pc() -> None:
     assert (live['PC'], live['State']) == ('pc1', 'running')
     assert lost['State'] == 'unreachable (was running)'
     json.dumps([lost, live])
+
+
+def test_graves_are_listed_with_the_pc_that_is_waited_for() -> None:
+    grave = wire.Grave(UUID, wire.Counter(1, 7), 'gold', 'f' * 32, 'pc2')
+    (line,) = table(*listing.graves_to_table(wire.Graves((grave,))))
+    assert line == {
+        'Instance': UUID,
+        'Slice': 'gold',
+        'PC': 'pc2',
+        'Epoch': '1.7',
+    }
