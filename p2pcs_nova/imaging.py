@@ -20,8 +20,10 @@ from typing import IO
 import trio
 from oslo_utils.imageutils import format_inspector
 
-from p2pcs_nova import errors, files, wire
+from p2pcs_nova import bodies, errors, files, wire
 
+COPY_TABLES = 64 * 2**20
+"""Bytes of a copy beside the data of its disk, and a hundredth of that."""
 INSPECT_CHUNK = 2**20
 """Bytes read at once while a header is looked at."""
 RAW = frozenset({'raw', 'gpt'})
@@ -55,16 +57,81 @@ def inspect(path: pathlib.Path, image: wire.Image) -> int:
             raise errors.ImageRefused(
                 f'announced as {image.format}, but its header says {kind}'
             )
-        found.safety_check()
+        _check(found)
         if image.format == 'raw':
             # The inspector has read no further than it had to.
             return path.stat().st_size
         return int(found.virtual_size)
+    except format_inspector.ImageFormatError as error:
+        raise errors.ImageRefused(f'unreadable header: {error}') from None
+
+
+def _check(found: format_inspector.FileInspector) -> None:
+    try:
+        found.safety_check()
     except format_inspector.SafetyCheckFailed as error:
         reasons = '; '.join(str(why) for why in error.failures.values())
         raise errors.ImageRefused(f'unsafe header: {reasons}') from None
+
+
+@contextlib.asynccontextmanager
+async def inspected_copy(
+    body: bodies.Body, root_mb: int
+) -> AsyncIterator[bodies.Body]:
+    """The same copy of a disk, once its size and its head are harmless.
+
+    :param root_mb: size of the disk
+    :raises ImageRefused: it is larger than its disk can be, no qcow2, or
+        names other files
+    """
+    if body.size_bytes > COPY_TABLES + root_mb * 2**20 * 101 // 100:
+        raise errors.ImageRefused(
+            f'a copy of a disk of {root_mb} MiB has {body.size_bytes} bytes'
+        )
+    head = bytearray()
+    async for chunk in body.chunks:
+        head += chunk
+        if len(head) >= INSPECT_CHUNK:
+            break
+    found = format_inspector.QcowInspector()
+    found.eat_chunk(bytes(head))
+    if not (found.complete and found.format_match):
+        raise errors.ImageRefused('a copy of a disk is no qcow2 image')
+    _check(found)
+    async with contextlib.aclosing(
+        _joined(bytes(head), body.chunks)
+    ) as chunks:
+        yield bodies.Body(body.size_bytes, chunks)
+
+
+async def _joined(
+    head: bytes, rest: AsyncIterator[bytes]
+) -> AsyncGenerator[bytes, None]:
+    yield head
+    async for chunk in rest:
+        yield chunk
+
+
+def inspect_overlay(path: pathlib.Path) -> None:
+    """Look at the header of an instance's disk. Blocks.
+
+    It was ours, but a guest's QEMU has written to it since.  What is below
+    the disk is nothing that the header decides: whoever opens it says so.
+
+    :raises ImageRefused: it is no qcow2, or keeps its data elsewhere
+    """
+    try:
+        found = format_inspector.QcowInspector.from_file(str(path))
+        found.check_data_file()
+        found.check_unknown_features()
+    except format_inspector.SafetyViolation as error:
+        raise errors.ImageRefused(
+            f'unsafe header of a disk: {error}'
+        ) from None
     except format_inspector.ImageFormatError as error:
-        raise errors.ImageRefused(f'unreadable header: {error}') from None
+        raise errors.ImageRefused(
+            f'unreadable header of a disk: {error}'
+        ) from None
 
 
 def _detect(path: pathlib.Path) -> format_inspector.FileInspector:

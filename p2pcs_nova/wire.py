@@ -322,6 +322,8 @@ class InstanceState(enum.StrEnum):
     """Built, tap and filters in place, guest not yet started."""
     RUNNING = 'running'
     PAUSED = 'paused'
+    SUSPENDED = 'suspended'
+    """Off, its memory on the disk of its PC."""
     STOPPED = 'stopped'
     CRASHED = 'crashed'
     FAILED = 'failed'
@@ -356,6 +358,11 @@ class Action(enum.StrEnum):
     REBOOT_HARD = 'reboot-hard'
     PAUSE = 'pause'
     UNPAUSE = 'unpause'
+    SUSPEND = 'suspend'
+    """From RUNNING to SUSPENDED; it runs on if that takes longer than
+    ``timeout_s``."""
+    RESUME = 'resume'
+    """From SUSPENDED to RUNNING, as it was."""
     RESTORE = 'restore'
     """The gateway's word, by itself, that this epoch is still wanted: it
     leaves quarantine, and one that WAITS runs again.  Else nothing."""
@@ -374,6 +381,18 @@ class ActionRequest(msgspec.Struct, frozen=True):
     timeout_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.0
     epoch: Counter | None = None
     """None only from the driver; a PC refuses any but the one it runs."""
+
+
+class SnapshotRequest(msgspec.Struct, frozen=True):
+    """Driver to gateway, which adds the epoch, to PC: a copy of the disk.
+
+    The answer is the copy itself: a qcow2 image that names no other file.
+    """
+
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86400)]
+    """Until the copy is whole and the first byte of it comes."""
+    epoch: Counter | None = None
+    """None only from the driver; a PC refuses any but the one it has."""
 
 
 class Tombstone(msgspec.Struct, frozen=True):

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
+from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from p2pcs_nova import wire
+from p2pcs_nova import bodies, wire
 from p2pcs_nova.peer.service import PeerService
-from p2pcs_nova.transport import handling
+from p2pcs_nova.transport import handling, streaming
 
 LOG = logging.getLogger(__name__)
 
@@ -66,6 +69,24 @@ class _Handlers:
         body = await handling.decode(request, wire.FilterRequest)
         await self._service.filter(command, uuid, body)
         return handling.answer(None)
+
+    async def snapshot(self, request: Request) -> Response:
+        command = self._gateway(request)
+        uuid = _uuid(request)
+        wanted = await handling.decode(request, wire.SnapshotRequest)
+        return streaming.Handed(
+            functools.partial(self._open_snapshot, command, uuid, wanted)
+        )
+
+    @contextlib.asynccontextmanager
+    async def _open_snapshot(
+        self, command: wire.Command, uuid: str, wanted: wire.SnapshotRequest
+    ) -> AsyncIterator[bodies.Body]:
+        async with (
+            self._service.snapshot(command, uuid, wanted) as copy,
+            contextlib.aclosing(streaming.read_file(copy)) as chunks,
+        ):
+            yield bodies.Body(copy.stat().st_size, chunks)
 
     async def bury(self, request: Request) -> Response:
         command = self._gateway(request)
@@ -128,6 +149,7 @@ def routes(service: PeerService) -> list[Route]:
         Route(one, do.build, methods=['PUT']),
         Route(f'{one}/action', do.act, methods=['POST']),
         Route(f'{one}/filters', do.filter, methods=['PUT']),
+        Route(f'{one}/snapshot', do.snapshot, methods=['POST']),
         Route(f'{one}/tombstone', do.bury, methods=['POST']),
         Route(f'{one}/console', do.console, methods=['GET']),
         Route(f'{one}/diagnostics', do.diagnostics, methods=['GET']),

@@ -57,7 +57,7 @@ class Builder:
 
     def console(self, entry: Entry) -> pathlib.Path:
         """Where its serial console is logged."""
-        return self._files(entry).console
+        return self.files(entry).console
 
     async def build(
         self, entry: Entry, accelerator: wire.Accelerator, fetch: Fetch
@@ -77,7 +77,7 @@ class Builder:
 
     async def _make_files(self, entry: Entry, fetch: Fetch) -> None:
         instance, spec = entry.right.instance, entry.spec
-        files = self._files(entry)
+        files = self.files(entry)
         folder = files.disk.parent
         await trio.to_thread.run_sync(_make_folder, folder)
         self._passed(Step.FOLDER_MADE, instance)
@@ -125,7 +125,7 @@ class Builder:
         return domain.domain_xml(
             entry.spec,
             domain.Mark(right.instance, right.epoch, right.slice, right.peer),
-            self._files(entry),
+            self.files(entry),
             accelerator,
             self._bridges,
             self._emulator,
@@ -142,7 +142,8 @@ class Builder:
         await self._filters.set(entry.right.instance, entry.spec.vifs)
         self._passed(Step.FILTERS_SET, entry.right.instance)
 
-    def _files(self, entry: Entry) -> domain.Files:
+    def files(self, entry: Entry) -> domain.Files:
+        """Where its parts are, or would be."""
         folder = self.folder(entry.right.instance, entry.right.epoch)
         return domain.Files(
             disk=folder / 'disk.qcow2',

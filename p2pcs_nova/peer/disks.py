@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An instance's disk: a qcow2 overlay on its image."""
+"""An instance's disk: a qcow2 overlay on its image.
+
+Every tool of QEMU is told the format of every file: it guesses none.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import subprocess
@@ -10,11 +14,13 @@ from collections.abc import Collection
 
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, imaging, wire
 
 TIMEOUT_S = 60.0
-LIMITS = ('prlimit', '--cpu=30', f'--as={2**30}')
-"""What a tool may use that reads an image's header: seconds, bytes."""
+MEMORY_LIMIT = f'--as={2**30}'
+"""Bytes that a tool may use which reads an image's header."""
+CPU_LIMIT = '--cpu=30'
+"""Seconds for one that reads no more than that."""
 
 
 def allocated_bytes(
@@ -59,7 +65,9 @@ async def make_overlay(
     :raises HypervisorFailed: qemu-img is missing, slow or refused
     """
     command = [
-        *LIMITS,
+        'prlimit',
+        CPU_LIMIT,
+        MEMORY_LIMIT,
         'qemu-img',
         'create',
         '-q',
@@ -74,19 +82,66 @@ async def make_overlay(
     ]
     try:
         with trio.fail_after(TIMEOUT_S):
-            done = await trio.run_process(
-                command,
-                capture_stdout=True,
-                stderr=subprocess.STDOUT,
-                check=False,
-            )
-    except OSError as error:
-        raise errors.HypervisorFailed(f'qemu-img: {error}') from None
+            await _run(command)
     except trio.TooSlowError:
         raise errors.HypervisorFailed('qemu-img did not end') from None
+    await trio.to_thread.run_sync(disk.chmod, 0o600)
+
+
+async def flatten(
+    disk: pathlib.Path,
+    base: pathlib.Path,
+    base_format: str,
+    copy: pathlib.Path,
+) -> None:
+    """Copy a disk that no guest uses, with what is below it, as qcow2.
+
+    :param copy: a new file; on failure it is left, for the caller to remove
+    :raises ImageRefused: the disk's header is not as we made it
+    :raises NoSpace: the file system is full
+    :raises HypervisorFailed: qemu-img is missing or refused
+    """
+    await trio.to_thread.run_sync(imaging.inspect_overlay, disk)
+    await trio.to_thread.run_sync(copy.touch, 0o600)
+    source = {
+        **_file('qcow2', disk),
+        # In place of what the header says is below.
+        'backing': _file(base_format, base),
+    }
+    await _run(
+        [
+            'prlimit',
+            MEMORY_LIMIT,
+            'qemu-img',
+            'convert',
+            '-q',
+            '-O',
+            'qcow2',
+            f'json:{json.dumps(source)}',
+            str(copy),
+        ]
+    )
+
+
+def _file(driver: str, path: pathlib.Path) -> dict[str, object]:
+    return {
+        'driver': driver,
+        'file': {'driver': 'file', 'filename': str(path)},
+    }
+
+
+async def _run(command: list[str]) -> None:
+    try:
+        done = await trio.run_process(
+            command,
+            capture_stdout=True,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    except OSError as error:
+        raise errors.HypervisorFailed(f'qemu-img: {error}') from None
     if done.returncode:
         said = done.stdout.decode(errors='replace').strip()
         if 'No space left' in said:
             raise errors.NoSpace(f'the disk of this PC is full: {said}')
         raise errors.HypervisorFailed(f'qemu-img: {said}')
-    await trio.to_thread.run_sync(disk.chmod, 0o600)

@@ -44,6 +44,16 @@ class Files:
     config_drive: pathlib.Path | None
     console: pathlib.Path
 
+    @property
+    def memory(self) -> pathlib.Path:
+        """The memory of a suspended guest."""
+        return self.disk.with_name('memory')
+
+    @property
+    def copy(self) -> pathlib.Path:
+        """A copy of the disk, while a snapshot is taken."""
+        return self.disk.with_name('copy.qcow2')
+
 
 def domain_name(instance: str) -> str:
     """The domain's name; its uuid is the instance's."""

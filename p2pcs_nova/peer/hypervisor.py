@@ -12,6 +12,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import enum
+import pathlib
 
 from p2pcs_nova import wire
 from p2pcs_nova.peer import domain
@@ -52,6 +53,16 @@ class Domain:
     power: Power
     detail: str = ''
     """Why it is in this state, if that is worth saying."""
+
+
+class Copying(enum.Enum):
+    """How far the copy of a disk is."""
+
+    RUNNING = 'running'
+    WHOLE = 'whole'
+    """All is copied, and every further write too until it is ended."""
+    NONE = 'none'
+    """There is none: not begun, ended, or failed."""
 
 
 class Happening(enum.Enum):
@@ -102,6 +113,49 @@ class Hypervisor(abc.ABC):
     @abc.abstractmethod
     async def suspend(self, instance: str) -> None:
         """From RUNNING to PAUSED."""
+
+    @abc.abstractmethod
+    async def save(
+        self, instance: str, memory: pathlib.Path, timeout_s: float
+    ) -> None:
+        """From RUNNING to OFF, its memory in this new file.
+
+        :raises NoSpace: the disk is full; the guest runs on
+        :raises HypervisorFailed: it runs on; a part of the file may be left
+        :raises HypervisorBusy: not within ``timeout_s``; it runs on, unless
+            the hypervisor does not answer at all
+        """
+
+    @abc.abstractmethod
+    async def is_saved(self, memory: pathlib.Path) -> bool:
+        """Whether the file holds all of a guest's memory."""
+
+    @abc.abstractmethod
+    async def restore_paused(
+        self, instance: str, memory: pathlib.Path, timeout_s: float
+    ) -> None:
+        """From OFF to PAUSED, as it was saved; the file stays."""
+
+    @abc.abstractmethod
+    async def begin_copy(
+        self, instance: str, disk: pathlib.Path, copy: pathlib.Path
+    ) -> None:
+        """Begin to copy a disk of a running or paused domain.
+
+        :param disk: the file that is the disk
+        :param copy: a new file; it becomes a qcow2 image without backing
+        """
+
+    @abc.abstractmethod
+    async def look_at_copy(self, instance: str, disk: pathlib.Path) -> Copying:
+        """How far it is."""
+
+    @abc.abstractmethod
+    async def end_copy(self, instance: str, disk: pathlib.Path) -> None:
+        """Write no more to the copy; nothing if there is none.
+
+        A copy that is WHOLE is then the disk of this moment.
+        """
 
     @abc.abstractmethod
     async def press_power_button(self, instance: str) -> None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import pathlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -31,7 +32,9 @@ import trio
 from p2pcs_nova import errors, wire
 from p2pcs_nova.peer import filters, states
 from p2pcs_nova.peer.builder import Builder
+from p2pcs_nova.peer.copies import Copies
 from p2pcs_nova.peer.hypervisor import Domain, Power
+from p2pcs_nova.peer.memories import Memories
 from p2pcs_nova.peer.power import PowerSwitch
 from p2pcs_nova.peer.reservations import Reservations
 from p2pcs_nova.peer.steps import Passed, Step
@@ -61,6 +64,8 @@ class Instances:
         watch: Watch,
         builder: Builder,
         switch: PowerSwitch,
+        memories: Memories,
+        copies: Copies,
         fetch_image: FetchImage,
         on_change: Callable[[], None],
         passed: Passed,
@@ -70,6 +75,8 @@ class Instances:
         self._watch = watch
         self._builder = builder
         self._switch = switch
+        self._memories = memories
+        self._copies = copies
         self._fetch_image = fetch_image
         self._on_change = on_change
         self._passed = passed
@@ -87,6 +94,7 @@ class Instances:
         for entry in self._entries.values():
             if entry.stage is not Stage.FAILED:
                 self._reservations.hold(entry.right, entry.spec.need)
+                self._memories.load(entry)
 
     def entry(self, instance: str) -> Entry:
         """The stored right of an instance.
@@ -118,7 +126,10 @@ class Instances:
         """What we say of an instance, from memory."""
         instance = entry.right.instance
         state, detail = states.find_state(
-            entry, self._watch.domain(instance), self._watch.reached
+            entry,
+            self._watch.domain(instance),
+            self._watch.reached,
+            self._memories.has(entry),
         )
         return wire.InstanceStatus(
             instance=instance,
@@ -275,15 +286,13 @@ class Instances:
         request: wire.ActionRequest,
         accelerator: wire.Accelerator,
     ) -> wire.InstanceStatus:
-        """Start, stop, reboot, pause.
+        """Start, stop, reboot, pause, suspend.
 
         :raises StaleEpoch: another epoch is here
         :raises WrongState: not in this state
         """
         async with self._operation(instance):
-            entry = self.entry(instance)
-            if request.epoch != entry.right.epoch:
-                raise errors.StaleEpoch(f'epoch {entry.right.epoch} is here')
+            entry = self._of_epoch(instance, request.epoch)
             await self._watch.refresh(instance)
             if request.action is wire.Action.RESTORE:
                 entry = await self._restore(entry, accelerator)
@@ -303,13 +312,20 @@ class Instances:
         """What a user asks for."""
         state = self.status(entry).state
         states.check_action(entry, state, request.action)
-        wish = states.WISHES[request.action]
-        if wish is not entry.wish:
-            entry = msgspec.structs.replace(entry, wish=wish)
-            await self._put(entry, Step.WISH_STORED)
+        # A guest whose memory finds no room goes on as it is wished.
+        if request.action is not wire.Action.SUSPEND:
+            entry = await self._wish(entry, request.action)
         await self._switch.act(
             entry, request.action, request.timeout_s, accelerator
         )
+        return await self._wish(entry, request.action)
+
+    async def _wish(self, entry: Entry, action: wire.Action) -> Entry:
+        """Write down what an action asks for."""
+        wish = states.WISHES[action]
+        if wish is not entry.wish:
+            entry = msgspec.structs.replace(entry, wish=wish)
+            await self._put(entry, Step.WISH_STORED)
         return entry
 
     async def _restore(
@@ -360,9 +376,7 @@ class Instances:
         :raises Malformed: a rule is none; nothing has changed
         """
         async with self._operation(instance):
-            entry = self.entry(instance)
-            if request.epoch != entry.right.epoch:
-                raise errors.StaleEpoch(f'epoch {entry.right.epoch} is here')
+            entry = self._of_epoch(instance, request.epoch)
             if entry.stage is not Stage.BUILT:
                 raise errors.WrongState(f'it is {entry.stage}')
             vifs = filters.with_rules(entry.spec.vifs, request.ports)
@@ -372,6 +386,29 @@ class Instances:
                 entry = msgspec.structs.replace(entry, spec=spec)
                 await self._put(entry, Step.RULES_STORED)
             await self._builder.set_filters(entry)
+
+    def _of_epoch(self, instance: str, epoch: wire.Counter | None) -> Entry:
+        entry = self.entry(instance)
+        if epoch != entry.right.epoch:
+            raise errors.StaleEpoch(f'epoch {entry.right.epoch} is here')
+        return entry
+
+    @contextlib.asynccontextmanager
+    async def copied(
+        self, instance: str, request: wire.SnapshotRequest
+    ) -> AsyncIterator[pathlib.Path]:
+        """A copy of its disk, for the time of the context.
+
+        :raises StaleEpoch: another epoch is here, or it was destroyed
+        :raises WrongState: it is not built
+        :raises NoSpace: there is no room for the copy
+        """
+        async with self._operation(instance):
+            entry = self._of_epoch(instance, request.epoch)
+            if entry.stage is not Stage.BUILT:
+                raise errors.WrongState(f'it is {entry.stage}')
+            async with self._copies.copied(entry, request.timeout_s) as copy:
+                yield copy
 
     async def bury(self, tombstone: wire.Tombstone) -> None:
         """This epoch, and every lower one, must not run.
@@ -488,6 +525,8 @@ class Instances:
             await self._keep_in_quarantine(entry, elapsed_s)
         elif entry.stage is Stage.UNDOING:
             await self._undo(entry)
+        elif entry.stage is Stage.BUILT:
+            await self._tidy(entry)
         elif entry.stage is Stage.FAILED:
             # A call that was given up may have been carried out late.
             domain = self._watch.domain(instance)
@@ -509,3 +548,10 @@ class Instances:
                         'the build was interrupted, and has been undone'
                     ),
                 )
+
+    async def _tidy(self, entry: Entry) -> None:
+        """What the end of a daemon may have left beside a built instance."""
+        await self._copies.drop(entry)
+        if self._memories.has(entry):
+            domain = await self._watch.refresh(entry.right.instance)
+            await self._memories.settle(entry, domain)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Capacity that a PC has promised, and what is left of its offer.
 
-Two kinds of promise draw on one offer.  A *grant* answers a claim and
+Three kinds of promise draw on one offer.  A *grant* answers a claim and
 ends at its deadline unless it is confirmed.  A *hold* belongs to a run
-right and ends with it.  The rules:
+right and ends with it.  A *loan* is disk that an instance takes for a
+while beside its need: its memory while it is suspended, a copy while a
+snapshot is taken.  The rules:
 
-1. grants and holds together never exceed the offer at the moment when a
-   grant is given;
+1. all together never exceed the offer at the moment when a grant or a
+   loan is given;
 2. one grant for one instance: a repeated claim renews it;
 3. while anything is promised, every promise is for one slice.
 
@@ -17,6 +19,7 @@ promises run out too), ids come from the caller.
 from __future__ import annotations
 
 import dataclasses
+import enum
 
 from p2pcs_nova import errors, wire
 
@@ -43,6 +46,13 @@ HoldKey = tuple[str, wire.Counter]
 """Instance and epoch."""
 
 
+class Loan(enum.Enum):
+    """What disk beside an instance's need is for."""
+
+    MEMORY = 'memory'
+    COPY = 'copy'
+
+
 class Reservations:
     """All promises of one PC.
 
@@ -54,6 +64,8 @@ class Reservations:
         self._hold_s = hold_s
         self._grants: dict[str, Grant] = {}
         self._holds: dict[HoldKey, Hold] = {}
+        self._loans: dict[HoldKey, dict[Loan, int]] = {}
+        """MiB of disk."""
 
     @property
     def offer(self) -> wire.Offer:
@@ -67,8 +79,14 @@ class Reservations:
     # -- what is promised ---------------------------------------------------
 
     def held(self) -> wire.Capacity:
-        """The sum of the run rights' needs."""
-        return sum((h.need for h in self._holds.values()), wire.Capacity())
+        """The sum of the run rights' needs and loans."""
+        lent = sum(
+            mb for loans in self._loans.values() for mb in loans.values()
+        )
+        return sum(
+            (h.need for h in self._holds.values()),
+            wire.Capacity(disk_mb=lent),
+        )
 
     def promised(self) -> wire.Capacity:
         """Everything: run rights and unconfirmed grants."""
@@ -176,6 +194,33 @@ class Reservations:
     def drop(self, instance: str, epoch: wire.Counter) -> None:
         """Give back what an epoch took; nothing if it took nothing."""
         self._holds.pop((instance, epoch), None)
+        self._loans.pop((instance, epoch), None)
+
+    # -- loans --------------------------------------------------------------
+
+    def lend(self, right: wire.RunRight, loan: Loan, disk_mb: int) -> None:
+        """Promise disk beside the need of a run right.
+
+        :raises NoSpace: so much of the offer is not left; nothing changed
+        """
+        free = self.free().disk_mb
+        if disk_mb > free:
+            raise errors.NoSpace(
+                f'{disk_mb} MiB of disk are needed for its {loan.value}, '
+                f'{free} are left of what this PC offers'
+            )
+        self.count_loan(right, loan, disk_mb)
+
+    def count_loan(
+        self, right: wire.RunRight, loan: Loan, disk_mb: int
+    ) -> None:
+        """Count a loan that was given before the daemon started."""
+        key = right.instance, right.epoch
+        self._loans.setdefault(key, {})[loan] = disk_mb
+
+    def take_back(self, right: wire.RunRight, loan: Loan) -> None:
+        """End a loan; nothing if there is none."""
+        self._loans.get((right.instance, right.epoch), {}).pop(loan, None)
 
     # -- checks -------------------------------------------------------------
 

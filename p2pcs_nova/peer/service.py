@@ -7,11 +7,12 @@ offers nothing, says why, and offers again when libvirt is back.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import pathlib
 import uuid as uuids
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
 
 import trio
@@ -30,10 +31,12 @@ from p2pcs_nova.peer import (
 from p2pcs_nova.peer.authority import Authority, GatewayKey
 from p2pcs_nova.peer.builder import Builder
 from p2pcs_nova.peer.capacity import OwnerRules
+from p2pcs_nova.peer.copies import Copies
 from p2pcs_nova.peer.errands import Errands
 from p2pcs_nova.peer.health import Health, Probe
 from p2pcs_nova.peer.hypervisor import Hypervisor
 from p2pcs_nova.peer.instances import FetchImage, Instances
+from p2pcs_nova.peer.memories import Memories
 from p2pcs_nova.peer.power import PowerSwitch
 from p2pcs_nova.peer.reservations import Grant, Reservations
 from p2pcs_nova.peer.steps import Passed, Step, log_step
@@ -139,12 +142,25 @@ class PeerService:
             emulator,
             passed,
         )
+        memories = Memories(
+            hypervisor, self._builder, self._reservations, passed
+        )
         self._instances = Instances(
             self._store,
             self._reservations,
             self._watch,
             self._builder,
-            PowerSwitch(hypervisor, self._watch, self._builder, passed),
+            PowerSwitch(
+                hypervisor, self._watch, self._builder, memories, passed
+            ),
+            memories,
+            Copies(
+                hypervisor,
+                self._watch,
+                self._builder,
+                self._reservations,
+                passed,
+            ),
             around.fetch_image,
             around.on_change,
             passed,
@@ -435,7 +451,7 @@ class PeerService:
         instance: str,
         request: wire.ActionRequest,
     ) -> wire.InstanceStatus:
-        """Start, stop, reboot, pause."""
+        """Start, stop, reboot, pause, suspend."""
         await self._authority.obey(command)
         if request.action is wire.Action.RESTORE:
             await trio.sleep(max(self._restore_at - self._around.clock(), 0))
@@ -455,6 +471,19 @@ class PeerService:
         await self._authority.obey(command)
         self._mine(command, instance)
         await self._errand(self._instances.filter, instance, request)
+
+    @contextlib.asynccontextmanager
+    async def snapshot(
+        self,
+        command: wire.Command,
+        instance: str,
+        request: wire.SnapshotRequest,
+    ) -> AsyncIterator[pathlib.Path]:
+        """A copy of its disk; nothing is left of it after the context."""
+        await self._authority.obey(command)
+        self._mine(command, instance)
+        async with self._instances.copied(instance, request) as copy:
+            yield copy
 
     async def bury(
         self, command: wire.Command, instance: str, tombstone: wire.Tombstone

@@ -52,7 +52,8 @@ class Entry(msgspec.Struct, frozen=True):
     spec: wire.InstanceSpec
     stage: Stage = Stage.BUILDING
     wish: wire.InstanceState = wire.InstanceState.PLUGGED
-    """What was last asked for: PLUGGED, RUNNING, PAUSED or STOPPED."""
+    """What was last asked for: PLUGGED, RUNNING, PAUSED, SUSPENDED or
+    STOPPED."""
     code: str = ''
     detail: str = ''
     """Error code and words of a failed build."""

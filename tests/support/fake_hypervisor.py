@@ -2,6 +2,7 @@
 """A hypervisor in memory; the contract suite runs on it and on libvirt."""
 
 import dataclasses
+import pathlib
 import re
 
 import trio
@@ -11,6 +12,7 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.peer import domain as domain_xml
 from p2pcs_nova.peer.hypervisor import (
     IS_OFF,
+    Copying,
     Domain,
     Event,
     Happening,
@@ -18,6 +20,10 @@ from p2pcs_nova.peer.hypervisor import (
     Hypervisor,
     Power,
 )
+from tests.support import disk_images
+
+PART, WHOLE = b'a part', b'all of it'
+"""What the files of saved guests hold."""
 
 
 class FakeHypervisor(Hypervisor):
@@ -32,6 +38,12 @@ class FakeHypervisor(Hypervisor):
         """Raised by every call while it is set."""
         self.failing_at: dict[str, errors.P2PcsError] = {}
         """Raised by the method of this name."""
+        self.copies: dict[str, pathlib.Path] = {}
+        """Being made, by instance."""
+        self.copied = disk_images.qcow2()
+        """What they hold."""
+        self.copying = Copying.WHOLE
+        """How far every copy is."""
         self._events: set[Event] = set()
         self._happened = trio.Event()
 
@@ -103,6 +115,45 @@ class FakeHypervisor(Hypervisor):
         await self._enter('suspend')
         self._change(instance, Power.PAUSED, Power.RUNNING, Power.PAUSED)
 
+    async def save(
+        self, instance: str, memory: pathlib.Path, timeout_s: float
+    ) -> None:
+        assert timeout_s > 0
+        if self._row(instance).power is Power.RUNNING:
+            _write(memory, PART)
+        await self._enter('save')
+        self._change(instance, Power.OFF, Power.RUNNING)
+        _write(memory, WHOLE)
+
+    async def is_saved(self, memory: pathlib.Path) -> bool:
+        await self._enter('is_saved')
+        return _read(memory) == WHOLE
+
+    async def restore_paused(
+        self, instance: str, memory: pathlib.Path, timeout_s: float
+    ) -> None:
+        await self._enter('restore_paused')
+        if _read(memory) != WHOLE:
+            raise errors.HypervisorFailed('save image is incomplete')
+        self._change(instance, Power.PAUSED, *IS_OFF)
+
+    async def begin_copy(
+        self, instance: str, disk: pathlib.Path, copy: pathlib.Path
+    ) -> None:
+        await self._enter('begin_copy')
+        if self._row(instance).power not in (Power.RUNNING, Power.PAUSED):
+            raise errors.HypervisorFailed(f'{instance} is off')
+        _write(copy, self.copied)
+        self.copies[instance] = copy
+
+    async def look_at_copy(self, instance: str, disk: pathlib.Path) -> Copying:
+        await self._enter('look_at_copy')
+        return self.copying if instance in self.copies else Copying.NONE
+
+    async def end_copy(self, instance: str, disk: pathlib.Path) -> None:
+        await self._enter('end_copy')
+        self.copies.pop(instance, None)
+
     async def press_power_button(self, instance: str) -> None:
         await self._enter('press_power_button')
         self._row(instance)
@@ -117,6 +168,7 @@ class FakeHypervisor(Hypervisor):
 
     async def cut_power(self, instance: str) -> None:
         await self._enter('cut_power')
+        self.copies.pop(instance, None)
         if instance in self.rows:
             self.set_power(instance, Power.OFF)
 
@@ -140,3 +192,11 @@ class FakeHypervisor(Hypervisor):
 
     async def close(self) -> None:
         await trio.lowlevel.checkpoint()
+
+
+def _write(path: pathlib.Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _read(path: pathlib.Path) -> bytes:
+    return path.read_bytes()

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import libvirt
+from lxml import etree
 
 from p2pcs_nova.peer.libvirt_host import reading
 
@@ -49,6 +52,57 @@ def resume(connection: libvirt.virConnect, instance: str) -> None:
 def suspend(connection: libvirt.virConnect, instance: str) -> None:
     """Stop the guest's processors."""
     _ours(connection, instance).suspend()
+
+
+def save(
+    connection: libvirt.virConnect, instance: str, memory: pathlib.Path
+) -> None:
+    """Write the guest's memory to a file, and end its process."""
+    _ours(connection, instance).saveFlags(
+        str(memory), None, libvirt.VIR_DOMAIN_SAVE_RUNNING
+    )
+
+
+def abort_save(connection: libvirt.virConnect, instance: str) -> None:
+    """The guest runs on."""
+    _ours(connection, instance).abortJob()
+
+
+def restore_paused(
+    connection: libvirt.virConnect, instance: str, memory: pathlib.Path
+) -> None:
+    """Create its process with this memory; the guest does not run yet."""
+    _ours(connection, instance)
+    connection.restoreFlags(str(memory), None, libvirt.VIR_DOMAIN_SAVE_PAUSED)
+
+
+def begin_copy(
+    connection: libvirt.virConnect,
+    instance: str,
+    disk: pathlib.Path,
+    copy: pathlib.Path,
+) -> None:
+    """Mirror a disk, with all below it, into a new file."""
+    target = etree.Element('disk', type='file')
+    etree.SubElement(target, 'driver', name='qemu', type='qcow2')
+    etree.SubElement(target, 'source', file=str(copy))
+    _ours(connection, instance).blockCopy(
+        str(disk),
+        etree.tostring(target).decode(),
+        # libvirt asks for it: no definition could carry the job on.
+        flags=libvirt.VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB,
+    )
+
+
+def end_copy(
+    connection: libvirt.virConnect, instance: str, disk: pathlib.Path
+) -> None:
+    """Leave the mirror as it is; nothing if there is none."""
+    found = reading.find(connection, instance)
+    if found is None or not found.isActive():
+        return
+    if found.blockJobInfo(str(disk)):
+        found.blockJobAbort(str(disk))
 
 
 def press_power_button(connection: libvirt.virConnect, instance: str) -> None:

@@ -10,8 +10,10 @@ goes on, or dies.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
+import pathlib
 import threading
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
@@ -21,6 +23,7 @@ import trio
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.peer.hypervisor import (
+    Copying,
     Domain,
     Event,
     Happening,
@@ -91,9 +94,21 @@ class LibvirtHost(Hypervisor):
         **kwargs: P.kwargs,
     ) -> T:
         """Run ``function(connection, …)`` in a thread, in time."""
+        return await self._call_within(
+            self._timeout_s, function, *args, **kwargs
+        )
+
+    async def _call_within(
+        self,
+        timeout_s: float,
+        function: Callable[Concatenate[libvirt.virConnect, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """The same for a call whose time depends on the guest."""
         link = None
         try:
-            with trio.fail_after(self._timeout_s):
+            with trio.fail_after(timeout_s):
                 link = await self._open()
                 return await trio.to_thread.run_sync(
                     functools.partial(
@@ -106,7 +121,7 @@ class LibvirtHost(Hypervisor):
             self._discard(link)
             raise errors.HypervisorBusy(
                 f'libvirt at {self._uri} did not answer in '
-                f'{self._timeout_s:g} s ({function.__name__})'
+                f'{timeout_s:g} s ({function.__name__})'
             ) from None
         except _LostError as error:
             self._discard(link)
@@ -204,6 +219,38 @@ class LibvirtHost(Hypervisor):
 
     async def suspend(self, instance: str) -> None:
         await self._call(acting.suspend, instance)
+
+    async def save(
+        self, instance: str, memory: pathlib.Path, timeout_s: float
+    ) -> None:
+        try:
+            await self._call_within(timeout_s, acting.save, instance, memory)
+        except errors.HypervisorBusy:
+            # If libvirt answers nothing else either, the first error tells.
+            with contextlib.suppress(errors.P2PcsError):
+                await self._call(acting.abort_save, instance)
+            raise
+
+    async def is_saved(self, memory: pathlib.Path) -> bool:
+        return await self._call(reading.read_saved, memory)
+
+    async def restore_paused(
+        self, instance: str, memory: pathlib.Path, timeout_s: float
+    ) -> None:
+        await self._call_within(
+            timeout_s, acting.restore_paused, instance, memory
+        )
+
+    async def begin_copy(
+        self, instance: str, disk: pathlib.Path, copy: pathlib.Path
+    ) -> None:
+        await self._call(acting.begin_copy, instance, disk, copy)
+
+    async def look_at_copy(self, instance: str, disk: pathlib.Path) -> Copying:
+        return await self._call(reading.read_copying, instance, disk)
+
+    async def end_copy(self, instance: str, disk: pathlib.Path) -> None:
+        await self._call(acting.end_copy, instance, disk)
 
     async def press_power_button(self, instance: str) -> None:
         await self._call(acting.press_power_button, instance)

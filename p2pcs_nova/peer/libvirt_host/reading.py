@@ -16,7 +16,7 @@ from lxml import etree
 
 from p2pcs_nova import wire
 from p2pcs_nova.peer import domain as domain_xml
-from p2pcs_nova.peer.hypervisor import Domain, Host, Power
+from p2pcs_nova.peer.hypervisor import Copying, Domain, Host, Power
 
 _ABSENT = (
     libvirt.VIR_ERR_NO_DOMAIN,
@@ -126,6 +126,37 @@ def _power(state: int, why: int) -> tuple[Power, str]:
         # libvirt forgets how a domain stopped when the machine stops.
         return Power.COLD, ''
     return Power.OFF, ''
+
+
+# -- what is saved and copied ------------------------------------------------
+
+
+def read_saved(connection: libvirt.virConnect, memory: pathlib.Path) -> bool:
+    """Whether a file holds a whole memory: libvirt marks others."""
+    try:
+        connection.saveImageGetXMLDesc(str(memory))
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_OPERATION_FAILED:
+            return False
+        raise
+    return True
+
+
+def read_copying(
+    connection: libvirt.virConnect, instance: str, disk: pathlib.Path
+) -> Copying:
+    """How far the copy of a disk is."""
+    dom = find(connection, instance)
+    if dom is None:
+        return Copying.NONE
+    for element in etree.fromstring(dom.XMLDesc()).iterfind('devices/disk'):
+        source, mirror = element.find('source'), element.find('mirror')
+        if source is None or source.get('file') != str(disk):
+            continue
+        if mirror is not None:
+            whole = mirror.get('ready') == 'yes'
+            return Copying.WHOLE if whole else Copying.RUNNING
+    return Copying.NONE
 
 
 # -- diagnostics -------------------------------------------------------------

@@ -12,7 +12,13 @@ import trio
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.peer import disks, domain
-from p2pcs_nova.peer.hypervisor import Happening, Hypervisor, Power
+from p2pcs_nova.peer.hypervisor import (
+    IS_OFF,
+    Copying,
+    Happening,
+    Hypervisor,
+    Power,
+)
 from p2pcs_nova.peer.libvirt_host import LibvirtHost
 from tests.support.fake_hypervisor import FakeHypervisor
 from tests.support.one_peer import image_of, spec_of
@@ -50,6 +56,16 @@ class Subject:
             {'office': 'br0'},
         )
         return text.replace(spec.instance, self.instance)
+
+    @property
+    def disk(self) -> pathlib.Path:
+        return self.folder / 'disk'
+
+    async def run(self) -> None:
+        """From nothing to running."""
+        await self.hypervisor.define(self.instance, self.xml())
+        await self.hypervisor.start_paused(self.instance)
+        await self.hypervisor.resume(self.instance)
 
     async def power(self) -> Power | None:
         found = await self.hypervisor.domain(self.instance)
@@ -167,6 +183,125 @@ async def test_diagnostics_of_a_running_domain(make: Make) -> None:
         assert found.state is wire.InstanceState.RUNNING
         assert found.memory_mb > 0
         assert len(found.cpu_time_ns) == 1
+
+
+async def test_saved_guest_is_off_and_comes_back_paused(make: Make) -> None:
+    async with make() as subject:
+        do, instance = subject.hypervisor, subject.instance
+        memory = subject.folder / 'memory'
+        await subject.run()
+        await do.save(instance, memory, DEADLINE_S)
+        assert await subject.power() is Power.OFF
+        assert await do.is_saved(memory)
+        await do.restore_paused(instance, memory, DEADLINE_S)
+        assert await subject.power() is Power.PAUSED
+        assert memory.exists()
+        await do.resume(instance)
+        assert await subject.power() is Power.RUNNING
+
+
+async def test_half_a_memory_is_told_from_a_whole_one(make: Make) -> None:
+    async with make() as subject:
+        do, instance = subject.hypervisor, subject.instance
+        memory = subject.folder / 'memory'
+        await do.define(instance, subject.xml())
+        await trio.Path(memory).write_bytes(b'LibvirtQemudPart' + bytes(100))
+        assert not await do.is_saved(memory)
+        with pytest.raises(errors.HypervisorFailed):
+            await do.restore_paused(instance, memory, DEADLINE_S)
+        assert await subject.power() in IS_OFF
+
+
+async def test_only_a_running_guest_is_saved(make: Make) -> None:
+    async with make() as subject:
+        do, instance = subject.hypervisor, subject.instance
+        memory = subject.folder / 'memory'
+        for _ in range(2):
+            with pytest.raises(errors.HypervisorFailed):
+                await do.save(instance, memory, DEADLINE_S)
+            await do.define(instance, subject.xml())
+
+
+async def until_whole(subject: Subject) -> None:
+    """Wait for the copy of the disk."""
+    do = subject.hypervisor
+    with trio.fail_after(DEADLINE_S):
+        while True:
+            found = await do.look_at_copy(subject.instance, subject.disk)
+            if found is Copying.WHOLE:
+                return
+            await trio.sleep(0.05)
+
+
+@pytest.mark.parametrize('paused', [True, False])
+async def test_disk_of_a_guest_is_copied_until_that_is_ended(
+    make: Make, paused: bool
+) -> None:
+    async with make() as subject:
+        do, instance = subject.hypervisor, subject.instance
+        copy = subject.folder / 'copy'
+        await subject.run()
+        if paused:
+            await do.suspend(instance)
+        assert await do.look_at_copy(instance, subject.disk) is Copying.NONE
+        await do.end_copy(instance, subject.disk)
+        await do.begin_copy(instance, subject.disk, copy)
+        await until_whole(subject)
+        await do.end_copy(instance, subject.disk)
+        assert await do.look_at_copy(instance, subject.disk) is Copying.NONE
+        assert copy.exists()
+
+
+async def test_disk_that_nobody_uses_is_not_copied(make: Make) -> None:
+    async with make() as subject:
+        do, instance = subject.hypervisor, subject.instance
+        await do.define(instance, subject.xml())
+        with pytest.raises(errors.HypervisorFailed):
+            await do.begin_copy(
+                instance, subject.disk, subject.folder / 'copy'
+            )
+        await do.end_copy(instance, subject.disk)
+
+
+@pytest.mark.libvirt
+async def test_guest_whose_memory_fills_the_disk_runs_on(
+    libvirtd: PrivateLibvirtd, tmp_path: pathlib.Path
+) -> None:
+    small = tmp_path / 'small'
+    small.mkdir()
+    libvirtd.run('mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', str(small))
+    async with made(LibvirtHost(libvirtd.uri), tmp_path) as subject:
+        do, instance = subject.hypervisor, subject.instance
+        await subject.run()
+        with pytest.raises(errors.NoSpace):
+            await do.save(instance, small / 'memory', DEADLINE_S)
+        assert await subject.power() is Power.RUNNING
+        with pytest.raises(errors.NoSpace):
+            await do.begin_copy(instance, subject.disk, small / 'copy')
+        assert await subject.power() is Power.RUNNING
+
+
+@pytest.mark.libvirt
+async def test_guest_that_is_not_saved_in_time_runs_on(
+    libvirtd: PrivateLibvirtd, tmp_path: pathlib.Path
+) -> None:
+    host = LibvirtHost(libvirtd.uri, call_timeout_s=5.0)
+    async with made(host, tmp_path) as subject:
+        do, instance = subject.hypervisor, subject.instance
+        await subject.run()
+        pid = f'/run/libvirt/qemu/{domain.domain_name(instance)}.pid'
+        process = libvirtd.run('cat', pid).strip()
+        libvirtd.run('kill', '-STOP', process)
+        try:
+            with pytest.raises(errors.HypervisorBusy):
+                await do.save(instance, tmp_path / 'memory', 1.0)
+        finally:
+            libvirtd.run('kill', '-CONT', process)
+        with trio.fail_after(DEADLINE_S):
+            while True:
+                if await subject.power() is Power.RUNNING:
+                    break
+                await trio.sleep(0.1)
 
 
 FOREIGN = """

@@ -159,6 +159,58 @@ async def test_death_of_qemu_is_a_crash_and_start_repairs_it(pc: Pc) -> None:
         await peer.bury(spec)
 
 
+async def test_suspended_guest_goes_on_where_it_was(pc: Pc) -> None:
+    spec = pc.spec()
+    async with pc.run() as peer:
+        await offering(peer)
+        await peer.place(spec)
+        await peer.act(spec, Action.START)
+        await logins(peer, spec, 1)
+        status = await peer.act(spec, Action.SUSPEND)
+        assert status.state is State.SUSPENDED
+        assert f'guest=p2pcs-{spec.instance}' not in pc.seen()
+    async with pc.run() as peer:
+        await one_peer.until(
+            lambda: (
+                [s.state for s in peer.service.statuses()] == [State.SUSPENDED]
+            )
+        )
+        status = await peer.act(spec, Action.RESUME)
+        assert status.state is State.RUNNING
+        assert f'tap{spec.vifs[0].port[:11]}' in pc.seen()
+        # It obeys, and has not booted again.
+        status = await peer.act(spec, Action.STOP, timeout_s=DEADLINE_S)
+        assert status.state is State.STOPPED
+        console = await peer.service.console(GOLD, spec.instance, 2**20)
+        assert console.output.count(LOGIN) == 1
+        await peer.bury(spec)
+
+
+@pytest.mark.slow
+async def test_copy_of_a_running_guest_s_disk_boots_alone(pc: Pc) -> None:
+    spec = pc.spec()
+    once = wire.SnapshotRequest(DEADLINE_S, wire.Counter(1, 1))
+    async with pc.run() as peer:
+        await offering(peer)
+        await peer.place(spec)
+        await peer.act(spec, Action.START)
+        await logins(peer, spec, 1)
+        async with peer.service.snapshot(GOLD, spec.instance, once) as made:
+            copy = await trio.Path(made).read_bytes()
+        status = await peer.service.instance(GOLD, spec.instance)
+        assert status.state is State.RUNNING
+        await peer.bury(spec)
+    pc.guest = copy
+    again = pc.spec()
+    async with pc.run() as peer:
+        await offering(peer)
+        await peer.place(again)
+        await peer.act(again, Action.START)
+        await logins(peer, again, 1)
+        await peer.bury(again)
+    assert list((pc.root / 'instances').iterdir()) == []
+
+
 async def test_killed_libvirtd_is_said_and_its_return_is_noticed(
     pc: Pc,
 ) -> None:

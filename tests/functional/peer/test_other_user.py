@@ -56,5 +56,15 @@ async def test_guest_runs_and_its_user_owns_only_its_own_files(
         assert owners['disk.qcow2'] == owners['config.iso'] == user
         # Others share the image: a guest that breaks out must not own it.
         assert owners[image.digest.replace(':', '-')] == 0
+        once = wire.SnapshotRequest(60.0, wire.Counter(1, 1))
+        async with peer.service.snapshot(
+            one_peer.GOLD, spec.instance, once
+        ) as copy:
+            assert copy.stat().st_uid == 0
+        for action, state in (
+            (wire.Action.SUSPEND, wire.InstanceState.SUSPENDED),
+            (wire.Action.RESUME, wire.InstanceState.RUNNING),
+        ):
+            assert (await peer.act(spec, action)).state is state
         await peer.bury(spec)
     assert list(peer.layout.instances.iterdir()) == []

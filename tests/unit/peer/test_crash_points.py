@@ -16,13 +16,21 @@ pytestmark = pytest.mark.trio
 
 State = wire.InstanceState
 IMAGE = one_peer.image_of(CONTENT)
-# Steps of a failed build, and of the owner's commands, come with others.
+# Steps of a failed build, of a suspension, of a snapshot and of the owner's
+# commands come with others.
 LIFE: list[Step] = [
     step
     for step in Step
     if step
     not in (
         Step.DOMAIN_SUSPENDED,
+        Step.DOMAIN_SAVED,
+        Step.MEMORY_KEPT,
+        Step.DOMAIN_RESTORED,
+        Step.MEMORY_DROPPED,
+        Step.COPY_BEGUN,
+        Step.COPY_ENDED,
+        Step.COPY_DROPPED,
         Step.FAILURE_STORED,
         Step.UNDONE_STORED,
         Step.QUARANTINE_STORED,

@@ -13,7 +13,7 @@ from hypothesis.stateful import (
 )
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.peer.reservations import Reservations
+from p2pcs_nova.peer.reservations import Loan, Reservations
 
 OFFER = wire.Offer(wire.Capacity(4, 4096, 4096), networks=('office',))
 SMALL = wire.Capacity(1, 1024, 1024)
@@ -46,6 +46,25 @@ def test_grant_ends_at_its_deadline(book: Reservations) -> None:
     assert book.expire(130.0)
     assert book.promised() == wire.Capacity()
     assert book.deadline() is None
+
+
+def test_loan_is_of_what_is_free_and_ends_with_the_run_right(
+    book: Reservations,
+) -> None:
+    claim = claim_of()
+    right = right_of(claim.instance)
+    book.claim('gold', claim, 'one', now=0.0)
+    book.confirm('one', right, SMALL, now=1.0)
+    with pytest.raises(errors.NoSpace, match='3072 are left'):
+        book.lend(right, Loan.COPY, 3073)
+    book.lend(right, Loan.COPY, 3072)
+    with pytest.raises(errors.Full, match='0 there'):
+        book.claim('gold', claim_of(), 'two', now=1.0)
+    book.take_back(right, Loan.COPY)
+    book.lend(right, Loan.MEMORY, 100)
+    assert book.held().disk_mb == SMALL.disk_mb + 100
+    book.drop(right.instance, right.epoch)
+    assert book.held() == wire.Capacity()
 
 
 def test_confirmed_grant_never_ends(book: Reservations) -> None:
@@ -165,7 +184,7 @@ uuids = st.sampled_from([str(uuid.UUID(int=n)) for n in range(4)])
 
 
 class Promises(RuleBasedStateMachine):
-    """Claims, confirmations, releases and time, in any order."""
+    """Claims, confirmations, loans, releases and time, in any order."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,6 +193,7 @@ class Promises(RuleBasedStateMachine):
         self.ids = 0
         self.granted: dict[str, tuple[str, wire.Claim]] = {}
         self.holds: dict[tuple[str, wire.Counter], wire.Capacity] = {}
+        self.loans: dict[tuple[str, wire.Counter, Loan], int] = {}
 
     @rule(
         instance=uuids, need=needs, slice_=st.sampled_from(['gold', 'silver'])
@@ -215,6 +235,28 @@ class Promises(RuleBasedStateMachine):
         key = data.draw(st.sampled_from(sorted(self.holds)))
         self.book.drop(*key)
         del self.holds[key]
+        for loan in Loan:
+            self.loans.pop((*key, loan), None)
+
+    @precondition(lambda self: self.holds)
+    @rule(
+        data=st.data(),
+        loan=st.sampled_from(Loan),
+        disk_mb=st.integers(0, 5000),
+    )
+    def lend(self, data: st.DataObject, loan: Loan, disk_mb: int) -> None:
+        instance, epoch = data.draw(st.sampled_from(sorted(self.holds)))
+        key = instance, epoch, loan
+        right = right_of(instance, epoch.n)
+        self.book.take_back(right, loan)
+        self.loans.pop(key, None)
+        free = self.book.free().disk_mb
+        try:
+            self.book.lend(right, loan, disk_mb)
+        except errors.NoSpace:
+            assert disk_mb > free
+        else:
+            self.loans[key] = disk_mb
 
     @rule(seconds=st.floats(0, 40))
     def wait(self, seconds: float) -> None:
@@ -226,8 +268,11 @@ class Promises(RuleBasedStateMachine):
         assert OFFER.total.fits(self.book.promised())
 
     @invariant()
-    def holds_are_exactly_those_confirmed(self) -> None:
-        assert self.book.held() == sum(self.holds.values(), wire.Capacity())
+    def what_is_held_was_confirmed_or_lent(self) -> None:
+        assert self.book.held() == sum(
+            self.holds.values(),
+            wire.Capacity(disk_mb=sum(self.loans.values())),
+        )
 
     @invariant()
     def free_and_promised_are_the_offer(self) -> None:

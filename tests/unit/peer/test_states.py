@@ -82,12 +82,20 @@ def test_stage_hides_the_domain_until_it_is_built() -> None:
 @pytest.mark.parametrize(
     ('action', 'allowed'),
     [
-        ('start', 'plugged running stopped crashed waiting'),
-        ('stop', 'plugged running paused stopped crashed waiting'),
+        ('start', 'plugged running suspended stopped crashed waiting'),
+        (
+            'stop',
+            'plugged running paused suspended stopped crashed waiting',
+        ),
         ('reboot-soft', 'running'),
-        ('reboot-hard', 'running paused stopped crashed waiting'),
+        (
+            'reboot-hard',
+            'running paused suspended stopped crashed waiting',
+        ),
         ('pause', 'running paused'),
         ('unpause', 'running paused'),
+        ('suspend', 'running suspended'),
+        ('resume', 'running suspended'),
     ],
 )
 def test_actions_are_refused_in_all_other_states(
@@ -103,3 +111,19 @@ def test_actions_are_refused_in_all_other_states(
 
 def test_start_that_was_cut_short_may_be_repeated() -> None:
     check_action(entry(State.RUNNING), State.PAUSED, wire.Action.START)
+    check_action(entry(State.RUNNING), State.PAUSED, wire.Action.RESUME)
+
+
+@pytest.mark.parametrize('wish', [State.SUSPENDED, State.RUNNING])
+def test_guest_that_is_off_with_its_memory_saved_is_suspended(
+    wish: State,
+) -> None:
+    for seen in (domain(Power.OFF), domain(Power.CRASHED), None):
+        found, _ = find_state(entry(wish), seen, True, saved=True)
+        assert found is State.SUSPENDED
+    for power, state in (
+        (Power.RUNNING, State.RUNNING),
+        (Power.PAUSED, State.PAUSED),
+    ):
+        found, _ = find_state(entry(wish), domain(power), True, saved=True)
+        assert found is state
