@@ -26,6 +26,17 @@ def body_to_value(body: bytes, kind: type[T]) -> T:
         ) from None
 
 
+def length_to_size(content_length: str) -> int:
+    """Bytes of a body that is taken in pieces, from its header.
+
+    :raises P2PcsError: the answer does not say it
+    """
+    try:
+        return int(content_length)
+    except ValueError:
+        raise errors.P2PcsError('the answer does not say its size') from None
+
+
 def failure_to_error(status: int, body: bytes) -> errors.P2PcsError:
     """The error that an answer with this status and body names."""
     try:

@@ -28,6 +28,7 @@ import msgspec
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client import answers
+from p2pcs_nova.client.downloads import Download
 
 T = TypeVar('T')
 
@@ -230,7 +231,7 @@ class LocalClient:
         *,
         request_id: str = '',
     ) -> wire.Placed:
-        """Start, stop, reboot, pause: answers when it is done.
+        """Start, stop, reboot, pause, suspend: answers when it is done.
 
         :raises WrongState: the instance's state does not allow it
         """
@@ -262,6 +263,45 @@ class LocalClient:
             value=request,
             request_id=request_id,
         )
+
+    @contextlib.contextmanager
+    def snapshot(
+        self,
+        slice: str,  # noqa: A002
+        uuid: str,
+        request: wire.SnapshotRequest,
+        *,
+        request_id: str = '',
+    ) -> Iterator[Download]:
+        """A copy of an instance's disk, a qcow2 image, while it comes.
+
+        Its PC drops the copy when the context ends, however it ends.
+
+        :raises NoSpace: its PC has no room for the copy
+        :raises WrongState: the instance is not built
+        """
+        path = _path('slices', slice, 'instances', uuid, 'snapshot')
+        silence_s = self.timeout_s + request.timeout_s + WORK_MARGIN_S
+        with (
+            contextlib.closing(_Connection(self.socket, silence_s)) as line,
+            self._broken_off('POST', path, silence_s),
+        ):
+            line.connect()
+            # Kept until we close it: the body is still on its way.
+            headers = {
+                'content-type': 'application/json',
+                wire.REQUEST_ID_HEADER: request_id,
+            }
+            answer = line.begin(
+                'POST', path, msgspec.json.encode(request), headers
+            )
+            if not 200 <= answer.status < 300:
+                raise answers.failure_to_error(answer.status, answer.read())
+            line.sock.settimeout(self.timeout_s + WORK_MARGIN_S)
+            yield Download(
+                answers.length_to_size(answer.getheader('content-length', '')),
+                answer,
+            )
 
     def destroy(
         self,
@@ -375,21 +415,30 @@ class LocalClient:
         silence_s = self.timeout_s if timeout_s is None else timeout_s
         with contextlib.closing(_Connection(self.socket, silence_s)) as line:
             line.connect()
-            try:
-                status, body = line.ask(method, path, content, headers)
-            except TimeoutError:
-                raise errors.Unreachable(
-                    f'the daemon on {self.socket} said nothing for '
-                    f'{silence_s:g} s to {method} {path}'
-                ) from None
-            except (OSError, client.HTTPException) as error:
-                raise errors.Unreachable(
-                    f'the daemon on {self.socket} broke off {method} '
-                    f'{path}: {str(error) or type(error).__name__}'
-                ) from None
-        if not 200 <= status < 300:
-            raise answers.failure_to_error(status, body)
+            with self._broken_off(method, path, silence_s):
+                answer = line.begin(method, path, content, headers)
+                body = answer.read()
+        if not 200 <= answer.status < 300:
+            raise answers.failure_to_error(answer.status, body)
         return body
+
+    @contextlib.contextmanager
+    def _broken_off(
+        self, method: str, path: str, silence_s: float
+    ) -> Iterator[None]:
+        """Tell what became of a connection as our error."""
+        try:
+            yield
+        except TimeoutError:
+            raise errors.Unreachable(
+                f'the daemon on {self.socket} said nothing for '
+                f'{silence_s:g} s to {method} {path}'
+            ) from None
+        except (OSError, client.HTTPException) as error:
+            raise errors.Unreachable(
+                f'the daemon on {self.socket} broke off {method} '
+                f'{path}: {str(error) or type(error).__name__}'
+            ) from None
 
 
 class _Connection(client.HTTPConnection):
@@ -414,21 +463,20 @@ class _Connection(client.HTTPConnection):
                 'with `p2pcs-peer run`, or name the right socket'
             ) from None
 
-    def ask(
+    def begin(
         self,
         method: str,
         path: str,
         content: Iterable[bytes] | bytes,
         headers: dict[str, str],
-    ) -> tuple[int, bytes]:
-        """One request; its status and body.
+    ) -> client.HTTPResponse:
+        """One request; its answer, whose body is still to be read.
 
         A refusal that comes before all is sent is heard too.
         """
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.request(method, path, content, headers)
-        answer = self.getresponse()
-        return answer.status, answer.read()
+        return self.getresponse()
 
 
 def _path(*parts: str) -> str:

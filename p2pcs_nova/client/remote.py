@@ -13,7 +13,7 @@ import base64
 import contextlib
 import ssl
 import types
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any, TypeVar
 from urllib import parse
 
@@ -21,10 +21,10 @@ import httpx
 import msgspec
 import trio
 
-from p2pcs_nova import errors, names, wire
+from p2pcs_nova import bodies, errors, names, wire
 from p2pcs_nova.client import answers
 from p2pcs_nova.client.pool import ConnectionPool, Target
-from p2pcs_nova.client.streams import close_if_cancelled, pieces
+from p2pcs_nova.client.streams import close_if_cancelled, pieces, steady
 
 T = TypeVar('T')
 
@@ -133,7 +133,7 @@ class RemoteClient:
         request: wire.ActionRequest,
         timeout_s: float | None = None,
     ) -> wire.InstanceStatus:
-        """Start, stop, reboot, pause; answers when it is done.
+        """Start, stop, reboot, pause, suspend; answers when it is done.
 
         :param timeout_s: beside the time that the action itself is given
         """
@@ -151,6 +151,45 @@ class RemoteClient:
         await self._call(
             'PUT', _path('instances', instance, 'filters'), value=request
         )
+
+    @contextlib.asynccontextmanager
+    async def snapshot(
+        self, instance: str, request: wire.SnapshotRequest
+    ) -> AsyncIterator[bodies.Body]:
+        """A copy of its disk, which its PC makes and sends meanwhile.
+
+        The PC drops the copy when the context ends, however it ends.
+        """
+        path = _path('instances', instance, 'snapshot')
+        async with contextlib.AsyncExitStack() as stack:
+            stack.enter_context(self._translated('POST', path))
+            client = await stack.enter_async_context(self._lease())
+            with trio.fail_after(request.timeout_s + self.timeout_s):
+                answer = await stack.enter_async_context(
+                    client.stream(
+                        'POST',
+                        path,
+                        content=msgspec.json.encode(request),
+                        headers={
+                            **self._headers,
+                            'content-type': 'application/json',
+                        },
+                        timeout=None,
+                        extensions=self._extensions(),
+                    )
+                )
+                if not answer.is_success:
+                    raise answers.failure_to_error(
+                        answer.status_code, await _bounded(answer)
+                    )
+            size = answers.length_to_size(
+                answer.headers.get('content-length', '')
+            )
+            chunks = await stack.enter_async_context(pieces(answer))
+            body = await stack.enter_async_context(
+                contextlib.aclosing(steady(chunks, self.timeout_s))
+            )
+            yield bodies.Body(size, body)
 
     async def tombstone(
         self, tombstone: wire.Tombstone, timeout_s: float | None = None

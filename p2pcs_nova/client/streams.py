@@ -4,7 +4,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+)
 from typing import Any
 
 import httpx
@@ -34,6 +39,22 @@ async def pieces(
             with contextlib.suppress(httpx.TransportError, httpx.StreamError):
                 async for _ in body:
                     continue
+
+
+async def steady(
+    chunks: AsyncIterator[bytes], silence_s: float
+) -> AsyncGenerator[bytes, None]:
+    """The same bytes.
+
+    :raises TooSlowError: a pause longer than ``silence_s``
+    """
+    while True:
+        with trio.fail_after(silence_s):
+            try:
+                chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+        yield chunk
 
 
 def close_if_cancelled() -> Callable[[str, dict[str, Any]], Awaitable[None]]:

@@ -3,25 +3,21 @@
 
 from __future__ import annotations
 
-import pathlib
+import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Annotated
 
 import msgspec
-import trio
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import service as services
-from p2pcs_nova.transport import handling
+from p2pcs_nova.transport import handling, streaming
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
 Handler = Callable[[Request], Awaitable[Response]]
-
-PIECE = 256 * 1024
-"""Bytes of an image that are read at once."""
 
 
 def local_routes(service: services.GatewayService) -> list[Route]:
@@ -37,6 +33,7 @@ def local_routes(service: services.GatewayService) -> list[Route]:
         _route(one, 'DELETE', local.destroy),
         _route(f'{one}/action', 'POST', local.act),
         _route(f'{one}/filters', 'PUT', local.filter),
+        _route(f'{one}/snapshot', 'POST', local.snapshot),
         _route(f'{one}/console', 'GET', local.console),
         _route(f'{one}/diagnostics', 'GET', local.diagnostics),
         _route('/v1/images/{digest}', 'HEAD', local.has_image),
@@ -59,7 +56,7 @@ def peer_routes(service: services.GatewayService) -> list[Route]:
             caller.peer_id, digest, handling.run_right(request)
         )
         return StreamingResponse(
-            _file(path),
+            streaming.read_file(path),
             headers={'content-length': str(size)},
             media_type='application/octet-stream',
         )
@@ -158,6 +155,19 @@ class Local:
         )
         return handling.answer(None)
 
+    async def snapshot(self, request: Request) -> Response:
+        name, uuid = self._slice(request), _uuid(request)
+        wanted = await handling.decode(request, wire.SnapshotRequest)
+        return streaming.Handed(
+            functools.partial(
+                self._service.instances.snapshot,
+                name,
+                uuid,
+                wanted,
+                handling.request_id(request),
+            )
+        )
+
     async def destroy(self, request: Request) -> Response:
         name, uuid = self._slice(request), _uuid(request)
         return handling.answer(
@@ -213,13 +223,6 @@ class Local:
 
 def _uuid(request: Request) -> str:
     return handling.path_part(request, 'uuid', wire.Uuid)
-
-
-async def _file(path: pathlib.Path) -> AsyncGenerator[bytes, None]:
-    """A file in pieces."""
-    async with await trio.open_file(path, 'rb') as file:
-        while piece := await file.read(PIECE):
-            yield piece
 
 
 async def _body(request: Request) -> AsyncGenerator[bytes, None]:

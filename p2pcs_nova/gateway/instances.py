@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the driver asks of instances: spawn, act, look, destroy.
+"""What the driver asks of instances: spawn, act, look, copy, destroy.
 
 One spawn of an instance at a time: a repeated one waits for the first and
 gets its answer, since the driver may have lost the connection and not the
@@ -8,14 +8,15 @@ will.  A deletion ends a spawn that is going on.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import msgspec
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import bodies, errors, imaging, wire
 from p2pcs_nova.gateway import claims, reconciler, states, store
 from p2pcs_nova.gateway import peers as asking
 
@@ -99,6 +100,12 @@ class Instances:
         row = self._tools.book.rows.get(instance)
         if row is None or row.slice != slice_:
             raise errors.NotFound(f'slice {slice_} has no instance {instance}')
+        return row
+
+    def _placed_row(self, slice_: str, instance: str) -> store.InstanceRow:
+        row = self._row(slice_, instance)
+        if row.state is not store.RowState.PLACED:
+            raise errors.WrongState('it is still being built')
         return row
 
     # -- spawn --------------------------------------------------------------
@@ -207,11 +214,9 @@ class Instances:
         :raises WrongState: its state does not allow it; it is unchanged
         :raises Malformed: an action that only the gateway itself may take
         """
-        row = self._row(slice_, instance)
+        row = self._placed_row(slice_, instance)
         if request.action in wire.GATEWAYS_OWN:
             raise errors.Malformed(f'{request.action} is for no caller')
-        if row.state is not store.RowState.PLACED:
-            raise errors.WrongState('it is still being built')
         status = await self._ask(
             row,
             self._tools.options.action_timeout_s,
@@ -244,9 +249,7 @@ class Instances:
         :raises Unreachable: its PC does not answer; asked or not
         :raises WrongState: it is still being built
         """
-        row = self._row(slice_, instance)
-        if row.state is not store.RowState.PLACED:
-            raise errors.WrongState('it is still being built')
+        row = self._placed_row(slice_, instance)
         await self._ask(
             row,
             self._tools.options.filter_timeout_s,
@@ -260,6 +263,45 @@ class Instances:
             request_id,
             instance,
             row.peer_name,
+        )
+
+    @contextlib.asynccontextmanager
+    async def snapshot(
+        self,
+        slice_: str,
+        instance: str,
+        request: wire.SnapshotRequest,
+        request_id: str,
+    ) -> AsyncIterator[bodies.Body]:
+        """A copy of its disk as qcow2, while its PC sends it.
+
+        :raises ImageRefused: what comes is not what its PC should send
+        :raises Unreachable: its PC does not answer
+        """
+        row = self._placed_row(slice_, instance)
+        LOG.info(
+            '[%s] instance %s: %s copies its disk',
+            request_id,
+            instance,
+            row.peer_name,
+        )
+        async with (
+            self._tools.peers.snapshot(
+                row.peer,
+                slice_,
+                instance,
+                msgspec.structs.replace(request, epoch=row.epoch),
+                self._tools.options.snapshot_silence_s,
+                request_id=request_id,
+            ) as sent,
+            imaging.inspected_copy(sent, row.spec.root_mb) as body,
+        ):
+            yield body
+        LOG.info(
+            '[%s] instance %s: %d MiB of its disk have passed',
+            request_id,
+            instance,
+            body.size_bytes >> 20,
         )
 
     async def console(

@@ -39,6 +39,8 @@ class Options:
     """Time a PC has for an action, beside what the action itself gets."""
     filter_timeout_s: float = 5.0
     """Time a PC has to filter by new rules; then it is told again."""
+    snapshot_silence_s: float = 30.0
+    """Longest silence of a PC that sends the copy of a disk."""
     destroy_timeout_s: float = 30.0
     """Time a PC has to carry out a tombstone; a deletion that takes
     longer is answered as not yet done."""

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import types
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol, TypeVar
 
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import bodies, errors, wire
 from p2pcs_nova.gateway import view as views
 
 LOG = logging.getLogger(__name__)
@@ -55,6 +56,10 @@ class RemotePeer(Protocol):
         instance: str,
         request: wire.FilterRequest,
     ) -> None: ...
+
+    def snapshot(
+        self, instance: str, request: wire.SnapshotRequest
+    ) -> bodies.Opened: ...
 
     async def tombstone(self, tombstone: wire.Tombstone) -> None: ...
 
@@ -101,11 +106,7 @@ class Peers:
         :raises P2PcsError: what the PC answered; also for an answer that
             nobody expected, so that no PC can bring the gateway down
         """
-        one = self._view.peer(peer)
-        if not one.reachable:
-            raise errors.Unreachable(
-                f'{one.name} is out of reach ({one.liveness})'
-            )
+        one = self._reachable(peer)
         command = wire.Command(slice_, self._term)
         try:
             with trio.fail_after(timeout_s + more_s):
@@ -124,3 +125,35 @@ class Peers:
             raise errors.P2PcsError(
                 f'asking {one.name} failed: {error!r}'
             ) from error
+
+    @contextlib.asynccontextmanager
+    async def snapshot(
+        self,
+        peer: str,
+        slice_: str,
+        instance: str,
+        request: wire.SnapshotRequest,
+        silence_s: float,
+        *,
+        request_id: str = '',
+    ) -> AsyncIterator[bodies.Body]:
+        """A copy of an instance's disk, while it comes.
+
+        :param silence_s: between two pieces of it
+        :raises Unreachable: the PC is away, or has fallen silent
+        """
+        self._reachable(peer)
+        command = wire.Command(slice_, self._term)
+        async with (
+            self._connect(peer, command, silence_s, request_id) as remote,
+            remote.snapshot(instance, request) as body,
+        ):
+            yield body
+
+    def _reachable(self, peer: str) -> views.PeerView:
+        one = self._view.peer(peer)
+        if not one.reachable:
+            raise errors.Unreachable(
+                f'{one.name} is out of reach ({one.liveness})'
+            )
+        return one

@@ -9,19 +9,23 @@ for.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from p2pcs_nova import errors, wire
+from p2pcs_nova.client.downloads import Download
+from tests.support import disk_images
 
 State = wire.InstanceState
 Action = wire.Action
 
-OFF = frozenset({State.STOPPED, State.CRASHED})
+OFF = frozenset({State.STOPPED, State.CRASHED, State.SUSPENDED})
 AFTER = {
     Action.START: State.RUNNING,
     Action.STOP: State.STOPPED,
@@ -29,6 +33,8 @@ AFTER = {
     Action.REBOOT_HARD: State.RUNNING,
     Action.PAUSE: State.PAUSED,
     Action.UNPAUSE: State.RUNNING,
+    Action.SUSPEND: State.SUSPENDED,
+    Action.RESUME: State.RUNNING,
 }
 ALLOWED = {
     Action.START: {State.PLUGGED, State.RUNNING, *OFF},
@@ -37,6 +43,8 @@ ALLOWED = {
     Action.REBOOT_HARD: {State.RUNNING, State.PAUSED, *OFF},
     Action.PAUSE: {State.RUNNING, State.PAUSED},
     Action.UNPAUSE: {State.RUNNING, State.PAUSED},
+    Action.SUSPEND: {State.RUNNING, State.SUSPENDED},
+    Action.RESUME: {State.RUNNING, State.SUSPENDED},
 }
 
 
@@ -76,6 +84,8 @@ class FakeOverlay:
         self.buried: dict[str, Row] = {}
         self.filters: dict[str, tuple[wire.PortFilter, ...]] = {}
         self.images: dict[str, bytes] = {}
+        self.copies = 0
+        """Of disks, that are open."""
         self.requests: list[str] = []
         """The names of all calls, in order."""
         self.fail: dict[str, errors.P2PcsError] = {}
@@ -257,6 +267,25 @@ class FakeClient:
         row.state = AFTER[request.action]
         self._overlay.changed()
         return self._placed(row)
+
+    @contextlib.contextmanager
+    def snapshot(
+        self,
+        slice: str,  # noqa: A002
+        uuid: str,
+        request: wire.SnapshotRequest,
+        *,
+        request_id: str = '',
+    ) -> Iterator[Download]:
+        self._overlay.note('snapshot')
+        row = self._row(slice, uuid)
+        self._reach(row)
+        self._overlay.copies += 1
+        try:
+            disk = disk_images.qcow2(row.spec.root_mb * 2**20)
+            yield Download(len(disk), io.BytesIO(disk))
+        finally:
+            self._overlay.copies -= 1
 
     def destroy(
         self,

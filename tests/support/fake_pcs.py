@@ -7,15 +7,18 @@ the ways to fail are played.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import bodies, errors, wire
 from p2pcs_nova.gateway import service as services
 from p2pcs_nova.gateway import view as views
 from p2pcs_nova.peer import reservations, terms
+from tests.support import disk_images
 
 HOLD_S = 30.0
 
@@ -51,6 +54,10 @@ class FakePc:
         """So many builds commit, then their answer is lost."""
         self.commits_first = False
         """A build that its gateway does not wait for goes on."""
+        self.disk = disk_images.qcow2()
+        """A copy of every instance's disk."""
+        self.copies = 0
+        """That are open."""
         self.has_images: set[str] = set()
         self.reservations = reservations.Reservations(self.offer, HOLD_S)
         self.terms = terms.Terms({})
@@ -182,6 +189,7 @@ class Session:
         state = {
             wire.Action.STOP: wire.InstanceState.STOPPED,
             wire.Action.PAUSE: wire.InstanceState.PAUSED,
+            wire.Action.SUSPEND: wire.InstanceState.SUSPENDED,
             wire.Action.QUARANTINE: wire.InstanceState.QUARANTINED,
         }.get(request.action, wire.InstanceState.RUNNING)
         if request.action is wire.Action.RESTORE and old.state not in (
@@ -199,6 +207,27 @@ class Session:
         if request.epoch != old.epoch:
             raise errors.StaleEpoch('another epoch runs here')
         self._pc.filters[instance] = request.ports
+
+    @contextlib.asynccontextmanager
+    async def snapshot(
+        self, instance: str, request: wire.SnapshotRequest
+    ) -> AsyncIterator[bodies.Body]:
+        await self._enter('snapshot')
+        if request.epoch != self._known(instance).epoch:
+            raise errors.StaleEpoch('another epoch runs here')
+        self._pc.copies += 1
+        try:
+            async with contextlib.aclosing(self._pieces()) as chunks:
+                yield bodies.Body(len(self._pc.disk), chunks)
+        finally:
+            self._pc.copies -= 1
+
+    async def _pieces(self) -> AsyncGenerator[bytes, None]:
+        for start in range(0, len(self._pc.disk), 50_000):
+            await trio.lowlevel.checkpoint()
+            if self._pc.cut:
+                raise errors.Unreachable(f'{self._pc.name} is cut off')
+            yield self._pc.disk[start : start + 50_000]
 
     async def tombstone(self, tombstone: wire.Tombstone) -> None:
         await self._enter('tombstone')

@@ -122,6 +122,10 @@ class OverlayContract:
             (Action.START, State.RUNNING),
             (Action.PAUSE, State.PAUSED),
             (Action.UNPAUSE, State.RUNNING),
+            (Action.SUSPEND, State.SUSPENDED),
+            (Action.SUSPEND, State.SUSPENDED),
+            (Action.RESUME, State.RUNNING),
+            (Action.SUSPEND, State.SUSPENDED),
             (Action.REBOOT_HARD, State.RUNNING),
             (Action.STOP, State.STOPPED),
             (Action.STOP, State.STOPPED),
@@ -155,6 +159,23 @@ class OverlayContract:
         assert overlay.client.destroy(overlay.slice, plugged).done
         graves = overlay.client.graves().graves
         assert plugged not in {grave.instance for grave in graves}
+
+    def test_copy_of_a_disk_is_read_to_its_end(
+        self, overlay: Subject, plugged: str
+    ) -> None:
+        request = wire.SnapshotRequest(overlay.timeout_s)
+        for _ in range(2):
+            with overlay.client.snapshot(
+                overlay.slice, plugged, request
+            ) as copy:
+                data = b''.join(iter(lambda: copy.read(2**16), b''))
+                assert copy.size_bytes == len(data)
+                assert data.startswith(b'QFI\xfb')
+        with (
+            pytest.raises(errors.NotFound),
+            overlay.client.snapshot(overlay.slice, UNKNOWN_UUID, request),
+        ):
+            pass
 
     def test_what_fits_no_peer_is_refused(self, overlay: Subject) -> None:
         put_image(overlay)

@@ -175,6 +175,12 @@ async def test_refusals_reach_the_driver_by_their_code(
         ('PUT', '/v1/slices/all/instances/{uuid}', b'{"claim": 3}'),
         ('PUT', '/v1/slices/all/instances/{uuid}', b'{other}'),
         ('POST', '/v1/slices/all/instances/{uuid}/action', b'[]'),
+        ('POST', '/v1/slices/all/instances/{uuid}/snapshot', b'{}'),
+        (
+            'POST',
+            '/v1/slices/all/instances/{uuid}/snapshot',
+            b'{"timeout_s": -1}',
+        ),
         ('PUT', '/v1/images/md5:00?format=raw&size=1', b'x'),
         ('PUT', '/v1/images/{digest}?format=vmdk&size=1', b'x'),
         ('PUT', '/v1/images/{digest}?format=raw&size=-1', b'x'),

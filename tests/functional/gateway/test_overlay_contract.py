@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import pytest
 import trio
 
+from p2pcs_nova import wire
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.gateway import api
 from p2pcs_nova.transport import application, listeners
@@ -23,6 +24,8 @@ from tests.support import overlay_contract, real_pcs
 pytestmark = pytest.mark.libvirt
 
 DEADLINE_S = 120.0
+SUSPENDABLE = wire.Capacity(1, 16, 64)
+"""With so little memory that a PC's disk has room for it."""
 
 
 class Running:
@@ -80,7 +83,7 @@ class TestGatewayWithPcs(overlay_contract.OverlayContract):
                     slice='all',
                     image=real_pcs.IMAGE,
                     image_bytes=real_pcs.DATA,
-                    need=real_pcs.NEED,
+                    need=SUSPENDABLE,
                 )
         finally:
             running.stop()

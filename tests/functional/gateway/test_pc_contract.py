@@ -248,3 +248,45 @@ async def test_action_is_for_the_epoch_that_runs(opened: Opened) -> None:
         assert (await remote.action(uuid, start)).state is STATE.RUNNING
         assert (await remote.diagnostics(uuid)).state is STATE.RUNNING
         assert (await remote.console(uuid, 10)).instance == uuid
+
+
+async def test_copy_of_a_disk_is_handed_over_whole(opened: Opened) -> None:
+    request = real_pcs.request(0)
+    uuid = request.claim.instance
+    once = wire.SnapshotRequest(30.0, wire.Counter(1, 2))
+    async with opened as pc, pc.connect(GOLD) as remote:
+        with pytest.raises(errors.NotFound):
+            async with remote.snapshot(uuid, once):
+                pass
+        await pc.place(request, n=2)
+        for epoch in (None, wire.Counter(1, 1)):
+            other = msgspec.structs.replace(once, epoch=epoch)
+            with pytest.raises(errors.StaleEpoch):
+                async with remote.snapshot(uuid, other):
+                    pass
+        for _ in range(2):
+            async with remote.snapshot(uuid, once) as body:
+                copy = b''.join([chunk async for chunk in body.chunks])
+            assert len(copy) == body.size_bytes
+            assert copy.startswith(b'QFI\xfb')
+
+
+async def test_suspended_guest_is_resumed(opened: Opened) -> None:
+    plain = real_pcs.request(0)
+    # So little memory that there is room for it on the disk.
+    need = wire.Capacity(1, 16, 64)
+    request = msgspec.structs.replace(
+        plain,
+        claim=claim_of(0, need),
+        spec=msgspec.structs.replace(plain.spec, need=need),
+    )
+    uuid = request.claim.instance
+    async with opened as pc, pc.connect(GOLD) as remote:
+        await pc.place(request)
+        for action, state in (
+            (wire.Action.START, STATE.RUNNING),
+            (wire.Action.SUSPEND, STATE.SUSPENDED),
+            (wire.Action.RESUME, STATE.RUNNING),
+        ):
+            wanted = wire.ActionRequest(action, epoch=wire.Counter(1, 1))
+            assert (await remote.action(uuid, wanted)).state is state
