@@ -53,6 +53,22 @@ OPTS = [
         'before it is reset.',
     ),
     cfg.FloatOpt(
+        'suspend_timeout_s',
+        default=600.0,
+        min=1.0,
+        max=3600.0,
+        help="Seconds that a guest's memory may take to or from the disk of "
+        'its PC. A guest that is not suspended by then runs on.',
+    ),
+    cfg.FloatOpt(
+        'snapshot_timeout_s',
+        default=3600.0,
+        min=1.0,
+        max=86400.0,
+        help='Seconds that a PC may take to copy the disk of a server, '
+        'before the copy goes to Glance.',
+    ),
+    cfg.FloatOpt(
         'start_timeout_s',
         default=60.0,
         min=0.0,

@@ -3,8 +3,8 @@
 
 A slice is one Nova host with one node.  Every call becomes a request to
 the gateway daemon of this machine, which speaks to the PCs; nothing here
-knows one.  What the base class leaves out (snapshot, suspend, resize,
-migration, volumes…) stays out: its NotImplementedError is the answer.
+knows one.  What the base class leaves out (resize, migration, rescue,
+volumes…) stays out: its NotImplementedError is the answer.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from p2pcs_nova.virt import (
     images,
     inventory,
     rules,
+    snapshots,
     start,
     translate,
     view,
@@ -73,6 +74,9 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         self._client = local.LocalClient(socket, CONF.p2pcs.timeout_s)
         self._quick = local.LocalClient(socket, QUICK_S)
         self._images = images.Images(self._client, CONF.p2pcs.image_timeout_s)
+        self._snapshots = snapshots.Snapshots(
+            self._client, CONF.p2pcs.snapshot_timeout_s
+        )
         self._view = view.View()
         self._host = CONF.host
         self._slice = CONF.p2pcs.slice or CONF.host
@@ -189,7 +193,9 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
             state = translate.state_to_power_state(wire.InstanceState.UNKNOWN)
         else:
             state = translate.placed_to_power_state(placed)
-        return hardware.InstanceInfo(state=state)
+        return hardware.InstanceInfo(
+            state=translate.told_to_nova(instance, state)
+        )
 
     # -- from birth to death ------------------------------------------------
 
@@ -352,6 +358,50 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         with _told_as(exception.NovaException):
             self._act(instance, wire.Action.UNPAUSE)
 
+    def suspend(self, context: Any, instance: Any) -> None:
+        """End the guest, its memory on the disk of its PC.
+
+        It runs on if there is no room for it.
+        """
+        with _as_before(), _told_as(exception.InstanceSuspendFailure):
+            self._act(
+                instance, wire.Action.SUSPEND, CONF.p2pcs.suspend_timeout_s
+            )
+
+    def resume(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        share_info: Any = None,
+    ) -> None:
+        """Let a suspended guest go on where it was."""
+        with _as_before(), _told_as(exception.InstanceResumeFailure):
+            self._act(
+                instance, wire.Action.RESUME, CONF.p2pcs.suspend_timeout_s
+            )
+
+    def resume_state_on_host_boot(
+        self,
+        context: Any,
+        instance: Any,
+        network_info: Any,
+        share_info: Any,
+        block_device_info: Any = None,
+    ) -> None:
+        """Start what Nova believes to run.
+
+        Raises nothing: Nova would take the server for broken, whose PC is
+        perhaps only switched off for the night.
+        """
+        try:
+            self._act(
+                instance, wire.Action.START, CONF.p2pcs.suspend_timeout_s
+            )
+        except (errors.P2PcsError, exception.InstanceNotFound) as error:
+            LOG.warning('It is not started: %s', error, instance=instance)
+
     # -- what it says -------------------------------------------------------
 
     def get_console_output(self, context: Any, instance: Any) -> str:
@@ -374,6 +424,24 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         return diagnostics.to_object(
             self._diagnose(instance), bool(instance.config_drive)
         )
+
+    def snapshot(
+        self,
+        context: Any,
+        instance: Any,
+        image_id: str,
+        update_task_state: Any,
+    ) -> None:
+        """Give Glance the disk as it is now, with its image in one."""
+        with _told_as(exception.NovaException):
+            try:
+                self._snapshots.take(
+                    context, self._slice, instance, image_id, update_task_state
+                )
+            except errors.NotFound:
+                raise exception.InstanceNotRunning(
+                    instance_id=instance.uuid
+                ) from None
 
     # -- how ----------------------------------------------------------------
 
@@ -447,6 +515,15 @@ def _told_as(kind: type[Exception]) -> Iterator[None]:
         if '%(reason)s' in getattr(kind, 'msg_fmt', ''):
             raise kind(reason=error.message) from error  # type: ignore[call-arg]
         raise kind(error.message) from error
+
+
+@contextlib.contextmanager
+def _as_before() -> Iterator[None]:
+    """What fails leaves the server in the state that it was in."""
+    try:
+        yield
+    except exception.NovaException as error:
+        raise exception.InstanceFaultRollback(error) from error
 
 
 def _name(context: Any, instance_uuid: str) -> str:

@@ -10,12 +10,14 @@ vm_state    RUNNING  PAUSED    SHUTDOWN     NOSTATE
 active      –        warning   stop API     warning
 stopped     stop     stop      –            –
 paused      –        –         force stop   –
+suspended   –        –         –            –
 building    –        –         –            –
 ==========  =======  ========  ===========  =========
 
 Hence: a PC out of reach is NOSTATE, never SHUTDOWN; a VM that is being
-built or whose fate is unknown is NOSTATE too.  SUSPENDED is never
-reported (Nova would stop an active server).  A crash is SHUTDOWN: Nova
+built or whose fate is unknown is NOSTATE too.  SUSPENDED is reported of a
+server that Nova suspends, and of no other (Nova would stop an active one):
+that one is PAUSED.  A crash is SHUTDOWN: Nova
 handles both alike, but only SHUTDOWN matches a lifecycle event.
 """
 
@@ -25,7 +27,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from nova.compute import power_state
+from nova.compute import power_state, task_states, vm_states
 from nova.virt import event
 
 from p2pcs_nova import wire
@@ -38,6 +40,7 @@ _POWER: Mapping[wire.InstanceState, int] = {
     wire.InstanceState.PLUGGED: power_state.NOSTATE,
     wire.InstanceState.RUNNING: power_state.RUNNING,
     wire.InstanceState.PAUSED: power_state.PAUSED,
+    wire.InstanceState.SUSPENDED: power_state.SUSPENDED,
     wire.InstanceState.STOPPED: power_state.SHUTDOWN,
     wire.InstanceState.CRASHED: power_state.SHUTDOWN,
     wire.InstanceState.FAILED: power_state.NOSTATE,
@@ -45,6 +48,9 @@ _POWER: Mapping[wire.InstanceState, int] = {
     wire.InstanceState.QUARANTINED: power_state.NOSTATE,
     wire.InstanceState.UNKNOWN: power_state.NOSTATE,
 }
+
+
+_SUSPENDING = (task_states.SUSPENDING, task_states.RESUMING)
 
 
 class NotPluggable(Exception):
@@ -63,6 +69,17 @@ def state_to_power_state(state: wire.InstanceState) -> int:
     return _POWER[state]
 
 
+def told_to_nova(instance: Any, found: int) -> int:
+    """The power state that Nova may hear of this server of its."""
+    suspends = (
+        instance.vm_state == vm_states.SUSPENDED
+        or instance.task_state in _SUSPENDING
+    )
+    if found == power_state.SUSPENDED and not suspends:
+        return int(power_state.PAUSED)
+    return found
+
+
 def change_to_event(before: int, after: int) -> int | None:
     """The lifecycle transition between two power states, if Nova has one.
 
@@ -71,7 +88,7 @@ def change_to_event(before: int, after: int) -> int | None:
     if before == after:
         return None
     if after == power_state.RUNNING:
-        if before == power_state.PAUSED:
+        if before in (power_state.PAUSED, power_state.SUSPENDED):
             return int(event.EVENT_LIFECYCLE_RESUMED)
         return int(event.EVENT_LIFECYCLE_STARTED)
     if after == power_state.PAUSED:

@@ -66,14 +66,36 @@ def stand_in_for_glance(case: Any) -> None:
     def show_more(self: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
         case.readers.append(context)
         image: dict[str, Any] = show(self, context, *args, **kwargs)
-        if image['disk_format'] == 'ami':
+        if image.get('disk_format') == 'ami':
             image['disk_format'] = 'raw'
         image['os_hash_algo'] = 'sha512'
         image['os_hash_value'] = hashlib.sha512(IMAGE_BYTES).hexdigest()
         image['size'] = len(IMAGE_BYTES)
         return image
 
+    update = glance.update
+
+    def update_more(
+        self: Any,
+        context: Any,
+        image_id: str,
+        metadata: dict[str, Any],
+        data: Any = None,
+        purge_props: bool = False,
+    ) -> dict[str, Any]:
+        image: dict[str, Any] = update(
+            self, context, image_id, metadata, data, purge_props
+        )
+        if data is not None:
+            # As Glance's client reads it.
+            pieces = list(iter(lambda: data.read(2**16), b''))
+            image['data'] = b''.join(pieces)
+            image['size'] = len(image['data'])
+            image['status'] = 'active'
+        return image
+
     case.stub_out('nova.tests.fixtures.GlanceFixture.show', show_more)
+    case.stub_out('nova.tests.fixtures.GlanceFixture.update', update_more)
 
     def download(self: Any, context: Any, *args: Any, **kwargs: Any) -> Any:
         case.readers.append(context)
@@ -160,7 +182,7 @@ class DriverTestCase(RunByPytest, TestCase):  # type: ignore[misc]
         super().setUp()
         self.overlay = make_overlay('gold')
         stand_in_for_the_gateway(self, self.overlay)
-        self.useFixture(nova_fixtures.GlanceFixture(self))
+        self.images = self.useFixture(nova_fixtures.GlanceFixture(self))
         self.report = extension.report_plugged
         self.hold = extension.hold_addresses
         stand_in_for_nova_and_neutron(self)

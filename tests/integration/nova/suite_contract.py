@@ -17,7 +17,8 @@ from unittest import mock
 import pytest
 from neutronclient.common import exceptions as neutron_errors
 from nova import exception, test
-from nova.compute import power_state, task_states
+from nova.compute import power_state, task_states, vm_states
+from nova.image import glance
 from nova.network import neutron
 from nova.tests.unit import utils as test_utils
 from nova.tests.unit.virt import test_virt_drivers
@@ -55,13 +56,9 @@ LATER = frozenset(
         'poll_rebooting_instances',
         'rescue',
         'restore',
-        'resume',
-        'resume_state_on_host_boot',
         'set_admin_password',
         'set_host_enabled',
-        'snapshot',
         'soft_delete',
-        'suspend',
         'swap_volume',
         'trigger_crash_dump',
         'unrescue',
@@ -390,11 +387,140 @@ class DriverTestCase(helpers.DriverTestCase):
             lambda: self.driver.reboot(self.context, instance, [], 'HARD'),
             lambda: self.driver.pause(instance),
             lambda: self.driver.unpause(instance),
+            lambda: self.driver.suspend(self.context, instance),
+            lambda: self.driver.resume(self.context, instance, []),
             lambda: self.driver.get_console_output(self.context, instance),
             lambda: self.driver.get_instance_diagnostics(instance),
         ):
             with pytest.raises(exception.NovaException, match=pc.name):
                 call()
+
+    def test_suspended_is_said_of_a_server_that_nova_suspends_only(
+        self,
+    ) -> None:
+        instance = self.spawn()
+        self.driver.suspend(self.context, instance)
+        row = self.overlay.rows[instance.uuid]
+        assert row.state is wire.InstanceState.SUSPENDED
+        for vm_state, task_state, state in (
+            (vm_states.ACTIVE, None, power_state.PAUSED),
+            (vm_states.ACTIVE, task_states.REBOOTING, power_state.PAUSED),
+            (
+                vm_states.ACTIVE,
+                task_states.SUSPENDING,
+                power_state.SUSPENDED,
+            ),
+            (vm_states.SUSPENDED, None, power_state.SUSPENDED),
+            (
+                vm_states.SUSPENDED,
+                task_states.RESUMING,
+                power_state.SUSPENDED,
+            ),
+        ):
+            instance.vm_state, instance.task_state = vm_state, task_state
+            for use_cache in (True, False):
+                found = self.driver.get_info(instance, use_cache=use_cache)
+                assert found.state == state
+        self.driver.resume(self.context, instance, [])
+        assert self.driver.get_info(instance).state == power_state.RUNNING
+
+    def test_server_that_cannot_be_suspended_runs_on_for_nova_too(
+        self,
+    ) -> None:
+        instance = self.spawn()
+        self.overlay.fail['action suspend'] = errors.NoSpace('no room')
+        with pytest.raises(
+            exception.InstanceFaultRollback, match='no room'
+        ) as raised:
+            self.driver.suspend(self.context, instance)
+        assert isinstance(
+            raised.value.inner_exception, exception.InstanceSuspendFailure
+        )
+
+    def test_boot_of_the_host_starts_what_is_off_and_forgives_the_rest(
+        self,
+    ) -> None:
+        instance = self.spawn()
+        row = self.overlay.rows[instance.uuid]
+
+        def boot() -> None:
+            self.driver.resume_state_on_host_boot(
+                self.context, instance, [], []
+            )
+
+        for state in ('stopped', 'crashed', 'suspended', 'running'):
+            row.state = wire.InstanceState(state)
+            boot()
+            assert row.state is wire.InstanceState.RUNNING
+        row.state = wire.InstanceState.STOPPED
+        row.pc.reachable = False
+        boot()
+        row.pc.reachable = True
+        row.state = wire.InstanceState.UNKNOWN
+        boot()
+        self.overlay.fail['action start'] = errors.Unavailable('nobody')
+        boot()
+        self.overlay.rows.clear()
+        boot()
+
+    def snapshot(self, instance: Any) -> tuple[Any, list[Any]]:
+        """A snapshot, and what Nova is told meanwhile."""
+        told: list[Any] = []
+        image = glance.API().create(self.context, {'name': 'snap'})
+        self.image_id = image['id']
+        self.driver.snapshot(
+            self.context,
+            instance,
+            self.image_id,
+            lambda **states: told.append(states),
+        )
+        return self.images.images[self.image_id], told
+
+    def test_snapshot_gives_glance_the_disk_and_tells_nova(self) -> None:
+        instance = self.spawn()
+        image, told = self.snapshot(instance)
+        assert told == [
+            {'task_state': task_states.IMAGE_PENDING_UPLOAD},
+            {
+                'task_state': task_states.IMAGE_UPLOADING,
+                'expected_state': task_states.IMAGE_PENDING_UPLOAD,
+            },
+        ]
+        assert image['data'].startswith(b'QFI')
+        assert image['disk_format'] == 'qcow2'
+        assert image['container_format'] == 'bare'
+        assert image['properties']['owner_id'] == instance.project_id
+        assert self.overlay.copies == 0
+
+    def test_snapshot_that_fails_says_why_and_ends_the_copy(self) -> None:
+        instance = self.spawn()
+        self.overlay.fail['snapshot'] = errors.NoSpace('no room for it')
+        with pytest.raises(exception.NovaException, match='no room for it'):
+            self.snapshot(instance)
+        del self.overlay.fail['snapshot']
+        self.overlay.rows.clear()
+        with pytest.raises(exception.InstanceNotRunning):
+            self.snapshot(instance)
+
+    def test_snapshot_of_which_glance_has_a_part_is_none(self) -> None:
+        instance = self.spawn()
+
+        def repeated(
+            self: Any,
+            context: Any,
+            image_id: str,
+            metadata: Any,
+            data: Any,
+            purge_props: bool,
+        ) -> Any:
+            # Nova's client repeats an upload with what is left to read.
+            data.read(10)
+            return {'size': len(data.read(2**30))}
+
+        self.stub_out('nova.tests.fixtures.GlanceFixture.update', repeated)
+        with pytest.raises(exception.ImageUnacceptable, match='Glance took'):
+            self.snapshot(instance)
+        assert self.overlay.copies == 0
 
     def test_stop_gives_the_guest_its_time(self) -> None:
         instance = self.spawn()

@@ -8,9 +8,10 @@ import sys
 from typing import Any
 
 from nova import context as nova_context
+from nova.image import glance
 from nova.tests.functional import integrated_helpers
 
-from p2pcs_nova import wire
+from p2pcs_nova import errors, wire
 from p2pcs_nova.virt import plugin
 from tests.integration.nova import helpers
 
@@ -82,7 +83,10 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
             ('os-start', None, 'running', 'ACTIVE'),
             ('pause', None, 'paused', 'PAUSED'),
             ('unpause', None, 'running', 'ACTIVE'),
+            ('suspend', None, 'suspended', 'SUSPENDED'),
+            ('resume', None, 'running', 'ACTIVE'),
             ('reboot', {'type': 'SOFT'}, 'running', 'ACTIVE'),
+            ('suspend', None, 'suspended', 'SUSPENDED'),
             ('reboot', {'type': 'HARD'}, 'running', 'ACTIVE'),
         ):
             self.api.post_server_action(server['id'], {action: body})
@@ -117,6 +121,60 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         assert server['id'] not in self.overlay.rows
         assert self.used() == {'VCPU': 0, 'MEMORY_MB': 0, 'DISK_GB': 0}
 
+    def test_suspended_server_stays_so_whatever_nova_compares(self) -> None:
+        server = self.create()
+        self.api.post_server_action(server['id'], {'suspend': None})
+        suspended = {'status': 'SUSPENDED', 'OS-EXT-STS:power_state': 7}
+        self._wait_for_server_parameter(server, suspended)
+        self.compute.manager._sync_power_states(self.context())
+        self._wait_for_server_parameter(server, suspended)
+        row = self.overlay.rows[server['id']]
+        assert row.state is wire.InstanceState.SUSPENDED
+
+    def test_server_that_cannot_be_suspended_stays_active(self) -> None:
+        server = self.create()
+        self.overlay.fail['action suspend'] = errors.NoSpace('no room')
+        self.api.post_server_action(server['id'], {'suspend': None})
+        self._wait_for_server_parameter(
+            server, {'status': 'ACTIVE', 'OS-EXT-STS:task_state': None}
+        )
+        assert 'action suspend' in self.overlay.requests
+
+    def test_snapshot_and_backup_are_images_and_failed_ones_are_none(
+        self,
+    ) -> None:
+        server = self.create()
+        settled = {'OS-EXT-STS:task_state': None}
+        known = self.images()
+        self.api.post_server_action(
+            server['id'], {'createImage': {'name': 'snap'}}
+        )
+        self._wait_for_server_parameter(server, settled)
+        self.api.post_server_action(
+            server['id'],
+            {
+                'createBackup': {
+                    'name': 'daily',
+                    'backup_type': 'daily',
+                    # Nova's fixture takes every image for a backup.
+                    'rotation': 99,
+                }
+            },
+        )
+        self._wait_for_server_parameter(server, settled)
+        made = self.images()
+        assert set(made) - set(known) == {'snap', 'daily'}
+        for name in ('snap', 'daily'):
+            assert made[name]['status'] == 'active'
+            assert made[name]['data'].startswith(b'QFI')
+        self.overlay.fail['snapshot'] = errors.NoSpace('no room')
+        self.api.post_server_action(
+            server['id'], {'createImage': {'name': 'none'}}
+        )
+        self._wait_for_server_parameter(server, settled)
+        assert set(self.images()) == set(made)
+        assert self.overlay.copies == 0
+
     def test_guest_that_powers_itself_off_is_shut_off(self) -> None:
         server = self.create()
         self.overlay.set_state(server['id'], wire.InstanceState.STOPPED)
@@ -141,6 +199,11 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         assert found['OS-EXT-STS:power_state'] == 1
         self._delete_server(server)
         assert self.overlay.rows == {}
+
+    def images(self) -> dict[str, Any]:
+        """All images in Glance, by name."""
+        found = glance.API().get_all(self.context())
+        return {image['name']: image for image in found}
 
     def context(self) -> Any:
         return nova_context.get_admin_context()
