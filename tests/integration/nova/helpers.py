@@ -240,6 +240,8 @@ class DriverTestCase(RunByPytest, TestCase):  # type: ignore[misc]
         instance.hostname = 'server'
         self.building = instance
         image_meta = test_utils.get_test_image_object(None, instance)
+        # That look was the test's own.
+        self.readers.clear()
         image_meta.properties = objects.ImageMetaProps.from_dict(
             properties or {}
         )
