@@ -205,5 +205,20 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         found = glance.API().get_all(self.context())
         return {image['name']: image for image in found}
 
+    def test_servers_run_again_with_their_host_where_that_is_wished(
+        self,
+    ) -> None:
+        self.flags(resume_guests_state_on_host_boot=True)
+        server = self.create()
+        row = self.overlay.rows[server['id']]
+        for reachable, state in ((True, 'running'), (False, 'crashed')):
+            self.compute.stop()
+            row.state = wire.InstanceState.CRASHED
+            row.pc.reachable = reachable
+            self.compute = self.restart_compute_service(self.compute)
+            assert row.state == state
+            # A PC that is off is no fault of the server.
+            assert self.api.get_server(server['id'])['status'] == 'ACTIVE'
+
     def context(self) -> Any:
         return nova_context.get_admin_context()
