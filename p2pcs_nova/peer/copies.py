@@ -38,6 +38,10 @@ TABLES_MB = 16
 """Of a copy, beside the data: a qcow2 image's tables."""
 DROP_S = 60.0
 """For a copy to be taken away again."""
+ENDED_EARLY = (
+    'the copy of its disk ended early: perhaps the disk of this PC is full, '
+    'or the guest has stopped'
+)
 
 
 class Copies:
@@ -70,7 +74,12 @@ class Copies:
         :raises HypervisorFailed: it was not made, or not in time
         """
         files, right = self._builder.files(entry), entry.right
-        size_mb = await trio.to_thread.run_sync(_measure, entry, files)
+        try:
+            size_mb = await trio.to_thread.run_sync(_measure, entry, files)
+        except OSError as error:
+            raise errors.HypervisorFailed(
+                f'{error.filename}: {error.strerror}'
+            ) from None
         await self.drop(entry)
         self._reservations.lend(right, Loan.COPY, size_mb)
         try:
@@ -105,12 +114,10 @@ class Copies:
             if copying is Copying.WHOLE:
                 break
             if copying is Copying.NONE:
-                raise errors.HypervisorFailed(
-                    'the copy of its disk ended early: perhaps the disk of '
-                    'this PC is full, or the guest has stopped'
-                )
+                raise errors.HypervisorFailed(ENDED_EARLY)
             await trio.sleep(LOOK_S)
-        await self._hypervisor.end_copy(instance, files.disk)
+        if not await self._hypervisor.end_copy(instance, files.disk):
+            raise errors.HypervisorFailed(ENDED_EARLY)
 
     async def _drop_or_later(self, entry: Entry) -> None:
         try:

@@ -151,10 +151,12 @@ class Hypervisor(abc.ABC):
         """How far it is."""
 
     @abc.abstractmethod
-    async def end_copy(self, instance: str, disk: pathlib.Path) -> None:
+    async def end_copy(self, instance: str, disk: pathlib.Path) -> bool:
         """Write no more to the copy; nothing if there is none.
 
-        A copy that is WHOLE is then the disk of this moment.
+        A copy that was WHOLE is then the disk of this moment.
+
+        :returns: whether there was one to end
         """
 
     @abc.abstractmethod

@@ -42,6 +42,8 @@ class FakeHypervisor(Hypervisor):
         """Being made, by instance."""
         self.copied = disk_images.qcow2()
         """What they hold."""
+        self.dies_copied = False
+        """Whether guests die just before their copy is ended."""
         self.copying = Copying.WHOLE
         """How far every copy is."""
         self._events: set[Event] = set()
@@ -150,9 +152,12 @@ class FakeHypervisor(Hypervisor):
         await self._enter('look_at_copy')
         return self.copying if instance in self.copies else Copying.NONE
 
-    async def end_copy(self, instance: str, disk: pathlib.Path) -> None:
+    async def end_copy(self, instance: str, disk: pathlib.Path) -> bool:
         await self._enter('end_copy')
-        self.copies.pop(instance, None)
+        if self.dies_copied:
+            self.copies.pop(instance, None)
+            self.set_power(instance, Power.CRASHED)
+        return self.copies.pop(instance, None) is not None
 
     async def press_power_button(self, instance: str) -> None:
         await self._enter('press_power_button')

@@ -96,13 +96,15 @@ def begin_copy(
 
 def end_copy(
     connection: libvirt.virConnect, instance: str, disk: pathlib.Path
-) -> None:
-    """Leave the mirror as it is; nothing if there is none."""
+) -> bool:
+    """Leave the mirror as it is; whether there is one."""
     found = reading.find(connection, instance)
     if found is None or not found.isActive():
-        return
-    if found.blockJobInfo(str(disk)):
-        found.blockJobAbort(str(disk))
+        return False
+    if not found.blockJobInfo(str(disk)):
+        return False
+    found.blockJobAbort(str(disk))
+    return True
 
 
 def press_power_button(connection: libvirt.virConnect, instance: str) -> None:

@@ -249,8 +249,8 @@ class LibvirtHost(Hypervisor):
     async def look_at_copy(self, instance: str, disk: pathlib.Path) -> Copying:
         return await self._call(reading.read_copying, instance, disk)
 
-    async def end_copy(self, instance: str, disk: pathlib.Path) -> None:
-        await self._call(acting.end_copy, instance, disk)
+    async def end_copy(self, instance: str, disk: pathlib.Path) -> bool:
+        return await self._call(acting.end_copy, instance, disk)
 
     async def press_power_button(self, instance: str) -> None:
         await self._call(acting.press_power_button, instance)

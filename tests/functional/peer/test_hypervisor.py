@@ -244,10 +244,10 @@ async def test_disk_of_a_guest_is_copied_until_that_is_ended(
         if paused:
             await do.suspend(instance)
         assert await do.look_at_copy(instance, subject.disk) is Copying.NONE
-        await do.end_copy(instance, subject.disk)
+        assert not await do.end_copy(instance, subject.disk)
         await do.begin_copy(instance, subject.disk, copy)
         await until_whole(subject)
-        await do.end_copy(instance, subject.disk)
+        assert await do.end_copy(instance, subject.disk)
         assert await do.look_at_copy(instance, subject.disk) is Copying.NONE
         assert copy.exists()
 

@@ -265,6 +265,16 @@ async def test_log_tells_how_far_a_copy_is(
     assert 'are copied' in caplog.text
 
 
+async def test_copy_that_died_with_its_guest_is_no_copy(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await started(peer, spec)
+        pc.hypervisor.dies_copied = True
+        with pytest.raises(errors.HypervisorFailed, match='ended early'):
+            await take(peer, spec)
+        assert left(pc) == []
+
+
 async def test_guest_that_stops_meanwhile_ends_its_copy(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
