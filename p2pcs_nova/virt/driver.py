@@ -33,6 +33,7 @@ from p2pcs_nova.virt import (
     faults,
     guard,
     images,
+    interrupted,
     inventory,
     rules,
     snapshots,
@@ -78,6 +79,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
             self._client, CONF.p2pcs.snapshot_timeout_s
         )
         self._view = view.View()
+        self._interrupted = interrupted.Interrupted(self._client)
         self._host = CONF.host
         self._slice = CONF.p2pcs.slice or CONF.host
         self._watcher: events.Watcher | None = None
@@ -109,6 +111,13 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         )
         self._guard.start()
         self._watcher = watcher
+
+    def process_instances_at_startup(
+        self, context: Any, instances: Any
+    ) -> Any:
+        """Settle what an earlier nova-compute of this host left half done."""
+        self._interrupted.settle(context, self._slice, self._host, instances)
+        return instances
 
     def cleanup_host(self, host: str) -> None:
         """Stop watching: the process is about to end."""
@@ -198,6 +207,13 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         )
 
     # -- from birth to death ------------------------------------------------
+
+    def prepare_for_spawn(self, instance: Any) -> None:
+        """A build that was given up at the start may come after all.
+
+        :raises ComputeResourcesUnavailable: Nova's; there is no room left
+        """
+        self._interrupted.take_back(nova_context.get_admin_context(), instance)
 
     def spawn(
         self,

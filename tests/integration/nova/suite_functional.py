@@ -6,14 +6,18 @@ from __future__ import annotations
 import pathlib
 import sys
 from typing import Any
+from unittest import mock
 
 from nova import context as nova_context
+from nova import objects
+from nova.compute import manager as compute_manager
 from nova.image import glance
 from nova.tests.functional import integrated_helpers
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.virt import plugin
 from tests.integration.nova import helpers
+from tests.support.waiting import until
 
 Base: Any = integrated_helpers.ProviderUsageBaseTestCase
 IMAGE = '155d900f-4e14-4e4c-a73d-069cbf4541e6'
@@ -219,6 +223,171 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
             assert row.state == state
             # A PC that is off is no fault of the server.
             assert self.api.get_server(server['id'])['status'] == 'ACTIVE'
+
+    # -- what the end of nova-compute interrupts -----------------------------
+
+    def rewind(self, server: Any, task_state: str, **more: Any) -> None:
+        """Have Nova's record as if the build were not yet at its end."""
+        record = self.record(server)
+        record.vm_state = 'building'
+        record.task_state = task_state
+        record.power_state = 0
+        record.launched_at = None
+        record.update(more)
+        record.save()
+
+    def rewind_to_no_host(self, server: Any, **more: Any) -> None:
+        """As on the way from a slice that failed to the next."""
+        nowhere = {'host': None, 'node': None, 'compute_id': None}
+        self.rewind(server, 'scheduling', **nowhere, **more)
+        self.placement.delete(f'/allocations/{server["id"]}')
+
+    def record(self, server: Any) -> Any:
+        return objects.Instance.get_by_uuid(self.context(), server['id'])
+
+    def delete_failed(self, server: Any) -> None:
+        """Nova's own helper takes ERROR for a deletion that failed."""
+        self.api.delete_server(server['id'])
+        until(lambda: not self.api.get_servers())
+
+    def restart(self) -> None:
+        self.compute = self.restart_compute_service(self.compute)
+
+    def wait_for_error(self, server: Any, reason: str) -> None:
+        """Given up, with the reason told, and Placement free."""
+        found = self.wait_for_fault(server, reason)
+        assert found['OS-EXT-STS:task_state'] is None
+        assert self.used() == {'VCPU': 0, 'MEMORY_MB': 0, 'DISK_GB': 0}
+        assert server['id'] not in self.overlay.rows
+
+    def wait_for_fault(self, server: Any, reason: str) -> Any:
+        """The server, once it is in ERROR for this reason."""
+
+        def so() -> bool:
+            found = self.api.get_server(server['id'])
+            return reason in found.get('fault', {}).get('message', '')
+
+        until(so)
+        return self._wait_for_state_change(server, 'ERROR')
+
+    def test_build_whose_guest_runs_is_active_after_a_restart(self) -> None:
+        server = self.create()
+        before = self.record(server)
+        self.rewind(server, 'spawning', config_drive='')
+        self.restart()
+        found = self._wait_for_state_change(server, 'ACTIVE')
+        assert found['OS-EXT-STS:power_state'] == 1
+        assert found['OS-SRV-USG:launched_at']
+        assert self.record(server).config_drive == before.config_drive
+        assert self.used() == {'VCPU': 1, 'MEMORY_MB': 512, 'DISK_GB': 1}
+        self._delete_server(server)
+        assert self.overlay.rows == {}
+
+    def test_build_that_is_plugged_and_not_started_is_given_up(self) -> None:
+        server = self.create()
+        self.overlay.rows[server['id']].state = wire.InstanceState.PLUGGED
+        self.rewind(server, 'spawning')
+        self.restart()
+        self.wait_for_error(server, 'while the server was being built')
+        self.delete_failed(server)
+
+    def test_build_that_no_pc_knows_is_given_up(self) -> None:
+        server = self.create()
+        del self.overlay.rows[server['id']]
+        self.rewind(server, 'networking')
+        self.restart()
+        assert self.overlay.requests.count('destroy') == 1
+        self.wait_for_error(server, 'while the server was being built')
+        self.delete_failed(server)
+
+    def test_silent_gateway_leaves_a_build_in_error_for_its_owner(
+        self,
+    ) -> None:
+        server = self.create()
+        self.rewind(server, 'spawning')
+        self.overlay.fail['instance'] = errors.Unreachable('silence')
+        self.restart()
+        self._wait_for_state_change(server, 'ERROR')
+        assert self.used()['VCPU'] == 1
+        del self.overlay.fail['instance']
+        self.delete_failed(server)
+        assert self.overlay.rows == {}
+        assert self.used()['VCPU'] == 0
+
+    def test_deletion_of_what_was_being_built_goes_on(self) -> None:
+        server = self.create()
+        self.rewind(server, 'deleting')
+        self.restart()
+        self._wait_until_deleted(server)
+        assert self.overlay.rows == {}
+        assert self.used()['VCPU'] == 0
+
+    def take_and_lose(self) -> tuple[Any, Any]:
+        """A request that nova-compute takes and does nothing about.
+
+        :returns: the server, and the call that a queue would repeat
+        """
+        with mock.patch.object(
+            compute_manager.ComputeManager,
+            'build_and_run_instance',
+            autospec=True,
+        ) as taken:
+            server = self.create(status='BUILD')
+            until(lambda: taken.called)
+        assert self.used()['VCPU'] == 1
+        return server, taken.call_args
+
+    def test_build_that_was_taken_and_not_begun_is_given_up(self) -> None:
+        server, _ = self.take_and_lose()
+        self.restart()
+        self.wait_for_error(server, 'before it began to build')
+        self.delete_failed(server)
+
+    def test_build_that_is_still_queued_is_built_after_all(self) -> None:
+        server, queued = self.take_and_lose()
+        self.restart()
+        self.wait_for_error(server, 'before it began to build')
+        self.compute.manager.build_and_run_instance(
+            *queued.args, **queued.kwargs
+        )
+        self._wait_for_state_change(server, 'ACTIVE')
+        assert self.used() == {'VCPU': 1, 'MEMORY_MB': 512, 'DISK_GB': 1}
+        self._delete_server(server)
+
+    def test_build_whose_share_is_taken_meanwhile_has_no_host(self) -> None:
+        server, queued = self.take_and_lose()
+        self.restart()
+        self.wait_for_error(server, 'before it began to build')
+        whole = {'resources': {'VCPU': 8}}
+        self.placement.put(
+            f'/allocations/{helpers.new_uuid()}',
+            {
+                'allocations': {self.provider['uuid']: whole},
+                'project_id': 'another',
+                'user_id': 'another',
+                'consumer_generation': None,
+            },
+            version='1.28',
+        )
+        self.compute.manager.build_and_run_instance(
+            *queued.args, **queued.kwargs
+        )
+        found = self.wait_for_fault(server, 'Exhausted all hosts')
+        assert found['OS-EXT-SRV-ATTR:host'] is None
+        assert self.overlay.rows == {}
+
+    def test_build_lost_between_two_slices_is_given_up(self) -> None:
+        server = self.create()
+        del self.overlay.rows[server['id']]
+        self.rewind_to_no_host(server)
+        self.restart()
+        self.wait_for_error(server, 'before it began to build')
+
+    def test_build_on_its_way_to_another_slice_is_left_alone(self) -> None:
+        server = self.create()
+        self.rewind_to_no_host(server, launched_on='silver')
+        self.restart()
+        assert self.api.get_server(server['id'])['status'] == 'BUILD'
 
     def context(self) -> Any:
         return nova_context.get_admin_context()
