@@ -160,9 +160,10 @@ class Interrupted:
                 claim = reports.get_allocs_for_consumer(context, instance.uuid)
                 if (instance.uuid in ours) == bool(claim['allocations']):
                     self._give_up(context, instance, claim)
+        except exception.ResourceProviderAllocationRetrievalFailed as error:
+            LOG.info('Placement does not know this host yet: %s', error)
         except (
             exception.ConsumerAllocationRetrievalFailed,
-            exception.ResourceProviderAllocationRetrievalFailed,
             keystone_errors.ClientException,
         ) as error:
             LOG.error('Placement does not say what was being built: %s', error)
