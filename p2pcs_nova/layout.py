@@ -54,6 +54,11 @@ class Layout:
         return self.root / 'gateway.sqlite'
 
     @property
+    def journal(self) -> pathlib.Path:
+        """What was logged of instances, for a while."""
+        return self.root / 'journal'
+
+    @property
     def images(self) -> pathlib.Path:
         """The image cache, files named by digest."""
         return self.root / 'images'

@@ -139,6 +139,21 @@ class LocalClient:
             request_id=request_id,
         )
 
+    def story(self, server: str, *, request_id: str = '') -> wire.Story:
+        """What gateway and PCs have logged of an instance.
+
+        :param server: its uuid; its name will do if it is known now
+        :raises NotFound: nothing of it is known
+        :raises Malformed: several have this name
+        """
+        return self._ask(
+            'GET',
+            _path('instances', server, 'story'),
+            wire.Story,
+            timeout_s=self.timeout_s + WORK_MARGIN_S,
+            request_id=request_id,
+        )
+
     def create_token(self, valid_s: float, *, request_id: str = '') -> str:
         """A join token in its text form, good for one PC.
 

@@ -234,6 +234,12 @@ class RemoteClient:
             wire.Diagnostics,
         )
 
+    async def story(self, instance: str) -> wire.Chapter:
+        """What the PC has logged of an instance, be it gone or not."""
+        return await self._ask(
+            'GET', _path('instances', instance, 'story'), wire.Chapter
+        )
+
     # -- a gateway ----------------------------------------------------------
 
     async def fetch_image(

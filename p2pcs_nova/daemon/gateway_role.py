@@ -56,6 +56,7 @@ class GatewayRole:
             verify=self._verify,
             connect=self._connect_peer,
             clock=boottime,
+            journal=station.journal,
             rng=rng,
             options=options.Options(
                 claim_width=conf.claim_width,

@@ -52,7 +52,10 @@ async def serve(conf: cfg.ConfigOpts) -> None:
     """
     station = Station(conf)
     boot = await trio.to_thread.run_sync(_next_boot, station)
-    with contextlib.closing(_open_socket(conf)) as sock:
+    with (
+        contextlib.closing(_open_socket(conf)) as sock,
+        station.journal.kept(),
+    ):
         runtime = Runtime(
             _make_node(station, boot), sock, deliver=station.net.deliver
         )

@@ -56,6 +56,7 @@ class PeerRole:
                 clock=boottime,
                 gateway_key=self._gateway_key,
                 fetch_image=self._fetch_image,
+                journal=station.journal,
                 on_change=self._on_change,
                 probe=_probe(conf),
             ),

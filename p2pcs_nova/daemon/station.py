@@ -10,8 +10,8 @@ import trio
 from oslo_config import cfg
 
 from gossip.descriptor import Address, Status
-from gossip.runtime import boottime
-from p2pcs_nova import errors, layout, version, wire
+from gossip.runtime import boottime, wall_time
+from p2pcs_nova import errors, journal, layout, version, wire
 from p2pcs_nova.client.pool import ConnectionPool
 from p2pcs_nova.client.remote import RemoteClient
 from p2pcs_nova.daemon import addresses, contest, overlay
@@ -37,6 +37,9 @@ class Station:
         self.places = layout.Layout(pathlib.Path(conf.state_dir))
         self.store = IdentityStore(self.places.identity)
         self.me: Membership = self.store.load()
+        self.journal = journal.Journal(
+            self.places.journal, conf.name, wall_time
+        )
         self.boot_id = os.urandom(8)
         self.trust = credentials.membership_to_trust(self.me)
         self.net = overlay.Overlay()

@@ -17,6 +17,8 @@ from p2pcs_nova.gateway import service as services
 from p2pcs_nova.transport import handling, streaming
 
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=3600)]
+ServerName = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+"""Nova's limit of a display name; or a uuid."""
 Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -43,6 +45,7 @@ def local_routes(service: services.GatewayService) -> list[Route]:
         _route('/v1/quarantine', 'GET', local.quarantined),
         _route('/v1/graves', 'GET', local.graves),
         _route('/v1/graves/{uuid}', 'DELETE', local.forget),
+        _route('/v1/instances/{server}/story', 'GET', local.story),
     ]
 
 
@@ -106,6 +109,10 @@ class Local:
                 _uuid(request), handling.request_id(request)
             )
         )
+
+    async def story(self, request: Request) -> Response:
+        server = handling.path_part(request, 'server', ServerName)
+        return handling.answer(await self._service.story(server))
 
     # -- instances of a slice -----------------------------------------------
 

@@ -274,7 +274,9 @@ class Spawn:
         self, row: store.InstanceRow, reservation: str
     ) -> wire.InstanceStatus | None:
         """Build the row's epoch on its PC; None if another must serve."""
-        self._say('epoch %s builds on %s', row.epoch, row.peer_name)
+        self._say(
+            'epoch %s builds on %s (%s)', row.epoch, row.peer_name, row.peer
+        )
         result = await self._build(row, reservation)
         if isinstance(result, wire.InstanceStatus):
             self._tools.faulty.pop(row.peer, None)

@@ -71,6 +71,8 @@ class RemotePeer(Protocol):
 
     async def diagnostics(self, instance: str) -> wire.Diagnostics: ...
 
+    async def story(self, instance: str) -> wire.Chapter: ...
+
 
 Connect = Callable[[str, wire.Command, float, str], RemotePeer]
 """Peer id, authority, seconds that a call may take, request id; raises

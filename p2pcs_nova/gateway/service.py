@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, journal, wire
 from p2pcs_nova import layout as layouts
 from p2pcs_nova.gateway import book as books
 from p2pcs_nova.gateway import (
@@ -26,6 +26,7 @@ from p2pcs_nova.gateway import (
     signals,
     states,
     store,
+    story,
 )
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import peers as asking
@@ -45,6 +46,7 @@ class _Parts:
     book: books.Book
     instances: instances.Instances
     images: images.Images
+    teller: story.Teller
     reaper: reapers.Reaper
     reconciler: reconcilers.Reconciler
 
@@ -58,6 +60,7 @@ class GatewayService:
     :param verify: opens one that any gateway of the overlay signed
     :param connect: makes a client for one operation on one PC
     :param clock: seconds of CLOCK_BOOTTIME
+    :param journal: what this machine has logged of instances
     :param run_blocking: how the disk is waited for
     """
 
@@ -72,6 +75,7 @@ class GatewayService:
         verify: Callable[[wire.Signed], wire.RunRight],
         connect: asking.Connect,
         clock: Callable[[], float],
+        journal: journal.Journal,
         rng: random.Random,
         options: config.Options = config.DEFAULTS,
         run_blocking: books.RunBlocking = trio.to_thread.run_sync,
@@ -84,6 +88,7 @@ class GatewayService:
         self._verify = verify
         self._connect = connect
         self._clock = clock
+        self.journal = journal
         self._rng = rng
         self._options = options
         self._run_blocking = run_blocking
@@ -171,6 +176,7 @@ class GatewayService:
             images.Images(
                 self._layout.images, book, self._verify, self._clock
             ),
+            story.Teller(tools, known, self.journal, self._run_blocking),
             reaper,
             reconciler,
         )
@@ -263,6 +269,10 @@ class GatewayService:
     def images(self) -> images.Images:
         """The images that PCs may fetch."""
         return self._running.images
+
+    async def story(self, server: str) -> wire.Story:
+        """What was logged of an instance here and on its PCs."""
+        return await self._running.teller.tell(server)
 
     def _holdings(self) -> views.Holdings:
         return views.rows_to_holdings(self._running.book.rows.values())

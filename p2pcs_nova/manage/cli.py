@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from cliff import app, command, commandmanager
 
 from p2pcs_nova import layout, version
-from p2pcs_nova.manage import authority, instances, listing, revoking, tokens
+from p2pcs_nova.manage import (
+    authority,
+    explain,
+    instances,
+    listing,
+    revoking,
+    tokens,
+)
 
 _COMMANDS: dict[str, type[command.Command]] = {
     'ca init': authority.CaInit,
@@ -22,6 +29,7 @@ _COMMANDS: dict[str, type[command.Command]] = {
     'slice list': listing.SliceList,
     'instance list': listing.InstanceList,
     'instance forget': instances.InstanceForget,
+    'explain': explain.Explain,
 }
 
 

@@ -110,6 +110,12 @@ class _Handlers:
             await self._service.diagnostics(command, _uuid(request))
         )
 
+    async def story(self, request: Request) -> Response:
+        command = self._gateway(request)
+        return handling.answer(
+            await self._service.story(command, _uuid(request))
+        )
+
     async def drain(self, request: Request) -> Response:
         handling.require(request, 'local')
         body = await handling.decode(request, wire.DrainRequest)
@@ -153,6 +159,7 @@ def routes(service: PeerService) -> list[Route]:
         Route(f'{one}/tombstone', do.bury, methods=['POST']),
         Route(f'{one}/console', do.console, methods=['GET']),
         Route(f'{one}/diagnostics', do.diagnostics, methods=['GET']),
+        Route(f'{one}/story', do.story, methods=['GET']),
     ]
 
 

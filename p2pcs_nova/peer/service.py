@@ -17,7 +17,7 @@ from typing import TypeVar, TypeVarTuple
 
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, journal, wire
 from p2pcs_nova.layout import Layout
 from p2pcs_nova.peer import (
     capacity,
@@ -68,6 +68,7 @@ class Surroundings:
     """Seconds of CLOCK_BOOTTIME."""
     gateway_key: GatewayKey
     fetch_image: FetchImage
+    journal: journal.Journal
     on_change: Callable[[], None]
     """The records may have changed; called in the trio thread."""
     probe: Probe | None = None
@@ -527,6 +528,15 @@ class PeerService:
         log = self._builder.console(self._instances.entry(instance))
         output = await trio.to_thread.run_sync(console.read_tail, log, length)
         return wire.Console(instance, output)
+
+    async def story(
+        self, command: wire.Command, instance: str
+    ) -> wire.Chapter:
+        """What was logged here of an instance, be it gone or not."""
+        await self._authority.obey(command)
+        return await trio.to_thread.run_sync(
+            self._around.journal.chapter, instance
+        )
 
     async def diagnostics(
         self, command: wire.Command, instance: str

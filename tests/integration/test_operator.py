@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from devstack.lab import overlay
-from devstack.lab.layout import SLICES, pc_address
+from devstack.lab.layout import CONTROL, SLICES, pc_address
+from p2pcs_nova.peer.steps import Step
 from tests.support import pcs
 from tests.support.lab import Lab
 from tests.support.servers import Bench
@@ -49,6 +50,41 @@ def test_instance_list_answers_where_is_my_vm(
     assert pcs.domain_state(lab, pc, server_id) == 'running'
     nova = lab.admin.compute.get_server(server_id)
     assert row['Slice'] == nova.hypervisor_hostname
+
+
+def explain(lab: Lab, server: str, *more: str) -> list[dict[str, str]]:
+    """What ``p2pcs-manage explain`` tells."""
+    said = overlay.manage(
+        lab.layout, lab.control, 'explain', server, '-f', 'json', *more
+    )
+    rows: list[dict[str, str]] = json.loads(said)
+    return rows
+
+
+def test_explain_tells_the_story_of_a_server_that_is_gone_too(
+    lab: Lab, bench: Bench
+) -> None:
+    found = bench.create('novel')
+    host = bench.wait(found).hypervisor_hostname
+    pc = pcs.where(lab, found)
+    log = lab.layout.log(CONTROL, f'nova-compute-{host}')
+    now, *lines = explain(lab, 'novel', '--nova-log', str(log))
+    assert now['What'].startswith(f'{found}: running on {pc}, slice {host},')
+    assert {line['Machine'] for line in lines} == {'gw1', pc, log.stem}
+    times = [line['Time'] for line in lines]
+    assert times == sorted(times)
+    story = [(line['Machine'], line['What']) for line in lines]
+    claim = next(x for x in story if 'POST /v1/reservations' in x[1])
+    built = (pc, f'[instance {found}] {Step.BUILT_STORED}')
+    resumed = (pc, f'[instance {found}] {Step.DOMAIN_RESUMED}')
+    spawned = next(x for x in story if x[0] == log.stem and 'to spawn' in x[1])
+    order = [story.index(x) for x in (claim, built, resumed, spawned)]
+    assert order == sorted(order)
+    bench.delete(found)
+    now, *lines = explain(lab, found)
+    assert now['What'] == f'{found}: no PC shall run it'
+    last = [line['What'] for line in lines if line['Machine'] == pc][-1]
+    assert last == f'[instance {found}] {Step.RIGHT_FORGOTTEN}'
 
 
 def test_peer_list_names_pcs_and_gateway(lab: Lab, server_id: str) -> None:

@@ -64,6 +64,10 @@ class FakePc:
         self.instances: dict[str, wire.InstanceStatus] = {}
         self.tombstones: dict[str, wire.Counter] = {}
         self.filters: dict[str, tuple[wire.PortFilter, ...]] = {}
+        self.said: dict[str, list[tuple[float, str]]] = {}
+        """What it has logged of instances, by true time."""
+        self.clock_ahead_s = 0.0
+        """Its wall clock, against the others'."""
         self.calls: list[str] = []
         self.most_promised = wire.Capacity()
 
@@ -263,6 +267,18 @@ class Session:
             cpu_time_ns=(1,),
             memory_mb=64,
             memory_used_mb=32,
+        )
+
+    async def story(self, instance: str) -> wire.Chapter:
+        await self._enter('story')
+        pc, now = self._pc, trio.current_time() + self._pc.clock_ahead_s
+        return wire.Chapter(
+            pc.name,
+            now,
+            tuple(
+                wire.StoryLine(at_s + pc.clock_ahead_s, pc.name, said)
+                for at_s, said in pc.said.get(instance, ())
+            ),
         )
 
     def _known(self, instance: str) -> wire.InstanceStatus:

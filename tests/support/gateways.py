@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import trio
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
-from p2pcs_nova import layout, run_right, wire
+from p2pcs_nova import journal, layout, run_right, wire
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import peers as asking
 from p2pcs_nova.gateway import policy as policies
@@ -80,6 +80,7 @@ def make_service(
         verify=verify,
         connect=office.connect,
         clock=trio.current_time,
+        journal=journal.Journal(folder / 'journal', 'gw1', trio.current_time),
         rng=random.Random(seed),
         options=options,
         run_blocking=at_once,

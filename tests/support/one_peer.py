@@ -14,6 +14,7 @@ import trio
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from p2pcs_nova import errors, run_right, wire
+from p2pcs_nova.journal import Journal
 from p2pcs_nova.layout import Layout
 from p2pcs_nova.peer import networks
 from p2pcs_nova.peer.capacity import OwnerRules
@@ -235,6 +236,7 @@ async def one_peer(
             clock=lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
             gateway_key=lambda peer: public if peer == GATEWAY else None,
             fetch_image=fetch,
+            journal=Journal(layout.journal, 'pc1', lambda: 0.0),
             on_change=lambda: changes.append(None),
         ),
         apply_filters=apply_filters,

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 import trio
 from starlette.routing import Route
 
-from p2pcs_nova import wire
+from p2pcs_nova import journal, wire
 from p2pcs_nova.client.remote import RemoteClient
 from p2pcs_nova.gateway import api as gateway_api
 from p2pcs_nova.gateway import service as services
@@ -62,6 +62,9 @@ class Pc:
                 clock=trio.current_time,
                 gateway_key={gateways.GATEWAY_ID: public}.get,
                 fetch_image=self._fetch,
+                journal=journal.Journal(
+                    place.layout.journal, name, trio.current_time
+                ),
                 on_change=self.changed.notify,
             ),
             apply_filters=self.filters.apply,

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The story of one instance, from the journals of gateway and PCs.
+
+The gateway's own lines name each PC that has had to do with it; these are
+asked, and their lines put between ours by time.  PCs' clocks may be wrong:
+what one says of its own now, against ours, is taken off its times.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+import trio
+
+from p2pcs_nova import errors, journal, texts, wire
+from p2pcs_nova.gateway import book as books
+from p2pcs_nova.gateway import claims, instances, store
+
+_PEER = re.compile(r'\(([0-9a-f]{32})\)')
+"""As our lines name a PC's id, behind its name."""
+SKEW_S = 0.2
+"""A difference of clocks that is worth a remark."""
+
+
+class Teller:
+    """Tells stories."""
+
+    def __init__(
+        self,
+        tools: claims.Tools,
+        known: instances.Instances,
+        own: journal.Journal,
+        run_blocking: books.RunBlocking,
+    ) -> None:
+        self._tools = tools
+        self._instances = known
+        self._journal = own
+        self._run = run_blocking
+
+    async def tell(self, server: str) -> wire.Story:
+        """All of it that can be had now.
+
+        :param server: uuid, or the name of one that is known now
+        :raises NotFound: nothing is known of it
+        :raises Malformed: several have this name
+        """
+        instance = self._resolve(server)
+        own = await self._run(self._journal.chapter, instance)
+        peers = self._peers_of(instance, own.lines)
+        if not own.lines and not peers:
+            raise errors.NotFound(
+                f'nothing is known of {server}; what is older than the '
+                'journal is forgotten'
+            )
+        parts = [own]
+        remarks: list[wire.StoryLine] = []
+        async with trio.open_nursery() as nursery:
+            for peer in sorted(peers):
+                nursery.start_soon(self._ask, peer, instance, parts, remarks)
+        return wire.Story(
+            instance,
+            self._now(instance),
+            tuple(sorted(remarks, key=lambda line: line.machine)),
+            tuple(merge(parts)),
+        )
+
+    def _resolve(self, server: str) -> str:
+        try:
+            return msgspec.convert(server, wire.Uuid)
+        except msgspec.ValidationError:
+            pass
+        rows = self._tools.book.rows.values()
+        found = sorted(r.instance for r in rows if r.spec.name == server)
+        if len(found) > 1:
+            raise errors.Malformed(
+                f'several are named so; say which: {", ".join(found)}'
+            )
+        if not found:
+            raise errors.NotFound(
+                'no instance has this name now; one that is gone is known '
+                'by its id'
+            )
+        return found[0]
+
+    def _peers_of(
+        self, instance: str, lines: Iterable[wire.StoryLine]
+    ) -> set[str]:
+        named = {peer for x in lines for peer in _PEER.findall(x.text)}
+        row = self._tools.book.rows.get(instance)
+        if row is not None:
+            named.add(row.peer)
+        return named | {grave.peer for grave in self._graves(instance)}
+
+    def _graves(self, instance: str) -> list[store.Grave]:
+        graves = self._tools.book.graves.values()
+        return [grave for grave in graves if grave.instance == instance]
+
+    async def _ask(
+        self,
+        peer: str,
+        instance: str,
+        parts: list[wire.Chapter],
+        remarks: list[wire.StoryLine],
+    ) -> None:
+        """One PC's part, by our clock; or a remark why it is missing."""
+        tools, before = self._tools, self._journal.now()
+        name = tools.view.peer(peer).name
+        slice_ = tools.view.slice_of(peer, tools.holdings())
+        try:
+            part = await tools.peers.ask(
+                peer,
+                slice_ or tools.view.policy.names[0],
+                tools.options.read_timeout_s,
+                lambda remote: remote.story(instance),
+            )
+        except errors.P2PcsError as error:
+            said = f'its part is missing: {error}'
+            remarks.append(wire.StoryLine(before, name, said))
+            return
+        after = self._journal.now()
+        ahead = part.wall_clock_s - (before + after) / 2
+        if abs(ahead) > max(SKEW_S, after - before):
+            said = f'its clock is {ahead:+.1f} s from ours; times are by ours'
+            remarks.append(wire.StoryLine(after, name, said))
+        else:
+            ahead = 0.0
+        parts.append(shifted(part, name, ahead))
+
+    def _now(self, instance: str) -> str:
+        """Where it is, as the gateway has it."""
+        row = self._tools.book.rows.get(instance)
+        building = self._instances.in_hand(instance)
+        if row is not None:
+            placed = self._instances.placed(row)
+            said = (
+                f'{"being built" if building else placed.status.state} on '
+                f'{placed.peer_name}, slice {row.slice}, epoch {row.epoch}'
+            )
+            if not placed.reachable:
+                said += '; the PC is out of reach, this is its last word'
+            detail = placed.status.detail
+            return f'{said}; {detail}' if detail else said
+        if building:
+            return 'a PC is being looked for'
+        waiting = [
+            f'{grave.peer_name} has still to destroy epoch {grave.epoch}'
+            for grave in self._graves(instance)
+        ]
+        return '; '.join(['no PC shall run it', *waiting])
+
+
+def shifted(part: wire.Chapter, machine: str, ahead: float) -> wire.Chapter:
+    """A PC's part by our clock, and fit to be shown.
+
+    :param machine: its name, as we know it
+    :param ahead: seconds that its clock is before ours
+    """
+    return wire.Chapter(
+        machine,
+        part.wall_clock_s - ahead,
+        tuple(
+            wire.StoryLine(
+                line.at_s - ahead, machine, texts.printable(line.text)
+            )
+            for line in part.lines[-journal.CHAPTER_LINES :]
+        ),
+    )
+
+
+def merge(parts: Iterable[wire.Chapter]) -> list[wire.StoryLine]:
+    """All lines by time; each machine's keep their order."""
+    lines = [line for part in parts for line in part.lines]
+    return sorted(lines, key=lambda line: line.at_s)

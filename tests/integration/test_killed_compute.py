@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``kill -9`` of nova-compute, and what it was about when it comes again.
+
+Where a build stands when the blow falls is decided by what is frozen: it
+goes as far as that, and a log says that it is there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+
+from devstack.lab.layout import SLICES
+from p2pcs_nova import wire
+from p2pcs_nova.peer.steps import Step
+from tests.conftest import Figure
+from tests.support import pcs, programs, scene
+from tests.support.lab import Lab
+from tests.support.servers import Bench
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.lab
+
+GOLD, SILVER = SLICES
+START = wire.ActionRequest(wire.Action.START)
+MORE_THAN_BEGIN_AT_ONCE = 12
+"""Nova begins ten builds at once; the others wait, taken from the queue."""
+
+
+def domain_id(lab: Lab, server_id: str) -> str:
+    """Libvirt's number of a run of a guest: another after each start."""
+    pc = pcs.pcs(lab)[pcs.where(lab, server_id)]
+    return lab.inside(pc, 'virsh', '-q', 'domid', server_id).strip()
+
+
+def assert_lives(lab: Lab, bench: Bench, server_id: str) -> None:
+    """It is a server like any other: reachable for Nova and Neutron."""
+    server = bench.get(server_id)
+    assert scene.held_in_placement(lab, server_id)
+    assert lab.admin.network.get_port(server.port).status == 'ACTIVE'
+    found = bench.show(server_id)
+    assert found.launched_at
+    assert found.addresses
+    assert found.power_state == 1
+
+
+def test_builds_and_a_deletion_come_to_their_ends_after_a_restart(
+    lab: Lab, bench: Bench, figure: Figure
+) -> None:
+    doomed = bench.get(bench.create('doomed', slice_name=SILVER))
+    with contextlib.ExitStack() as silver, contextlib.ExitStack() as gold:
+        gold.enter_context(scene.hung_libvirt(lab, GOLD))
+        silver.enter_context(scene.hung_libvirt(lab, SILVER))
+        runs = bench.create('runs', slice_name=GOLD)
+        plugged = bench.create('plugged', slice_name=GOLD)
+        halfway = bench.create('halfway', slice_name=SILVER)
+        lab.admin.compute.delete_server(doomed.id)
+        scene.wait_for_step(
+            lab, Step.CONFIG_DRIVE_MADE, runs, plugged, halfway
+        )
+        scene.wait_for_step(lab, Step.TOMBSTONE_STORED, doomed.id)
+        # Without the API no word that a port is plugged comes through.
+        with programs.frozen((lab.control, 'nova-api')):
+            gold.close()
+            scene.wait_for_step(lab, Step.BUILT_STORED, runs, plugged)
+            # What the driver asks next, for one of the two.
+            scene.gateway(lab).action(GOLD, runs, START)
+            before = domain_id(lab, runs)
+            programs.kill(
+                lab.control, scene.compute_of(GOLD), scene.compute_of(SILVER)
+            )
+        begin = time.monotonic()
+        scene.restart_computes(lab, GOLD, SILVER)
+        # The gateway is still about this build: it is told to end it.
+        scene.wait_for_step(lab, Step.TOMBSTONE_STORED, halfway)
+    bench.wait(runs)
+    figure('killed nova-compute: build adopted', time.monotonic() - begin)
+    scene.wait_until_given_up(lab, bench, plugged)
+    scene.wait_until_given_up(lab, bench, halfway)
+    bench.delete(doomed.id)
+    until(lambda: not pcs.traces(lab, doomed))
+    figure('killed nova-compute: all settled', time.monotonic() - begin)
+    assert_lives(lab, bench, runs)
+    assert domain_id(lab, runs) == before
+
+
+@pytest.mark.slow
+def test_build_that_the_gateway_was_not_asked_for_is_given_up(
+    lab: Lab, bench: Bench
+) -> None:
+    with programs.frozen((lab.control, pcs.DAEMON)):
+        found = bench.create('not-asked', slice_name=GOLD)
+        until(lambda: bench.show(found).task_state == 'spawning')
+        programs.kill(lab.control, scene.compute_of(GOLD))
+    scene.restart_computes(lab, GOLD)
+    scene.wait_until_given_up(lab, bench, found)
+
+
+@pytest.mark.slow
+def test_build_that_was_being_started_is_adopted(
+    lab: Lab, bench: Bench
+) -> None:
+    with contextlib.ExitStack() as api, contextlib.ExitStack() as libvirt:
+        libvirt.enter_context(scene.hung_libvirt(lab, GOLD))
+        found = bench.create('starting', slice_name=GOLD)
+        scene.wait_for_step(lab, Step.CONFIG_DRIVE_MADE, found)
+        api.enter_context(programs.frozen((lab.control, 'nova-api')))
+        libvirt.close()
+        scene.wait_for_step(lab, Step.BUILT_STORED, found)
+        with scene.hung_libvirt(lab, GOLD):
+            api.close()
+            scene.wait_for_step(lab, Step.WISH_STORED, found)
+            programs.kill(lab.control, scene.compute_of(GOLD))
+    scene.wait_for_step(lab, Step.DOMAIN_RESUMED, found)
+    scene.restart_computes(lab, GOLD)
+    assert_lives(lab, bench, found)
+
+
+@pytest.mark.slow
+def test_builds_that_were_taken_and_not_begun_are_given_up(
+    lab: Lab, bench: Bench
+) -> None:
+    with scene.hung_libvirt(lab, GOLD):
+        found = [
+            bench.create(f'many-{number}', slice_name=GOLD)
+            for number in range(MORE_THAN_BEGIN_AT_ONCE)
+        ]
+        until(lambda: all(scene.held_in_placement(lab, i) for i in found))
+        waiting = [bench.show(i).task_state == 'scheduling' for i in found]
+        assert sum(waiting) >= MORE_THAN_BEGIN_AT_ONCE - 10
+        programs.kill(lab.control, scene.compute_of(GOLD))
+    scene.restart_computes(lab, GOLD)
+    for server_id in found:
+        bench.wait(server_id, 'ERROR')
+        assert not scene.held_in_placement(lab, server_id)
+    assert not [row for row in found if pcs.placed(lab, row)]
+
+
+@pytest.mark.slow
+def test_deletion_while_it_is_being_built_goes_on(
+    lab: Lab, bench: Bench
+) -> None:
+    with scene.hung_libvirt(lab, GOLD):
+        found = bench.create('unwanted', slice_name=GOLD)
+        scene.wait_for_step(lab, Step.CONFIG_DRIVE_MADE, found)
+        server = scene.port_of(lab, bench, found)
+        lab.admin.compute.delete_server(found)
+        until(lambda: bench.show(found).task_state == 'deleting')
+        programs.kill(lab.control, scene.compute_of(GOLD))
+    scene.restart_computes(lab, GOLD)
+    bench.delete(found)
+    until(lambda: not pcs.traces(lab, server))
+    assert not scene.held_in_placement(lab, found)

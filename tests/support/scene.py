@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers that are stopped on their way, at a point that a log names."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from concurrent import futures
+
+from devstack.lab import compute, control, passwords, services
+from devstack.lab.layout import SLICES
+from devstack.lab.services import Service
+from devstack.lab.settings import Settings
+from p2pcs_nova.client.local import LocalClient
+from p2pcs_nova.peer.steps import Step
+from tests.support import pcs, programs
+from tests.support.lab import Lab
+from tests.support.servers import Bench, Server
+from tests.support.waiting import until
+
+LIBVIRT = 'libvirtd'
+STEP_TIMEOUT_S = 60.0
+
+
+def wait_for_step(lab: Lab, step: Step, *server_ids: str) -> None:
+    """Wait until some PC has said that it has done this for each."""
+
+    def said() -> bool:
+        told = ''.join(
+            lab.layout.log(name, pcs.DAEMON).read_text()
+            for name in pcs.pcs(lab)
+        )
+        return all(f'[instance {i}] {step}\n' in told for i in server_ids)
+
+    until(said, STEP_TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def hung_libvirt(lab: Lab, slice_name: str) -> Iterator[None]:
+    """No PC of the slice gets an answer from its libvirt meanwhile."""
+    machines = pcs.pcs(lab)
+    names = pcs.pcs_of_slice(lab, slice_name)
+    with programs.frozen(*((machines[name], LIBVIRT) for name in names)):
+        yield
+
+
+def compute_of(slice_name: str) -> str:
+    """The service that is the nova-compute of a slice."""
+    return f'nova-compute-{slice_name}'
+
+
+def restart_computes(lab: Lab, *slices: str) -> None:
+    """Have these nova-computes again; back when they begin their start."""
+    settings = Settings(lab.layout, passwords.load(lab.layout.passwords))
+    with futures.ThreadPoolExecutor() as pool:
+        list(pool.map(lambda s: compute.bring_up(settings, s), slices))
+
+
+def restart_control_plane(lab: Lab) -> None:
+    """Have every service of the control plane again, as machines boot.
+
+    Each comes up as soon as those are up that it cannot start without.
+    """
+    settings = Settings(lab.layout, passwords.load(lab.layout.passwords))
+
+    def have(service: Service) -> None:
+        services.ensure(lab.layout, lab.control, service)
+
+    with futures.ThreadPoolExecutor() as pool:
+        for stage in (
+            (control.mariadb(lab.layout), control.rabbit(lab.layout)),
+            (control.keystone(settings),),
+            (
+                control.nova_api(settings),
+                control.nova_conductor(settings),
+                control.nova_scheduler(settings),
+                *(compute.nova_compute(settings, name) for name in SLICES),
+            ),
+        ):
+            list(pool.map(have, stage))
+
+
+def gateway(lab: Lab) -> LocalClient:
+    """The gateway, as the driver asks it."""
+    socket = lab.control.path('/run/p2pcs/p2pcs.sock')
+    return LocalClient(str(socket))
+
+
+def held_in_placement(lab: Lab, server_id: str) -> bool:
+    """Whether Placement holds anything for a server."""
+    answer = lab.admin.placement.get(f'/allocations/{server_id}')
+    return bool(answer.json()['allocations'])
+
+
+def port_of(lab: Lab, bench: Bench, server_id: str) -> Server:
+    """A server of any state, by what Neutron has of it."""
+    (port,) = lab.admin.network.ports(device_id=server_id)
+    return Server(
+        server_id,
+        bench.show(server_id).name,
+        port.fixed_ips[0]['ip_address'],
+        port.mac_address,
+        port.id,
+    )
+
+
+def wait_until_given_up(lab: Lab, bench: Bench, server_id: str) -> None:
+    """Wait until a build is ERROR, with nothing left of it anywhere."""
+    found = bench.wait(server_id, 'ERROR')
+    assert 'nova-compute ended' in found.fault['message']
+    server = port_of(lab, bench, server_id)
+    until(lambda: not pcs.traces(lab, server))
+    assert not held_in_placement(lab, server_id)
