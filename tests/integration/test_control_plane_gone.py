@@ -39,7 +39,8 @@ def state_of(lab: Lab, server_id: str) -> wire.InstanceState:
 def test_guests_run_on_and_the_cloud_is_in_step_when_it_is_back(
     lab: Lab, bench: Bench, figure: Figure
 ) -> None:
-    lives, leaves = map(bench.get, map(bench.create, ('lives', 'leaves')))
+    both = [bench.create(name) for name in ('lives', 'leaves')]
+    lives, leaves = map(bench.get, both)
     for server in (lives, leaves):
         wait_for_login(lab, server)
     before = lab.ssh(lives.address, 'cat', BOOT_ID)

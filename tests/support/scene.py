@@ -74,8 +74,8 @@ def restart_control_plane(lab: Lab) -> None:
                 control.nova_api(settings),
                 control.nova_conductor(settings),
                 control.nova_scheduler(settings),
-                *(compute.nova_compute(settings, name) for name in SLICES),
             ),
+            [compute.nova_compute(settings, name) for name in SLICES],
         ):
             list(pool.map(have, stage))
 
