@@ -106,7 +106,9 @@ class _Formatter(logging.Formatter):
 
 
 def _names_something(record: logging.LogRecord) -> bool:
-    return _NAMES.search(record.getMessage()) is not None
+    """Whether to keep it; who asks for a story is no part of it."""
+    said = record.getMessage()
+    return _NAMES.search(said) is not None and '/story' not in said
 
 
 def select(

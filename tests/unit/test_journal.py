@@ -45,10 +45,11 @@ def test_lines_are_kept_with_machine_and_time(kept: journal.Journal) -> None:
     assert line.at_s > 1e9
 
 
-def test_what_names_nothing_and_what_is_for_debugging_is_not_kept(
+def test_what_names_nothing_is_for_debugging_or_asks_is_not_kept(
     kept: journal.Journal, tmp_path: pathlib.Path
 ) -> None:
     LOG.info('the weather is fine')
+    LOG.info('[-] GET /v1/instances/%s/story: not-found', MINE)
     LOG.debug('[instance %s] boring', MINE)
     assert (tmp_path / 'journal').read_bytes() == b''
 

@@ -8,10 +8,12 @@ import pathlib
 import signal
 import socket
 import stat
+import uuid
 from collections.abc import Iterator
 
 import pytest
 
+from p2pcs_nova import errors
 from tests.support import daemons, waiting
 
 POLICY = pathlib.Path(__file__).parents[3] / 'etc' / 'p2pcs' / 'policy.yaml'
@@ -101,6 +103,24 @@ def test_what_is_dropped_is_counted_for_its_owner(
         return dict(gateway.client.status().dropped) == {'malformed': 1}
 
     waiting.until(counted)
+
+
+def test_a_story_outlives_the_daemon_that_was_in_it(
+    office: daemons.Office,
+) -> None:
+    instance = str(uuid.UUID(int=1))
+    with office.gateway.client as client:
+        with pytest.raises(errors.NotFound):
+            client.story(instance)
+        client.destroy('gold', instance, request_id='req-1')
+    office.gateway.stop(signal.SIGKILL)
+    office.gateway.start()
+    with office.gateway.client as client:
+        found = client.story(instance)
+    assert found.now == 'no PC shall run it'
+    (line,) = found.lines
+    assert line.machine == 'gw'
+    assert line.text == f'[req-1] instance {instance}: destroyed'
 
 
 def test_secrets_are_their_owners_alone(office: daemons.Office) -> None:
