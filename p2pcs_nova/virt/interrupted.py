@@ -16,6 +16,7 @@ being built to ERROR and leaves what it holds.  The rules:
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Iterable
 from concurrent import futures
 from typing import Any
@@ -44,10 +45,10 @@ LOST = 'nova-compute ended before it began to build the server'
 class _Outcome(enum.Enum):
     """What became of an interrupted build."""
 
-    RUNS = enum.auto()
-    GONE = enum.auto()
-    UNKNOWN = enum.auto()
-    """The gateway does not answer: a deletion by the user will tell it."""
+    RUNS = 'its guest runs'
+    GONE = 'nothing is left of it'
+    UNKNOWN = 'the gateway does not answer'
+    """A deletion by its owner will tell the gateway."""
 
 
 class Interrupted:
@@ -70,32 +71,33 @@ class Interrupted:
         :param instances: all of the host; those that are given up keep
             their state for Nova, which sets ERROR
         """
-        found = [i for i in instances if i.vm_state == vm_states.BUILDING]
         builds = []
-        for instance in found:
+        for instance in instances:
+            if instance.vm_state != vm_states.BUILDING:
+                continue
             if instance.task_state == task_states.DELETING:
                 _let_deletion_go_on(instance)
             else:
                 builds.append(instance)
+        uuids = [instance.uuid for instance in builds]
         with futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            outcomes = list(
-                pool.map(
-                    lambda one: self._find_or_end(slice_name, one.uuid), builds
-                )
+            outcomes = pool.map(
+                functools.partial(self._find_or_end, slice_name), uuids
             )
         for instance, outcome in zip(builds, outcomes, strict=True):
-            LOG.warning(
-                'Its build was interrupted: %s',
-                outcome.name.lower(),
-                instance=instance,
-            )
-            if outcome is _Outcome.RUNS:
-                _adopt(instance)
-                continue
-            if outcome is _Outcome.GONE:
-                _free(context, instance)
-            _blame(context, instance, ENDED)
+            self._conclude(context, instance, outcome)
         self._give_up_unbegun(context, host)
+
+    @staticmethod
+    def _conclude(context: Any, instance: Any, outcome: _Outcome) -> None:
+        """Have Nova's and Placement's records follow."""
+        LOG.warning('%s: %s', ENDED, outcome.value, instance=instance)
+        if outcome is _Outcome.RUNS:
+            _adopt(instance)
+            return
+        if outcome is _Outcome.GONE:
+            _free(context, instance)
+        _blame(context, instance, ENDED)
 
     def take_back(self, context: Any, instance: Any) -> None:
         """A build is about to begin: if it was given up, claim again.
