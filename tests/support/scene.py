@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from concurrent import futures
 
-from devstack.lab import compute, control, passwords, services
+from devstack.lab import compute, control, overlay, passwords, services
 from devstack.lab.layout import SLICES
 from devstack.lab.services import Service
 from devstack.lab.settings import Settings
@@ -82,8 +82,7 @@ def restart_control_plane(lab: Lab) -> None:
 
 def gateway(lab: Lab) -> LocalClient:
     """The gateway, as the driver asks it."""
-    socket = lab.control.path('/run/p2pcs/p2pcs.sock')
-    return LocalClient(str(socket))
+    return LocalClient(str(lab.control.path(overlay.SOCKET)))
 
 
 def held_in_placement(lab: Lab, server_id: str) -> bool:
