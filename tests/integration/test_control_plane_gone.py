@@ -11,6 +11,7 @@ import pytest
 
 from devstack.lab import first_server
 from devstack.lab.layout import SLICES
+from devstack.lab.names import FIRST_SERVER
 from p2pcs_nova import wire
 from tests.conftest import Figure
 from tests.support import pcs, programs, scene
@@ -46,7 +47,7 @@ def test_guests_run_on_and_the_cloud_is_in_step_when_it_is_back(
     lab: Lab, bench: Bench, figure: Figure
 ) -> None:
     address = first_server.address(lab.layout)
-    found = lab.demo.compute.find_server('first', ignore_missing=False).id
+    found = lab.demo.compute.find_server(FIRST_SERVER, ignore_missing=False).id
     before = lab.ssh(address, 'cat', BOOT_ID)
     pc = pcs.pcs(lab)[pcs.where(lab, found)]
     with outage(lab):
