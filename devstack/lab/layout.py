@@ -10,6 +10,8 @@ import pathlib
 LAN = ipaddress.IPv4Network('198.18.0.0/15')
 HOST_ADDRESS = '198.18.0.1'
 CONTROL_ADDRESS = '198.18.0.2'
+#: What guests are told to ask for names: nothing answers there, at once.
+DNS_ADDRESS = CONTROL_ADDRESS
 GUEST_POOL = ('198.19.0.1', '198.19.255.254')
 HOST_CABLE = 'p2pcs0'
 SWITCH = 'switch'

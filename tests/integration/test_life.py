@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from devstack.lab.layout import DNS_ADDRESS
 from devstack.lab.names import IMAGE, KEY_NAME, NETWORK
 from tests.conftest import Figure
 from tests.support import pcs
@@ -112,6 +113,8 @@ def test_config_drive_brings_name_addresses_key_and_user_data(
     net = json.loads(lab.ssh(server.address, 'cat', f'{at}/network_data.json'))
     assert net['links'][0]['ethernet_mac_address'] == server.mac
     assert net['networks'][0]['ip_address'] == server.address
+    resolver = lab.ssh(server.address, 'cat', '/etc/resolv.conf')
+    assert resolver == f'nameserver {DNS_ADDRESS}\n'
     said = lab.ssh(server.address, 'cat', '/root/user-data')
     assert said == f'I ran on {NAME}\n'
 

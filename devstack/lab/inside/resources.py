@@ -14,7 +14,7 @@ import sys
 from typing import Any
 
 from devstack.lab.inside.cloud import connect
-from devstack.lab.layout import GUEST_POOL, LAN
+from devstack.lab.layout import DNS_ADDRESS, GUEST_POOL, LAN
 from devstack.lab.names import FLAVORS, IMAGE, KEY_NAME, NETWORK
 from devstack.lab.settings import PHYSICAL_NETWORK
 
@@ -39,6 +39,7 @@ def ensure_network(admin: Cloud) -> None:
             subnet_name=NETWORK,
             enable_dhcp=False,
             disable_gateway_ip=True,
+            dns_nameservers=[DNS_ADDRESS],
             allocation_pools=[{'start': first, 'end': last}],
         )
 
