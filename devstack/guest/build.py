@@ -78,9 +78,10 @@ def _make(
     (boot / 'initrd').write_bytes(packed)
     shutil.copy(rootfs.FILES / 'syslinux.cfg', boot / 'syslinux.cfg')
 
-    disk.make_boot(boot, work / 'boot.fat')
-    disk.make_root(work / 'root', work / 'root.ext4')
-    disk.assemble(work / 'boot.fat', work / 'root.ext4', work / IMAGE)
+    sizes = disk.TINY
+    disk.make_boot(boot, work / 'boot.fat', sizes)
+    disk.make_root(work / 'root', work / 'root.ext4', sizes)
+    disk.assemble(work / 'boot.fat', work / 'root.ext4', work / IMAGE, sizes)
     return work / IMAGE
 
 

@@ -5,18 +5,39 @@ Everything is made inside ordinary files: no root, no loop device. Times,
 serial numbers and UUIDs are fixed, so that equal inputs give equal disks.
 """
 
+import dataclasses
 import pathlib
+import shutil
 import struct
 
 from devstack.guest import command
 
 SECTOR = 512
 MIB = 1 << 20
+CONVERT_TIMEOUT_S = 900.0
 BOOT_START = MIB
-BOOT_SIZE = 20 * MIB
-ROOT_START = BOOT_START + BOOT_SIZE
-ROOT_SIZE = 107 * MIB
-DISK_SIZE = ROOT_START + ROOT_SIZE
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """How large the partitions are, in bytes: whole MiB."""
+
+    boot: int
+    root: int
+
+    @property
+    def root_start(self) -> int:
+        """Where the root file system begins on the disk."""
+        return BOOT_START + self.boot
+
+    @property
+    def disk(self) -> int:
+        """The size of the whole disk."""
+        return self.root_start + self.root
+
+
+TINY = Sizes(boot=20 * MIB, root=107 * MIB)
+"""Those of the tiny guest."""
 
 # 2020-01-01: any fixed time; FAT knows none before 1980.
 _FAKE_TIME = 1577836800
@@ -28,13 +49,13 @@ _FAT16_LBA, _LINUX = 0x0E, 0x83
 TOOLS = ('mformat', 'mcopy', 'syslinux', 'mke2fs', 'debugfs', 'qemu-img')
 
 
-def partition_table() -> bytes:
+def partition_table(sizes: Sizes) -> bytes:
     """Make the first sector: syslinux's loader and the two partitions."""
     loader = _MBR.read_bytes()
     if len(loader) > 440:
         raise command.BuildError(f'{_MBR} is too long for a boot sector')
-    entries = _partition(0x80, _FAT16_LBA, BOOT_START, BOOT_SIZE)
-    entries += _partition(0, _LINUX, ROOT_START, ROOT_SIZE)
+    entries = _partition(0x80, _FAT16_LBA, BOOT_START, sizes.boot)
+    entries += _partition(0, _LINUX, sizes.root_start, sizes.root)
     signature = bytes.fromhex(_SERIAL) + b'\0\0'
     sector = loader.ljust(440, b'\0') + signature + entries.ljust(64, b'\0')
     return sector + b'\x55\xaa'
@@ -53,11 +74,11 @@ def _partition(flag: int, kind: int, start: int, size: int) -> bytes:
     )
 
 
-def make_boot(folder: pathlib.Path, image: pathlib.Path) -> None:
+def make_boot(folder: pathlib.Path, image: pathlib.Path, sizes: Sizes) -> None:
     """Make the boot partition of the files in a folder, with syslinux."""
     with image.open('wb') as file:
-        file.truncate(BOOT_SIZE)
-    size = str(BOOT_SIZE // SECTOR)
+        file.truncate(sizes.boot)
+    size = str(sizes.boot // SECTOR)
     hidden = str(BOOT_START // SECTOR)
     geometry = ['-T', size, '-h', '255', '-s', '63', '-H', hidden]
     # Long runs of sectors: each read through the BIOS has its cost.
@@ -70,8 +91,8 @@ def make_boot(folder: pathlib.Path, image: pathlib.Path) -> None:
     command.run(['syslinux', '--install', image], fake_time=_FAKE_TIME)
 
 
-def make_root(tree: pathlib.Path, image: pathlib.Path) -> None:
-    """Make the root file system of a tree; all in it belongs to root."""
+def make_root(tree: pathlib.Path, image: pathlib.Path, sizes: Sizes) -> None:
+    """Make the root file system of a small tree; all is root's."""
     image.unlink(missing_ok=True)
     extended = f'root_owner=0:0,hash_seed={_ROOT_UUID},lazy_itable_init=0'
     options = ['-t', 'ext4', '-b', '1024', '-m', '0', '-L', 'root']
@@ -87,7 +108,7 @@ def make_root(tree: pathlib.Path, image: pathlib.Path) -> None:
         str(tree),
     ]
     command.run(
-        ['mke2fs', '-q', '-F', *options, image, f'{ROOT_SIZE // 1024}k'],
+        ['mke2fs', '-q', '-F', *options, image, f'{sizes.root // 1024}k'],
         fake_time=_FAKE_TIME,
     )
     _settle(tree, image)
@@ -113,16 +134,26 @@ def _settle(tree: pathlib.Path, image: pathlib.Path) -> None:
 
 
 def assemble(
-    boot: pathlib.Path, root: pathlib.Path, image: pathlib.Path
+    boot: pathlib.Path,
+    root: pathlib.Path,
+    image: pathlib.Path,
+    sizes: Sizes,
+    *,
+    compressed: bool = False,
 ) -> None:
     """Put the partitions together as a qcow2 image."""
     raw = image.with_suffix('.raw')
     with raw.open('wb') as file:
-        file.write(partition_table())
-        for start, part in ((BOOT_START, boot), (ROOT_START, root)):
+        file.write(partition_table(sizes))
+        for start, part in ((BOOT_START, boot), (sizes.root_start, root)):
             file.seek(start)
-            file.write(part.read_bytes())
-        file.truncate(DISK_SIZE)
+            with part.open('rb') as source:
+                shutil.copyfileobj(source, file, MIB)
+        file.truncate(sizes.disk)
     formats = ['-f', 'raw', '-O', 'qcow2', '-o', 'compat=1.1']
-    command.run(['qemu-img', 'convert', *formats, raw, image])
+    formats += ['-c'] if compressed else []
+    command.run(
+        ['qemu-img', 'convert', *formats, raw, image],
+        timeout_s=CONVERT_TIMEOUT_S,
+    )
     raw.unlink()

@@ -52,7 +52,7 @@ def resolve(names: Sequence[str]) -> tuple[Package, ...]:
     # Packages stand at the start of a line, what they depend on is indented;
     # names in angle brackets are virtual.
     found = re.findall(r'^([a-z0-9][a-z0-9+.-]*)$', listing, re.MULTILINE)
-    return _candidates(sorted(set(found)))
+    return candidates(sorted(set(found)))
 
 
 def kernel() -> Package:
@@ -68,7 +68,11 @@ def kernel() -> Package:
     return Package(match[1], match[2])
 
 
-def _candidates(names: Sequence[str]) -> tuple[Package, ...]:
+def candidates(names: Sequence[str]) -> tuple[Package, ...]:
+    """Find the versions of packages alone.
+
+    :raises command.BuildError: apt does not know a name
+    """
     policy = command.run(['apt-cache', 'policy', *names])
     pairs = re.findall(
         r'^(\S+):\n.*\n  Candidate: (\S+)$', policy, re.MULTILINE

@@ -49,10 +49,10 @@ def openstack(layout: Layout, *arguments: str, timeout_s: float) -> str:
     )
 
 
-def ssh(layout: Layout, address: str) -> list[str]:
+def ssh(layout: Layout, address: str, user: str = GUEST_USER) -> list[str]:
     """The command line that logs in at a guest."""
     return [
-        'ssh', '-i', str(layout.key), *SSH_OPTIONS, f'{GUEST_USER}@{address}',
+        'ssh', '-i', str(layout.key), *SSH_OPTIONS, f'{user}@{address}',
     ]  # fmt: skip
 
 

@@ -16,23 +16,28 @@ from devstack.lab.plan import Plan
 class Suite:
     """A choice of tests.
 
-    :param machines: whether real PCs take part, and a real browser
+    :param machines: whether real PCs take part
+    :param packages: profiles of bindep.txt that it needs beside theirs
     """
 
     selection: tuple[str, ...]
     machines: bool
+    packages: tuple[str, ...] = ()
 
 
 BROWSER = 'browser'
+WHOLE_DEBIAN = 'slow'
 
 SUITES = {
     'test': Suite(
         ('-m', 'not slow', 'tests'),
         machines=True,
+        packages=(BROWSER,),
     ),
     'test-all': Suite(
         ('tests',),
         machines=True,
+        packages=(BROWSER, WHOLE_DEBIAN),
     ),
     'test-fast': Suite(
         (
@@ -47,7 +52,7 @@ SUITES = {
 def prepare(plan: Plan, layout: Layout, suite: Suite) -> None:
     """Install what a suite needs and the machine has not."""
     if suite.machines:
-        up.prepare(plan, layout, BROWSER)
+        up.prepare(plan, layout, *suite.packages)
         up.prepare_dashboard(plan, layout)
         return
     debian = plan.add(

@@ -15,6 +15,7 @@ from devstack.lab import first_server, machines, network, processes
 from devstack.lab.inside.cloud import connect
 from devstack.lab.layout import CONTROL, SWITCH, Layout, pc_name
 from devstack.lab.machines import Machine
+from devstack.lab.names import GUEST_USER
 from devstack.lab.shell import CLEAN_ENVIRONMENT, run
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -64,10 +65,14 @@ class Lab:
         )
 
     def ssh(
-        self, address: str, *argv: str, timeout_s: float = COMMAND_TIMEOUT_S
+        self,
+        address: str,
+        *argv: str,
+        user: str = GUEST_USER,
+        timeout_s: float = COMMAND_TIMEOUT_S,
     ) -> str:
         """Run a command in a guest, from the office LAN."""
-        command = [*first_server.ssh(self.layout, address), *argv]
+        command = [*first_server.ssh(self.layout, address, user), *argv]
         return run(command, timeout_s=timeout_s, env=CLEAN_ENVIRONMENT)
 
     def pc_off(self, number: int) -> None:

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from devstack.guest import archive, command, disk, modules
+from devstack.guest import archive, bootstrap, command, disk, modules
 
 
 def module(path: pathlib.Path, needs: str, signature: bytes = b'') -> None:
@@ -94,7 +94,7 @@ def test_partitions_follow_each_other_and_fill_the_disk(
 ) -> None:
     (tmp_path / 'mbr').write_bytes(b'\xeb' * 440)
     monkeypatch.setattr(disk, '_MBR', tmp_path / 'mbr')
-    sector = disk.partition_table()
+    sector = disk.partition_table(disk.TINY)
     assert len(sector) == 512
     assert sector[510:] == b'\x55\xaa'
     parts = [
@@ -103,7 +103,7 @@ def test_partitions_follow_each_other_and_fill_the_disk(
     assert [part[:2] for part in parts] == [(0x80, 0x0E), (0, 0x83)]
     (_, _, start, size), (_, _, second, second_size) = parts
     assert start + size == second
-    assert (second + second_size) * 512 == disk.DISK_SIZE
+    assert (second + second_size) * 512 == disk.TINY.disk
 
 
 def test_missing_tools_are_named_all_at_once() -> None:
@@ -114,3 +114,18 @@ def test_missing_tools_are_named_all_at_once() -> None:
 def test_tool_that_fails_is_quoted() -> None:
     with pytest.raises(command.BuildError, match='ended with 3: why'):
         command.run(['sh', '-c', 'echo why >&2; exit 3'])
+
+
+def test_a_debian_fetches_as_apt_here_does_and_has_lists_of_its_own() -> None:
+    dump = (
+        'APT::Architecture "amd64";\n'
+        'Acquire "";\n'
+        'Acquire::Check-Date "false";\n'
+        'Acquire::http::Proxy "http://proxy.office:3128";\n'
+        'Acquire::IndexTargets::deb::Packages::Optional "0";\n'
+        'Acquire::cdrom "";\n'
+    )
+    assert bootstrap.parse_settings(dump) == [
+        'Acquire::Check-Date "false";',
+        'Acquire::http::Proxy "http://proxy.office:3128";',
+    ]
