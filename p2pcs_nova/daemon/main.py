@@ -25,7 +25,7 @@ from gossip.descriptor import Address, PeerId
 from gossip.node import Node
 from gossip.runtime import Runtime, boottime, open_socket, wall_time
 from p2pcs_nova import names
-from p2pcs_nova.daemon import contest, doors, leaving
+from p2pcs_nova.daemon import contest, doors, leaving, notify
 from p2pcs_nova.daemon.role import Role
 from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.endpoint import endpoint_to_text
@@ -86,6 +86,9 @@ async def serve(conf: cfg.ConfigOpts) -> None:
                 station.me.overlay,
                 endpoint_to_text(*station.address),
             )
+            notify.tell('READY=1')
+            nursery.start_soon(notify.stay_alive)
+        notify.tell('STOPPING=1')
         await _leave(station)
     if station.has_left:
         await trio.to_thread.run_sync(leaving.clear, station.places)
