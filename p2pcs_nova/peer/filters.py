@@ -172,13 +172,16 @@ async def apply(
 class Filters:
     """The ports of this PC and the tables that match them.
 
+    Nothing is changed before :meth:`restore` has succeeded: a table with
+    one instance's ports would be one without all others'.
+
     :param apply: makes the tables of exactly these ports
     """
 
     def __init__(self, apply: Apply = apply) -> None:
         self._apply = apply
         self._lock = trio.Lock()
-        self._ports: dict[str, tuple[wire.Vif, ...]] = {}
+        self._ports: dict[str, tuple[wire.Vif, ...]] | None = None
 
     async def restore(self, ports: Mapping[str, tuple[wire.Vif, ...]]) -> None:
         """The ports of all instances, after a start of the daemon."""
@@ -192,15 +195,29 @@ class Filters:
                 await self._replace(self._ports)
 
     async def set(self, instance: str, vifs: tuple[wire.Vif, ...]) -> None:
-        """The ports of an instance, before its taps exist, or anew."""
+        """The ports of an instance, before its taps exist, or anew.
+
+        :raises HypervisorBusy: nothing is restored yet
+        """
         async with self._lock:
-            await self._replace({**self._ports, instance: vifs})
+            await self._replace({**self._known(), instance: vifs})
 
     async def clear(self, instance: str) -> None:
-        """Remove them, when its taps are gone."""
+        """Remove them, when its taps are gone.
+
+        :raises HypervisorBusy: nothing is restored yet
+        """
         async with self._lock:
-            left = {k: v for k, v in self._ports.items() if k != instance}
+            ports = self._known()
+            left = {k: v for k, v in ports.items() if k != instance}
             await self._replace(left)
+
+    def _known(self) -> dict[str, tuple[wire.Vif, ...]]:
+        if self._ports is None:
+            raise errors.HypervisorBusy(
+                'the filters of other guests are not yet in place'
+            )
+        return self._ports
 
     async def _replace(self, ports: dict[str, tuple[wire.Vif, ...]]) -> None:
         await self._apply([vif for vifs in ports.values() for vif in vifs])

@@ -95,8 +95,9 @@ async def test_ports_of_instances_are_set_and_cleared() -> None:
 async def test_flushed_tables_are_made_again_if_there_are_ports() -> None:
     table = FilterTable()
     ports = filters.Filters(table.apply)
+    await ports.restore({})
     await ports.renew()
-    assert table.times == 0
+    assert table.times == 1
     one = vif()
     await ports.set('a', (one,))
     table.vifs = []
@@ -110,15 +111,27 @@ async def test_refused_change_is_not_remembered() -> None:
 
     async def apply(vifs: Iterable[wire.Vif]) -> None:
         seen.append(list(vifs))
-        if len(seen) == 1:
+        if len(seen) == 2:
             raise errors.HypervisorFailed('no')
 
     ports = filters.Filters(apply)
     one, two = vif(1), vif(2)
+    await ports.restore({})
     with pytest.raises(errors.HypervisorFailed):
         await ports.set('a', (one,))
     await ports.set('b', (two,))
-    assert seen == [[one], [two]]
+    assert seen == [[], [one], [two]]
+
+
+@pytest.mark.trio
+async def test_one_guest_s_filters_are_not_set_without_all_others() -> None:
+    table = FilterTable()
+    ports = filters.Filters(table.apply)
+    with pytest.raises(errors.HypervisorBusy):
+        await ports.set('a', (vif(),))
+    with pytest.raises(errors.HypervisorBusy):
+        await ports.clear('a')
+    assert table.times == 0
 
 
 @pytest.mark.trio
