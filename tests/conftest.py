@@ -9,7 +9,12 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Callable
 
+import hypothesis
 import pytest
+
+# How long an example takes tells of the machine, not of the code.
+hypothesis.settings.register_profile('p2pcs', deadline=None)
+hypothesis.settings.load_profile('p2pcs')
 
 TESTS = pathlib.Path(__file__).parent
 FOLDERS = ('unit', 'simulation', 'functional', 'integration', 'benchmarks')
