@@ -20,7 +20,7 @@ from anycorn.protocol import h11
 from p2pcs_nova.transport import handling
 from p2pcs_nova.transport.gate import App, Gate, Gated
 from p2pcs_nova.transport.limits import Limits
-from p2pcs_nova.transport.refusals import Refusals
+from p2pcs_nova.transport.refusals import BAD_HTTP, Refusals
 
 LOG = logging.getLogger(__name__)
 
@@ -46,9 +46,19 @@ async def serve_connection(
     :param caller: as the listener has verified him
     :param gate: called before every request
     """
-    connection = _Connection(stream, sock, limits)
+    connection = _Connection(stream, sock, limits, refusals)
     gated = Gated(app, caller, gate, limits, refusals)
     await connection.serve(gated, encrypted)
+
+
+class _Protocol(h11.H11Protocol):
+    """anycorn's protocol; it refuses by itself what is not HTTP."""
+
+    refusals: Refusals
+
+    async def _send_error_response(self, status_code: int) -> None:
+        self.refusals.count(BAD_HTTP)
+        await super()._send_error_response(status_code)
 
 
 class _Connection:
@@ -59,18 +69,20 @@ class _Connection:
         stream: trio.abc.Stream,
         sock: trio.socket.SocketType,
         limits: Limits,
+        refusals: Refusals,
     ) -> None:
         self._stream = stream
         self._sock = sock
         self._limits = limits
+        self._refusals = refusals
         self._writing = trio.Lock()
         self._idle = trio.CancelScope()
-        self._protocol: h11.H11Protocol
+        self._protocol: _Protocol
 
     async def serve(self, app: Gated, encrypted: bool) -> None:
         client, server = _addresses(self._sock)
         async with task_group.TaskGroup() as tasks:
-            self._protocol = h11.H11Protocol(
+            self._protocol = _Protocol(
                 cast(Any, app),
                 _config(self._limits),
                 cast(Any, worker_context.WorkerContext(None)),
@@ -81,6 +93,7 @@ class _Connection:
                 self._send,
                 {} if encrypted else None,
             )
+            self._protocol.refusals = self._refusals
             try:
                 await self._read()
             finally:

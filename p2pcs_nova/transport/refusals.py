@@ -20,6 +20,8 @@ EXPIRED = 'certificate-expired'
 """Or not yet valid."""
 UNKNOWN = 'certificate-unknown'
 """Of another authority, of another overlay, or for another key."""
+BAD_HTTP = 'bad-http'
+"""Not HTTP/1.1, or its head is too long."""
 HANDSHAKE = 'handshake'
 """Not TLS 1.3, or it did not end."""
 

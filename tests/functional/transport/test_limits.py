@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from p2pcs_nova.transport.limits import REQUESTS, Limits
+from p2pcs_nova.transport.refusals import Refusals
 from tests.support.members import Members, Place
 from tests.support.served import COUNT, WHOAMI, serving
 
@@ -74,12 +75,15 @@ async def test_a_head_that_never_ends_is_ended(gateway: Place) -> None:
 
 
 async def test_a_long_head_is_refused(gateway: Place) -> None:
+    refusals = Refusals()
+    small = limits(header_bytes=1024)
     async with (
-        serving(gateway, limits=limits(header_bytes=1024)) as address,
+        serving(gateway, limits=small, refusals=refusals) as address,
         connected(gateway, address) as stream,
     ):
         await stream.send_all(b'GET /' + b'a' * 4096)
         assert (await read_all(stream)).startswith(b'HTTP/1.1 431')
+    assert refusals.listed() == (('bad-http', 1),)
 
 
 @pytest.mark.parametrize('chunked', [False, True])
