@@ -102,7 +102,6 @@ class Simulation:
         self._places: dict[descriptor.Address, Peer] = {}
         self._groups: dict[int, int] = {}
         self._blocked: dict[tuple[int, int], None] = {}
-        self._lossy: dict[int, float] = {}
         self._digest = hashlib.blake2b(digest_size=16)
 
     # Machines
@@ -186,12 +185,6 @@ class Simulation:
         peer.node.publish(part, payload, self.now)
         self._after(peer)
 
-    def inject(
-        self, number: int, datagram: bytes, sender: descriptor.Address
-    ) -> None:
-        """Let a datagram arrive at one peer now."""
-        self._arrive(self.peers[number], datagram, sender)
-
     # Network
 
     def partition(self, *groups: Sequence[int]) -> None:
@@ -205,14 +198,6 @@ class Simulation:
     def block(self, source: int, target: int) -> None:
         """Let nothing pass from one peer to another, one way."""
         self._blocked[source, target] = None
-
-    def unblock(self, source: int, target: int) -> None:
-        """Undo :meth:`block`."""
-        del self._blocked[source, target]
-
-    def set_ingress_loss(self, number: int, loss: float) -> None:
-        """Lose this share of what one peer is sent."""
-        self._lossy[number] = loss
 
     # Time
 
@@ -376,9 +361,8 @@ class Simulation:
         if target is None or not self._passes(peer.number, target.number):
             return
         copies = 1 + (self._rng.random() < self.network.duplicate)
-        loss = self._lossy.get(target.number, self.network.loss)
         for _ in range(copies):
-            if self._rng.random() >= loss:
+            if self._rng.random() >= self.network.loss:
                 delay = self._rng.uniform(*self.network.delay_s)
                 self._deliver(peer.address, target, datagram, delay)
 

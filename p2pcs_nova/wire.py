@@ -479,13 +479,6 @@ class PeerRecord(msgspec.Struct, frozen=True):
     release: str = ''
 
 
-class GatewayRecord(msgspec.Struct, frozen=True):
-    """Record part 'gateway': which slices this gateway speaks for."""
-
-    name: str
-    slices: tuple[SliceName, ...]
-
-
 class InstancesRecord(msgspec.Struct, frozen=True):
     """Record parts 'instances/0', 'instances/1'…: as many as are needed.
 

@@ -114,7 +114,7 @@ class GatewayRole:
 
     def share(self) -> Share:
         """A gateway offers nothing."""
-        names_ = ', '.join(self._service.record().slices)
+        names_ = ', '.join(self._service.slice_names)
         return Share(
             reasons=(f'A gateway offers nothing; it speaks for {names_}.',)
         )
@@ -124,10 +124,9 @@ class GatewayRole:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve, and say which slices this gateway speaks for."""
+        """Serve, knowing all members from the start."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._service.run)
-            self._net.publish_gateway(self._service.record())
             for member in self._net.members():
                 self._service.peer_changed(member_to_seen(member))
             task_status.started()

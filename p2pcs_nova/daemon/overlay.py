@@ -25,7 +25,6 @@ from p2pcs_nova import wire
 LOG = logging.getLogger(__name__)
 
 PEER_PART = 'peer'
-GATEWAY_PART = 'gateway'
 INSTANCES_PART = 'instances/'
 PARTS_MAX = NodeConfig().parts_max - 1
 """Parts of the list of instances: so many are kept of a peer, less one."""
@@ -127,13 +126,6 @@ class Overlay:
         :raises RecordTooLarge: too many or too long attributes
         """
         self._publish(PEER_PART, record)
-
-    def publish_gateway(self, record: wire.GatewayRecord) -> None:
-        """Tell the overlay which slices this gateway speaks for.
-
-        :raises RecordTooLarge: too many slices
-        """
-        self._publish(GATEWAY_PART, record)
 
     def publish_instances(self, rows: Sequence[wire.InstanceStatus]) -> None:
         """Tell the overlay which instances this PC holds.

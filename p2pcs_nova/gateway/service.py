@@ -181,9 +181,10 @@ class GatewayService:
             reconciler,
         )
 
-    def record(self) -> wire.GatewayRecord:
-        """What this gateway says of itself in the overlay."""
-        return wire.GatewayRecord(self._name, self._policy.names)
+    @property
+    def slice_names(self) -> tuple[str, ...]:
+        """The slices that this gateway speaks for."""
+        return self._policy.names
 
     # -- feeding ------------------------------------------------------------
 
