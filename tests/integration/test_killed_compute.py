@@ -126,10 +126,10 @@ def test_build_that_was_being_started_is_adopted(
         scene.wait_for_step(lab, Step.CONFIG_DRIVE_MADE, found)
         api.enter_context(programs.frozen((lab.control, 'nova-api')))
         libvirt.close()
-        scene.wait_for_step(lab, Step.BUILT_STORED, found)
+        until(lambda: port_is_active(lab, found))
         with scene.hung_libvirt(lab, GOLD):
             api.close()
-            scene.wait_for_step(lab, Step.WISH_STORED, found)
+            scene.wait_until_logged(lab, f'POST /v1/instances/{found}/action')
             programs.kill(lab.control, scene.compute_of(GOLD))
     scene.wait_for_step(lab, Step.DOMAIN_RESUMED, found)
     scene.restart_computes(lab, GOLD)

@@ -65,8 +65,11 @@ def test_explain_tells_the_story_of_a_server_that_is_gone_too(
     lab: Lab, bench: Bench
 ) -> None:
     found = bench.create('novel')
-    host = bench.wait(found).hypervisor_hostname
+    bench.wait(found)
     pc = pcs.where(lab, found)
+    row = pcs.placed(lab, found)
+    assert row is not None
+    host = row.status.slice
     log = lab.layout.log(CONTROL, f'nova-compute-{host}')
     now, *lines = explain(lab, 'novel', '--nova-log', str(log))
     assert now['What'].startswith(f'{found}: running on {pc}, slice {host},')

@@ -22,17 +22,24 @@ LIBVIRT = 'libvirtd'
 STEP_TIMEOUT_S = 60.0
 
 
-def wait_for_step(lab: Lab, step: Step, *server_ids: str) -> None:
-    """Wait until some PC has said that it has done this for each."""
+def wait_until_logged(lab: Lab, *words: str) -> None:
+    """Wait until each of these words is in some PC's log."""
 
     def said() -> bool:
         told = ''.join(
             lab.layout.log(name, pcs.DAEMON).read_text()
             for name in pcs.pcs(lab)
         )
-        return all(f'[instance {i}] {step}\n' in told for i in server_ids)
+        return all(one in told for one in words)
 
     until(said, STEP_TIMEOUT_S)
+
+
+def wait_for_step(lab: Lab, step: Step, *server_ids: str) -> None:
+    """Wait until some PC has said that it has done this for each."""
+    wait_until_logged(
+        lab, *(f'[instance {found}] {step}\n' for found in server_ids)
+    )
 
 
 @contextlib.contextmanager
