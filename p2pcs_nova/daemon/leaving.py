@@ -45,8 +45,9 @@ def clear(places: layout.Layout) -> None:
     Its promises are void, and the terms of another overlay's gateways are
     others.
     """
-    for path in places.root.glob(f'{places.peer_database.name}*'):
-        path.unlink()
+    for kept in (places.peer_database, places.journal):
+        for path in places.root.glob(f'{kept.name}*'):
+            path.unlink()
     places.ballast.unlink(missing_ok=True)
     for folder in (places.images, places.instances):
         shutil.rmtree(folder, ignore_errors=True)
