@@ -175,7 +175,7 @@ def test_a_revoked_pc_is_out_and_comes_back_as_another(
     )
     figure('until all know of a revocation', time.monotonic() - started)
 
-    assert state_of(lab, peer) == 'revoked'
+    until(lambda: state_of(lab, peer) == 'revoked')
     listed = json.loads(
         overlay.manage(
             lab.layout, lab.control, 'peer', 'list', '--long', '-f', 'json'
