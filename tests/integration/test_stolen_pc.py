@@ -82,7 +82,7 @@ def pc(lab: Lab) -> Iterator[Machine]:
     try:
         yield machine
     finally:
-        if not machine.path(f'{pcs.STATE_DIR}/identity').exists():
+        if before in pcs.status(lab.control).revoked:
             number = pcs.number_of(NAME)
             (lab.layout.disk(NAME) / '.joined').unlink()
             overlay.join(lab.layout, number)
