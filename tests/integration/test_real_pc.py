@@ -64,20 +64,6 @@ def state(lab: Lab) -> str:
     return '' if row is None else row.state
 
 
-def wait_until_it_offers(lab: Lab) -> None:
-    """Wait until it is a PC of a slice like any other."""
-
-    def offers() -> bool:
-        row = pcs.peer_row(lab, office_pc.NAME)
-        return (
-            row is not None
-            and (row.state, row.slice) == ('alive', 'gold')
-            and row.offer.vcpus > 0
-        )
-
-    until(offers, 120.0)
-
-
 def get_a_server(lab: Lab, bench: Bench, name: str) -> Server:
     """Have a server on it that one can log in to."""
     with pcs.draining(lab, *pcs.pcs(lab).values()):
@@ -113,8 +99,9 @@ def test_readme_installs_and_joins_it(
         said = pc.run(command.line.replace(TOKEN, token))
     assert f'{office_pc.NAME} is a peer of overlay lab' in said
     assert 'tier=gold' in said
-    wait_until_it_offers(lab)
+    pcs.wait_for_offer(lab, office_pc.NAME)
     figure('real PC: joined, seen with its offer', time.monotonic() - begin)
+    assert office_pc.NAME in pcs.pcs_of_slice(lab, 'gold')
     rows = overlay.manage(lab.layout, lab.control, 'peer', 'list')
     assert f' {office_pc.NAME} ' in rows
 
@@ -140,7 +127,7 @@ def test_servers_run_on_while_systemd_restarts_the_daemon(
         before = main_pid(pc)
         pc.run(restart)
         until(functools.partial(is_another, pc, before), WATCHDOG_S)
-        wait_until_it_offers(lab)
+        pcs.wait_for_offer(lab, office_pc.NAME)
     assert pc.run('pidof qemu-system-x86_64') == qemu
     assert pcs.domain_state(lab, pc.machine, server.id) == 'running'
 
@@ -160,7 +147,7 @@ def test_rebooted_it_is_back_by_itself_and_servers_run_on_it(
 ) -> None:
     begin = time.monotonic()
     pc.reboot()
-    wait_until_it_offers(lab)
+    pcs.wait_for_offer(lab, office_pc.NAME)
     figure('real PC: rebooted, back in its slice', time.monotonic() - begin)
     # Or the end of its guests would be told as if users had stopped them.
     assert last_boot_stopped(pc, 'p2pcs-peer') < (
