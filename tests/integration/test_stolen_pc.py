@@ -13,6 +13,7 @@ import pytest
 
 from devstack.lab import overlay, services
 from devstack.lab.errors import LabError
+from devstack.lab.layout import pc_address
 from devstack.lab.machines import Machine
 from devstack.lab.services import Service
 from p2pcs_nova import wire
@@ -25,18 +26,15 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.lab
 
-NAME = 'pc4'
-HOST = 'pc3'
-"""Where the clone runs: a machine more would cost more."""
 CLONE = 'p2pcs-clone'
 CLONE_STATE = '/var/lib/p2pcs-clone'
-CLONE_CONF = f"""\
+CLONE_CONF = """\
 [DEFAULT]
-state_dir = {CLONE_STATE}
+state_dir = {state}
 socket = /run/p2pcs/clone.sock
 port = 7410
 join_port = 7411
-name = {NAME}
+name = {name}
 [hypervisor]
 uri = qemu:///system?socket=/nonexistent
 probe_kvm = false
@@ -46,6 +44,11 @@ probe_kvm = false
 def command(lab: Lab, *arguments: str) -> list[str]:
     """A command line of the owner."""
     return [str(lab.layout.peer_venv / 'bin' / 'p2pcs-peer'), *arguments]
+
+
+def address_of(pc: Machine) -> str:
+    """Where a PC is on the LAN."""
+    return pc_address(pcs.number_of(pc.name))
 
 
 def identity(pc: Machine) -> str:
@@ -77,14 +80,16 @@ def offered(pc: Machine) -> wire.Capacity:
 @pytest.fixture(scope='module')
 def pc(lab: Lab) -> Iterator[Machine]:
     """The PC that is cloned and stolen; it is a member again at the end."""
-    machine = pcs.pcs(lab)[NAME]
+    *_, machine = (
+        one for one in pcs.pcs(lab).values() if not pcs.status(one).instances
+    )
     before = identity(machine)
     try:
         yield machine
     finally:
         if before in pcs.status(lab.control).revoked:
-            number = pcs.number_of(NAME)
-            (lab.layout.disk(NAME) / '.joined').unlink()
+            number = pcs.number_of(machine.name)
+            (lab.layout.disk(machine.name) / '.joined').unlink()
             overlay.join(lab.layout, number)
             overlay.wait_for_offers(lab.layout, number)
             assert identity(machine) != before
@@ -93,11 +98,11 @@ def pc(lab: Lab) -> Iterator[Machine]:
 @pytest.fixture(scope='module')
 def server_id(lab: Lab, module_bench: Bench, pc: Machine) -> str:
     """A server on it."""
-    closed = [one for name, one in pcs.pcs(lab).items() if name != NAME]
+    closed = [one for one in pcs.pcs(lab).values() if one != pc]
     with pcs.draining(lab, *closed):
         found = module_bench.create('stolen')
         module_bench.wait(found)
-    assert pcs.where(lab, found) == NAME
+    assert pcs.where(lab, found) == pc.name
     return found
 
 
@@ -107,14 +112,19 @@ def reachable(lab: Lab, server_id: str) -> bool:
     return row is not None and row.reachable
 
 
+@pytest.fixture(scope='module')
+def host(lab: Lab, pc: Machine) -> Machine:
+    """Where the clone runs: a machine more would cost more."""
+    return next(one for one in pcs.pcs(lab).values() if one != pc)
+
+
 @pytest.fixture
-def clone(lab: Lab, pc: Machine) -> Iterator[Service]:
+def clone(lab: Lab, pc: Machine, host: Machine) -> Iterator[Service]:
     """The PC's disk, read by a second daemon elsewhere."""
-    host = pcs.pcs(lab)[HOST]
     state = host.path(CLONE_STATE)
     conf = host.path('/etc/p2pcs/clone.conf')
     shutil.copytree(pc.path(f'{pcs.STATE_DIR}/identity'), state / 'identity')
-    conf.write_text(CLONE_CONF)
+    conf.write_text(CLONE_CONF.format(state=CLONE_STATE, name=pc.name))
     argv = (*command(lab, 'run'), '--config-file', '/etc/p2pcs/clone.conf')
     service = Service(CLONE, argv, ready_path='/run/p2pcs/clone.sock')
     try:
@@ -127,7 +137,12 @@ def clone(lab: Lab, pc: Machine) -> Iterator[Service]:
 
 
 def test_a_clone_puts_both_aside_while_it_lives(
-    lab: Lab, pc: Machine, server_id: str, clone: Service, figure: Figure
+    lab: Lab,
+    pc: Machine,
+    host: Machine,
+    server_id: str,
+    clone: Service,
+    figure: Figure,
 ) -> None:
     started = time.monotonic()
     peer = identity(pc)
@@ -138,8 +153,8 @@ def test_a_clone_puts_both_aside_while_it_lives(
     until(lambda: offered(pc) == wire.Capacity())
     said = lab.inside(pc, *command(lab, 'status'))
     for text in (row.reason, said):
-        assert '198.18.1.3:7410' in text
-        assert '198.18.1.4:7400' in text
+        assert f'{address_of(host)}:7410' in text
+        assert f'{address_of(pc)}:7400' in text
         assert 'p2pcs-peer leave --force' in text
     summary = pcs.slice_summary(lab, row.slice)
     assert summary.unreachable == 1
@@ -148,7 +163,7 @@ def test_a_clone_puts_both_aside_while_it_lives(
     assert pcs.domain_state(lab, pc, server_id) == 'running'
     assert lab.demo.compute.get_server(server_id).status == 'ACTIVE'
 
-    services.stop(pcs.pcs(lab)[HOST], CLONE)
+    services.stop(host, CLONE)
     stopped = time.monotonic()
     until(lambda: state_of(lab, peer) == 'alive')
     figure('until that is over', time.monotonic() - stopped)
@@ -165,9 +180,9 @@ def test_a_revoked_pc_is_out_and_comes_back_as_another(
     figure: Figure,
 ) -> None:
     peer = identity(pc)
-    others = [one for name, one in pcs.pcs(lab).items() if name != NAME]
+    others = [one for one in pcs.pcs(lab).values() if one != pc]
     started = time.monotonic()
-    overlay.manage(lab.layout, lab.control, 'peer', 'revoke', NAME)
+    overlay.manage(lab.layout, lab.control, 'peer', 'revoke', pc.name)
     until(
         lambda: all(
             peer in pcs.status(one).revoked for one in (lab.control, *others)
@@ -182,10 +197,10 @@ def test_a_revoked_pc_is_out_and_comes_back_as_another(
         )
     )
     (line,) = [line for line in listed if line['ID'] == peer]
-    assert (line['Name'], line['State']) == (NAME, 'revoked')
+    assert (line['Name'], line['State']) == (pc.name, 'revoked')
     assert not reachable(lab, server_id)
     assert lab.demo.compute.get_server(server_id).status == 'ACTIVE'
-    codes = pcs.ask_as(lab, pc, 'pc1', wire.Counter(1, 1), 'status')
+    codes = pcs.ask_as(lab, pc, others[0].name, wire.Counter(1, 1), 'status')
     assert codes == {'status': 'revoked'}
     until(lambda: peer in pcs.status(pc).revoked)
     said = lab.inside(pc, *command(lab, 'status'))

@@ -49,7 +49,11 @@ def peer_row(lab: Lab, name: str) -> wire.PeerRow | None:
     """What the gateway says of the PC with this name."""
     answer = overlay.ask(lab.control, '/v1/peers')
     rows = msgspec.convert(answer, wire.PeerRows).peers
-    found = [row for row in rows if row.name == name and row.role == 'peer']
+    found = [
+        row
+        for row in rows
+        if (row.name, row.role) == (name, 'peer') and row.state != 'revoked'
+    ]
     return found[0] if found else None
 
 

@@ -16,6 +16,7 @@ import types
 from concurrent import futures
 
 from nova import config
+from nova.compute import vm_states
 
 THREADS = 5
 ROUNDS = 20
@@ -32,7 +33,9 @@ def main(nova_conf: str, *uuids: str) -> None:
     seconds = []
 
     def ask(uuid: str) -> None:
-        instance = types.SimpleNamespace(uuid=uuid)
+        instance = types.SimpleNamespace(
+            uuid=uuid, vm_state=vm_states.ACTIVE, task_state=None
+        )
         begin = time.monotonic()
         states[uuid].add(driver.get_info(instance).state)
         seconds.append(time.monotonic() - begin)

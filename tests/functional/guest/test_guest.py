@@ -244,7 +244,9 @@ def test_disk_of_one_instance_forgets_it_as_another(bench: Bench) -> None:
         devices = bench.devices('virtio-blk-pci')
         with machine.Machine(bench.folder, devices, 128) as run:
             run.wait_console('user data without #!: not supported')
-            shown = run.wait_console(r'guest: ssh host key (ssh-ed25519 \S+)')
+            shown = run.wait_console(
+                r'guest: ssh host key (ssh-ed25519 \S+)\s'
+            )
             keys.append(shown[1])
             bench.ask(f'echo {name} >>/data/names')
             known = bench.ask('cat /root/.ssh/authorized_keys')

@@ -29,6 +29,7 @@ def test_guest_runs_under_emulation() -> None:
     assert verdict == kvm_probe.KvmVerdict(True, 'a tiny guest ran under tcg')
 
 
+@pytest.mark.trio
 async def test_kvm_is_judged_in_time() -> None:
     with trio.fail_after(60):
         verdict = await kvm_probe.kvm_works(QEMU, 4.0)
@@ -52,6 +53,7 @@ def test_hung_guest_is_killed(tmp_path: pathlib.Path) -> None:
     assert not pathlib.Path('/proc', pid.read_text().strip()).exists()
 
 
+@pytest.mark.trio
 async def test_cancelled_probe_leaves_no_process(
     tmp_path: pathlib.Path,
 ) -> None:
