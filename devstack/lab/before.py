@@ -51,7 +51,9 @@ def _record(layout: Layout) -> pathlib.Path:
 
 def note(layout: Layout) -> None:
     """Write down how the machine is now."""
-    _record(layout).write_text(json.dumps(dataclasses.asdict(look())))
+    record = _record(layout)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(json.dumps(dataclasses.asdict(look())))
 
 
 def noted(layout: Layout) -> Before:
