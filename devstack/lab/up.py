@@ -136,15 +136,16 @@ class Cloud:
 def build_guest(layout: Layout) -> None:
     """Have the guest's image; what it is made of is never installed."""
     packages.fetch_lists(layout)
-    run_logged(
-        [
-            machines.INTERPRETER, '-m', 'devstack.guest.build',
-            '--output', str(layout.guest_image.parent),
-        ],
-        layout.cache / 'lab' / 'guest.log',
-        timeout_s=GUEST_TIMEOUT_S,
-        cwd=layout.root,
-    )  # fmt: skip
+    with venvs.source:
+        run_logged(
+            [
+                machines.INTERPRETER, '-m', 'devstack.guest.build',
+                '--output', str(layout.guest_image.parent),
+            ],
+            layout.cache / 'lab' / 'guest.log',
+            timeout_s=GUEST_TIMEOUT_S,
+            cwd=layout.root,
+        )  # fmt: skip
 
 
 def prepare(plan: Plan, layout: Layout, *more: str) -> None:

@@ -26,8 +26,9 @@ SETUP = pathlib.Path('setup.cfg')
 INSTALLED_SECTIONS = ('metadata', 'files', 'extras', 'entry_points')
 STAMP = '.p2pcs-stamp'
 PROJECT = 'p2pcs-nova'
-#: What builds the project writes beside its source: one at a time.
-_source = threading.Lock()
+#: Building the project reads the whole folder of its source, and writes
+#: beside it: nobody else writes there meanwhile.
+source = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +98,7 @@ def ensure(
         run([INTERPRETER, '-m', 'venv', str(folder)], timeout_s=60.0)
     try:
         if venv.editable:
-            with _source:
+            with source:
                 _pip(layout, venv, '--no-deps', '--editable', '.')
         _pip(layout, venv, *venv.arguments)
         _compile(folder)
