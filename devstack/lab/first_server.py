@@ -184,6 +184,8 @@ The cloud is up ({seconds:.0f} s). Try:
 
     . {shlex.quote(str(lab / 'openrc'))}
     openstack server list
+    openstack server create --wait --flavor {FLAVORS[0][0]} --image {IMAGE} \
+        --network {NETWORK} --key-name {KEY_NAME} second
     {words}
     p2pcs-manage instance list      # which PC runs which server
     make pc-off PC=2                # a power cut ...

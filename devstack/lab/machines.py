@@ -92,7 +92,9 @@ def get(layout: Layout, name: str) -> Machine:
     """
     machine = find(layout, name)
     if machine is None:
-        raise LabError(f'{name} is off; make cloud brings it up')
+        number = name.removeprefix('pc')
+        how = f'make pc-on PC={number}' if number != name else 'make cloud'
+        raise LabError(f'{name} is off; {how} brings it up')
     return machine
 
 

@@ -41,6 +41,8 @@ Apply = Callable[[Iterable[wire.Vif]], Awaitable[None]]
 def render(vifs: Iterable[wire.Vif]) -> str:
     """The input of ``nft -f`` that makes the tables of these ports.
 
+    A PC without guests has no tables.
+
     :raises Malformed: an address or a rule of a port is not one
     """
     ports = sorted(vifs, key=lambda vif: vif.port)
@@ -51,8 +53,10 @@ def render(vifs: Iterable[wire.Vif]) -> str:
         f'table inet {TABLE} {{ }}',
         f'delete table bridge {TABLE}',
         f'delete table inet {TABLE}',
-        f'table bridge {TABLE} {{',
     ]
+    if not ports:
+        return '\n'.join([*lines, ''])
+    lines.append(f'table bridge {TABLE} {{')
     for vif in secured:
         lines += _chain(_spoofing(vif), spoofing.rules(vif))
         for direction in wire.Direction:
