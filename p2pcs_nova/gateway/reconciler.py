@@ -88,11 +88,8 @@ class Reconciler:
     def concerns(self, peer: str, record: wire.InstancesRecord) -> bool:
         """Whether what a PC publishes is a reason to visit it."""
         return any(
-            state is wire.InstanceState.WAITING
-            or (state is wire.InstanceState.QUARANTINED)
-            is self._is_known(peer, instance, epoch)
+            _word(state, self._is_known(peer, instance, epoch)) is not None
             for instance, epoch, state in record.rows
-            if state not in _PASSING
         )
 
     def _is_known(self, peer: str, instance: str, epoch: wire.Counter) -> bool:

@@ -16,7 +16,7 @@ import trio
 
 from p2pcs_nova import errors, journal, texts, wire
 from p2pcs_nova.gateway import book as books
-from p2pcs_nova.gateway import claims, instances, store
+from p2pcs_nova.gateway import claims, instances
 
 _PEER = re.compile(r'\(([0-9a-f]{32})\)')
 """As our lines name a PC's id, behind its name."""
@@ -91,11 +91,8 @@ class Teller:
         row = self._tools.book.rows.get(instance)
         if row is not None:
             named.add(row.peer)
-        return named | {grave.peer for grave in self._graves(instance)}
-
-    def _graves(self, instance: str) -> list[store.Grave]:
-        graves = self._tools.book.graves.values()
-        return [grave for grave in graves if grave.instance == instance]
+        graves = self._tools.book.graves_of(instance)
+        return named | {grave.peer for grave in graves}
 
     async def _ask(
         self,
@@ -146,7 +143,7 @@ class Teller:
             return 'a PC is being looked for'
         waiting = [
             f'{grave.peer_name} has still to destroy epoch {grave.epoch}'
-            for grave in self._graves(instance)
+            for grave in self._tools.book.graves_of(instance)
         ]
         return '; '.join(['no PC shall run it', *waiting])
 
