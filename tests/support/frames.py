@@ -29,11 +29,17 @@ def ethernet(source: str, kind: int, payload: bytes) -> bytes:
     return b'\xff' * 6 + _mac(source) + struct.pack('!H', kind) + payload
 
 
-def arp(source: str, sender: str, address: str, operation: int = 2) -> bytes:
+def arp(
+    source: str,
+    sender: str,
+    address: str,
+    operation: int = 2,
+    to: str = '198.19.0.99',
+) -> bytes:
     """An ARP answer (or request) that names a sender."""
     body = struct.pack('!HHBBH', 1, 0x0800, 6, 4, operation)
     body += _mac(sender) + ipaddress.IPv4Address(address).packed
-    body += bytes(6) + ipaddress.IPv4Address('198.19.0.99').packed
+    body += bytes(6) + ipaddress.IPv4Address(to).packed
     return ethernet(source, 0x0806, body)
 
 

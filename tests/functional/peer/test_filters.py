@@ -35,7 +35,7 @@ RA, NS, NA, REDIRECT = 134, 135, 136, 137
 
 ALLOWED = {
     'arp of its own': frames.arp(MAC, MAC, OWN),
-    'arp probe': frames.arp(MAC, MAC, '0.0.0.0', 1),
+    'arp probe': frames.arp(MAC, MAC, '0.0.0.0', 1, OWN),
     'own address': frames.udp4(MAC, OWN, 5000, 53),
     'allowed pair': frames.udp4(MAC, '10.9.0.77', 5000, 53),
     'dhcp request': frames.udp4(MAC, '0.0.0.0', 68, 67),
@@ -49,16 +49,20 @@ REFUSED = {
     'mac': frames.udp4(OTHER, OWN, 5000, 53),
     'arp sender mac': frames.arp(MAC, OTHER, OWN),
     'arp of another': frames.arp(MAC, MAC, '198.19.0.1'),
+    'arp probe for another': frames.arp(MAC, MAC, '0.0.0.0', 1, '198.19.0.1'),
     'address of another': frames.udp4(MAC, '198.19.0.1', 5000, 53),
     'dhcp answer': frames.udp4(MAC, OWN, 67, 68),
+    'dhcp answer of another port': frames.udp4(MAC, OWN, 5000, 68),
     'nobody': frames.udp4(MAC, '0.0.0.0', 5000, 53),
     'ipv6 of another': frames.udp6(MAC, '2001:db8::6', 5000, 53),
     'link-local of another': frames.udp6(MAC, 'fe80::1', 5000, 53),
     'dhcpv6 answer': frames.udp6(MAC, LOCAL, 547, 546),
+    'dhcpv6 answer of another port': frames.udp6(MAC, LOCAL, 5000, 546),
     'router': frames.icmp6(MAC, LOCAL, RA),
     'redirect': frames.icmp6(MAC, LOCAL, REDIRECT, 'fe80::1'),
     'advertisement of another': frames.icmp6(MAC, LOCAL, NA, 'fe80::1'),
     'advertisement from nobody': frames.icmp6(MAC, '::', NA, LOCAL),
+    'address detection of another': frames.icmp6(MAC, '::', NS, 'fe80::1'),
     'udp from nobody': frames.udp6(MAC, '::', 5000, 53),
     'vlan': frames.ethernet(
         MAC, 0x8100, b'\0\5' + frames.udp4(MAC, OWN, 5000, 53)[12:]
@@ -155,6 +159,18 @@ def test_guest_sends_only_what_is_its_own(wired: PrivateLibvirtd) -> None:
     trio.run(wired.apply_filters, [filtered(*LET_OUT)])
     sent = ALLOWED | REFUSED
     assert cross(wired, 'guest9', 'office9', sent) == set(ALLOWED)
+
+
+def test_pair_of_all_addresses_is_one_that_nft_takes(
+    wired: PrivateLibvirtd,
+) -> None:
+    everywhere = ('0.0.0.0/0', '::/0')
+    port = msgspec.structs.replace(filtered(*LET_OUT), ips=everywhere)
+    trio.run(wired.apply_filters, [port])
+    names = ('address of another', 'ipv6 of another', 'dhcp answer')
+    sent = {name: REFUSED[name] for name in names}
+    arrived = cross(wired, 'guest9', 'office9', sent)
+    assert arrived == set(sent) - {'dhcp answer'}
 
 
 def test_guest_receives_what_its_rules_allow(wired: PrivateLibvirtd) -> None:
