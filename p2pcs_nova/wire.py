@@ -26,6 +26,11 @@ PeerId = Annotated[str, msgspec.Meta(pattern=r'^[0-9a-f]{32}\Z')]
 SliceName = Annotated[
     str, msgspec.Meta(pattern=r'^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z')
 ]
+BoundSlice = Annotated[
+    str,
+    msgspec.Meta(pattern=r'^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?\Z'),
+]
+"""The name of a slice, or ''."""
 Digest = Annotated[
     str,
     msgspec.Meta(pattern=r'^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z'),
@@ -473,7 +478,7 @@ class PeerRecord(msgspec.Struct, frozen=True):
     """The owner's and operator's words: site, tier, country…"""
     used: Capacity
     """Held by run rights."""
-    slice: str = ''
+    slice: BoundSlice = ''
     """The slice it is bound to while it holds claims; '' if free."""
     draining: bool = False
     release: str = ''

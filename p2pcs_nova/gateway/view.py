@@ -277,7 +277,9 @@ def _believable(record: wire.PeerRecord) -> wire.PeerRecord:
         record,
         name=texts.printable(record.name, NAME_LIMIT),
         offer=msgspec.structs.replace(
-            record.offer, reason=texts.printable(record.offer.reason)
+            record.offer,
+            reason=texts.printable(record.offer.reason),
+            cpu_model=texts.printable(record.offer.cpu_model, NAME_LIMIT),
         ),
     )
     if MOST.fits(record.offer.total) and MOST.fits(record.used):

@@ -85,3 +85,25 @@ def test_a_version_that_novas_database_refuses(version: int) -> None:
     offer = {'total': {}, 'hypervisor_version': version}
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(offer, wire.Offer)
+
+
+@pytest.mark.parametrize('slice_', ['', 'gold', 'rome-1'])
+def test_slice_that_a_pc_is_bound_to_is_one_or_none(slice_: str) -> None:
+    assert msgspec.convert(slice_, wire.BoundSlice) == slice_
+
+
+@pytest.mark.parametrize(
+    'slice_', ['\x1b[2J', 'gold\n', 'é', 'Gold', '-', 'x' * 64]
+)
+def test_pc_cannot_be_bound_to_what_is_no_slice(slice_: str) -> None:
+    said = wire.PeerRecord(
+        name='pc',
+        offer=wire.Offer(wire.Capacity()),
+        attributes={},
+        used=wire.Capacity(),
+        slice=slice_,
+    )
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.msgpack.decode(
+            msgspec.msgpack.encode(said), type=wire.PeerRecord
+        )

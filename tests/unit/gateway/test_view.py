@@ -199,15 +199,19 @@ def test_largest_words_of_many_pcs_are_a_summary_still() -> None:
 
 
 def test_what_a_pc_writes_cannot_drive_a_terminal() -> None:
-    wild = record()
+    wild = record(model='\x1b[31mbest\U0001f4bb')
     wild = msgspec.structs.replace(
         wild,
         name='pc\x1b[2J',
         offer=msgspec.structs.replace(wild.offer, reason='\x1b]0;x\a\n'),
     )
-    (row,) = make(wild).rows({})
+    view = make(wild)
+    (row,) = view.rows({})
     assert row.name.isprintable()
     assert row.reason.isprintable()
+    model = view.summarize('gold', TERM, {}).cpu_model
+    assert model.isprintable()
+    assert max(model) <= '\uffff'
 
 
 @pytest.mark.parametrize(
