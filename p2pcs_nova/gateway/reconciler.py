@@ -68,6 +68,8 @@ class Reconciler:
             options.retry_first_s, options.retry_last_s
         )
         self._waiting: set[str] = set()
+        self._visited: set[str] = set()
+        """PCs that are being asked: what one publishes adds no visit."""
         self._wake = signals.Signal()
         self._buried = buried
 
@@ -80,9 +82,11 @@ class Reconciler:
         """Until cancelled."""
         async with trio.open_nursery() as nursery:
             while True:
-                for peer in self._waiting:
-                    nursery.start_soon(self._visit, peer)
-                self._waiting = set()
+                due = self._waiting - self._visited
+                self._waiting -= due
+                self._visited |= due
+                for peer in due:
+                    nursery.start_soon(self._visit_alone, peer)
                 await self._wake.wait()
 
     def concerns(self, peer: str, record: wire.InstancesRecord) -> bool:
@@ -100,6 +104,14 @@ class Reconciler:
             or self._in_hand(instance)
             or (row is not None and (row.peer, row.epoch) == (peer, epoch))
         )
+
+    async def _visit_alone(self, peer: str) -> None:
+        """One visit at a time; who became of interest meanwhile is next."""
+        try:
+            await self._visit(peer)
+        finally:
+            self._visited.discard(peer)
+            self._wake.notify()
 
     async def _visit(self, peer: str) -> None:
         """Ask and compare until that works, as long as it is within reach."""

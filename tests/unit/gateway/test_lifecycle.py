@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import pathlib
+import uuid as uuids
 
 import msgspec
 import pytest
@@ -530,3 +531,22 @@ async def test_nobody_may_ask_for_what_only_the_gateway_says(
                 await service.instances.act(
                     'all', placed.status.instance, start(action), ''
                 )
+
+
+async def test_pc_that_says_much_and_answers_nothing_is_asked_one_at_a_time(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with gateways.running(tmp_path, pcs) as service:
+        await spawn(service)
+        await trio.sleep(1.0)
+        pc.cut = True
+        pc.calls.clear()
+        unknown = wire.InstancesRecord(
+            ((str(uuids.uuid4()), wire.Counter(1, 1), STATE.RUNNING),)
+        )
+        for _ in range(100):
+            service.instances_record(pc.id, 'instances/1', unknown)
+            await trio.sleep(0.01)
+        assert pc.calls.count('instances') <= 3
