@@ -11,6 +11,7 @@ by it.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import pathlib
@@ -55,7 +56,6 @@ class Journal:
 
         :raises OSError: the file cannot be made
         """
-        os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY, 0o600))
         handler = _Handler(
             self._path, maxBytes=FILE_BYTES, backupCount=1, encoding='utf-8'
         )
@@ -91,6 +91,12 @@ class Journal:
 
 class _Handler(handlers.RotatingFileHandler):
     """A full disk costs lines of the journal, and nothing else."""
+
+    def _open(self) -> io.TextIOWrapper:
+        """The first file and every later one: only its owner reads it."""
+        flags = os.O_CREAT | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(self.baseFilename, flags, 0o600)
+        return open(descriptor, 'a', encoding=self.encoding)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """The log itself has the line."""

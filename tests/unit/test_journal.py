@@ -141,3 +141,14 @@ def test_a_journal_that_cannot_be_written_stops_nobody(
 
 def test_nothing_is_known_without_a_file(tmp_path: pathlib.Path) -> None:
     assert not texts(journal.Journal(tmp_path / 'none', 'pc1', lambda: 0.0))
+
+
+def test_only_its_owner_reads_either_file(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, 'FILE_BYTES', 200)
+    with journal.Journal(tmp_path / 'journal', 'pc1', lambda: 7.0).kept():
+        for _ in range(5):
+            LOG.info('[instance %s] right-stored', MINE)
+    modes = {one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()}
+    assert modes == {'journal': 0o600, 'journal.1': 0o600}
