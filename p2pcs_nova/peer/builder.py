@@ -97,7 +97,9 @@ class Builder:
         await trio.to_thread.run_sync(_sync_contents, folder)
         self._passed(Step.CONFIG_DRIVE_MADE, instance)
 
-    def check(self, entry: Entry, accelerator: wire.Accelerator) -> None:
+    async def check(
+        self, entry: Entry, accelerator: wire.Accelerator
+    ) -> None:
         """Whether it can be built at all; nothing is touched.
 
         :raises Malformed: an amount or address is none
@@ -109,7 +111,7 @@ class Builder:
             raise errors.Malformed('an instance needs a vCPU and memory')
         if entry.spec.root_mb > need.disk_mb:
             raise errors.Malformed('root_mb is more than the disk claimed')
-        filters.render(entry.spec.vifs)
+        await filters.check(entry.spec.vifs)
         self._xml(entry, accelerator)
 
     async def define(

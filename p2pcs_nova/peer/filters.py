@@ -134,6 +134,17 @@ def _groups(vif: wire.Vif, direction: wire.Direction) -> str:
     return f'{direction}-{_tap(vif)}'
 
 
+async def check(vifs: Iterable[wire.Vif]) -> None:
+    """Whether tables can be made of these ports; nothing is touched.
+
+    In a thread: whoever has a group of thousands of addresses must not
+    make the PC deaf meanwhile.
+
+    :raises Malformed: an address or a rule of a port is not one
+    """
+    await trio.to_thread.run_sync(render, tuple(vifs))
+
+
 def with_rules(
     vifs: Iterable[wire.Vif], ports: Iterable[wire.PortFilter]
 ) -> tuple[wire.Vif, ...]:
@@ -154,7 +165,7 @@ async def apply(
     :raises HypervisorFailed: nft refused or is missing; the tables are as
         they were
     """
-    text = render(vifs)
+    text = await trio.to_thread.run_sync(render, tuple(vifs))
     try:
         with trio.fail_after(NFT_TIMEOUT_S):
             done = await trio.run_process(

@@ -12,6 +12,8 @@ What a guest says of these is judged by :mod:`p2pcs_nova.peer.spoofing`.
 
 from __future__ import annotations
 
+import functools
+
 from p2pcs_nova import errors, wire
 from p2pcs_nova.peer import ip_sets
 
@@ -22,6 +24,8 @@ anybody else, we hope, on frames that cross a bridge."""
 ICMP, TCP, UDP, DCCP, ICMP6, SCTP, UDPLITE = 1, 6, 17, 33, 58, 132, 136
 _WITH_PORTS = (TCP, UDP, DCCP, SCTP, UDPLITE)
 ICMP_MAX = 255
+SETS = 32
+"""Of addresses that are kept as text: many rules name the same group."""
 _ICMP_OF = {4: ICMP, 6: ICMP6}
 
 _ALWAYS = {
@@ -68,19 +72,19 @@ def _match(port: str, rule: wire.Rule) -> str:
     parts = [f'ether type {family}']
     if rule.remotes is not None:
         side = 'saddr' if rule.direction is wire.Direction.INGRESS else 'daddr'
-        parts.append(f'{family} {side} {_remotes(port, rule, rule.remotes)}')
+        parts.append(f'{family} {side} {_remotes(rule.version, rule.remotes)}')
     if rule.protocol is not None:
         parts.append(f'meta l4proto {rule.protocol}')
     return ' '.join([*parts, *_ports(port, rule)])
 
 
-def _remotes(port: str, rule: wire.Rule, remotes: tuple[str, ...]) -> str:
-    v4, v6 = ip_sets.parse(port, remotes)
-    if v6 if rule.version == 4 else v4:
-        raise errors.Malformed(
-            f'port {port}: a rule for IPv{rule.version} names others'
-        )
-    return ip_sets.set_text(v4) if rule.version == 4 else ip_sets.set_text(v6)
+@functools.lru_cache(SETS)
+def _remotes(version: int, remotes: tuple[str, ...]) -> str:
+    whose = f'a rule for IPv{version}'
+    v4, v6 = ip_sets.parse(whose, remotes)
+    if v6 if version == 4 else v4:
+        raise errors.Malformed(f'{whose} names others')
+    return ip_sets.set_text(v4) if version == 4 else ip_sets.set_text(v6)
 
 
 def _ports(port: str, rule: wire.Rule) -> list[str]:

@@ -209,7 +209,7 @@ class Instances:
             if known is not None and known.right.epoch == right.epoch:
                 return self._answer_again(known, request)
             entry = Entry(right, request.run_right, request.spec)
-            self._builder.check(entry, accelerator)
+            await self._builder.check(entry, accelerator)
             if known is not None:
                 await self._bury(
                     wire.Tombstone(right.instance, known.right.epoch)
@@ -380,7 +380,7 @@ class Instances:
             if entry.stage is not Stage.BUILT:
                 raise errors.WrongState(f'it is {entry.stage}')
             vifs = filters.with_rules(entry.spec.vifs, request.ports)
-            filters.render(vifs)
+            await filters.check(vifs)
             if vifs != entry.spec.vifs:
                 spec = msgspec.structs.replace(entry.spec, vifs=vifs)
                 entry = msgspec.structs.replace(entry, spec=spec)

@@ -18,11 +18,11 @@ IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def parse(
-    port: str, ips: Iterable[str]
+    whose: str, ips: Iterable[str]
 ) -> tuple[list[ipaddress.IPv4Network], list[ipaddress.IPv6Network]]:
     """Addresses and networks, by version of IP.
 
-    :param port: whose they are: for the error
+    :param whose: for the error
     :raises Malformed: one of them is no address
     """
     v4, v6 = [], []
@@ -30,7 +30,7 @@ def parse(
         try:
             network = ipaddress.ip_network(ip, strict=False)
         except ValueError as error:
-            raise errors.Malformed(f'port {port}: {error}') from None
+            raise errors.Malformed(f'{whose}: {error}') from None
         if isinstance(network, ipaddress.IPv4Network):
             v4.append(network)
         else:

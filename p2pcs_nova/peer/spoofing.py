@@ -23,7 +23,7 @@ def rules(vif: wire.Vif) -> list[str]:
 
     :raises Malformed: an address of the port is not one
     """
-    v4, v6 = ip_sets.parse(vif.port, vif.ips)
+    v4, v6 = ip_sets.parse(f'port {vif.port}', vif.ips)
     v6 = [*v6, ipaddress.IPv6Network(link_local(vif.mac))]
     found = [
         # A tag is taken off before IP is looked at: refuse it first.

@@ -2,14 +2,19 @@
 """What nftables is told of a port."""
 
 import ipaddress
-from collections.abc import Iterable
+import threading
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 import pytest
+import trio
+import trio.testing
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.peer import filters, networks, spoofing
+from p2pcs_nova.peer import filters, ip_sets, networks, spoofing
 from tests.support.one_peer import FilterTable, vif
+
+WAIT_S = 5.0
 
 
 def test_table_is_replaced_as_a_whole_whatever_the_order() -> None:
@@ -138,3 +143,47 @@ async def test_one_guest_s_filters_are_not_set_without_all_others() -> None:
 async def test_missing_nft_is_an_error_of_this_pc() -> None:
     with pytest.raises(errors.HypervisorFailed, match='nft'):
         await filters.apply([], nft=('/nowhere/nft',))
+
+
+@pytest.mark.trio
+@pytest.mark.parametrize('what', [filters.check, filters.apply])
+async def test_long_rules_do_not_make_the_pc_deaf(
+    what: Callable[[Iterable[wire.Vif]], Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    others_go_on = threading.Event()
+
+    def render(vifs: Iterable[wire.Vif]) -> str:
+        assert others_go_on.wait(WAIT_S)
+        return ''
+
+    monkeypatch.setattr(filters, 'render', render)
+    nft = ('sh', '-c', 'cat')
+    monkeypatch.setattr(filters.apply, '__defaults__', (nft,))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(what, ())
+        await trio.testing.wait_all_tasks_blocked()
+        others_go_on.set()
+
+
+def test_set_that_many_rules_name_is_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    remotes = tuple(f'10.9.0.{n}' for n in range(10))
+    rules = tuple(
+        wire.Rule(wire.Direction.INGRESS, 4, 6, port, port, remotes)
+        for port in range(50)
+    )
+    times = []
+    parse = ip_sets.parse
+
+    def count(
+        whose: str, ips: Iterable[str]
+    ) -> tuple[list[ipaddress.IPv4Network], list[ipaddress.IPv6Network]]:
+        times.append(whose)
+        return parse(whose, ips)
+
+    monkeypatch.setattr(ip_sets, 'parse', count)
+    text = filters.render([msgspec.structs.replace(vif(), rules=rules)])
+    assert text.count('10.9.0.0/29') == len(rules)
+    assert len(times) == 2
