@@ -224,7 +224,8 @@ class Rule(msgspec.Struct, frozen=True):
     """Addresses of the other side; None: any, empty: nobody."""
 
 
-Rules = Annotated[tuple[Rule, ...], msgspec.Meta(max_length=2**10)]
+RULES_MAX = 2**10
+Rules = Annotated[tuple[Rule, ...], msgspec.Meta(max_length=RULES_MAX)]
 Ips = Annotated[tuple[Ip, ...], msgspec.Meta(max_length=2**10)]
 
 
@@ -262,7 +263,7 @@ class Vif(msgspec.Struct, frozen=True):
 class FilterRequest(msgspec.Struct, frozen=True):
     """Driver to gateway, which adds the epoch, to PC: these from now on.
 
-    Ports that are not named stay as they are.
+    A port that is not named is Neutron's no more: nothing passes there.
     """
 
     ports: tuple[PortFilter, ...]

@@ -108,7 +108,15 @@ def _rules(
                 rule,
                 error,
             )
-    return found
+    if len(found) > wire.RULES_MAX:
+        # Whoever hears of one group too long would take none of any.
+        LOG.warning(
+            'Security group %s has %d rules: only %d of them count',
+            group,
+            len(found),
+            wire.RULES_MAX,
+        )
+    return found[: wire.RULES_MAX]
 
 
 def rule_to_wire(rule: Mapping[str, Any], members: Members) -> wire.Rule:

@@ -67,4 +67,10 @@ def _move_addresses(context: Any, source: str, target: str) -> None:
 def placeholders(core: Any, admin: Any, host: str) -> list[Any]:
     """Those of a slice."""
     filters = {'device_owner': [OWNER], 'description': [host]}
-    return list(core.get_ports(admin, filters=filters))
+    found = core.get_ports(admin, filters=filters)
+    return [port for port in found if is_placeholder(port)]
+
+
+def is_placeholder(port: Any) -> bool:
+    """Whether it is one of ours: users may call their ports so, too."""
+    return port['device_owner'] == OWNER and not port['project_id']

@@ -106,7 +106,7 @@ class P2PcsPlugin(base.ServicePluginBase):  # type: ignore[misc]
         admin = context.elevated()
         core = directory.get_plugin()
         port = core.get_port(admin, port_id)
-        if port['device_owner'] != holding.OWNER:
+        if not holding.is_placeholder(port):
             raise exceptions.PortNotFound(port_id=port_id)
         core.delete_port(admin, port_id)
 

@@ -411,6 +411,30 @@ def test_rule_that_nobody_can_read_lets_nothing_pass(
     assert found.rules == {'group': (wire.Rule(IN, 4),)}
 
 
+def test_group_with_too_many_rules_does_not_hide_the_others() -> None:
+    rules = [
+        {
+            'direction': 'ingress',
+            'ethertype': 'IPv4',
+            'protocol': 'tcp',
+            'port_range_min': number,
+            'port_range_max': number,
+        }
+        for number in range(wire.RULES_MAX + 1)
+    ]
+    found = effective.slice_ports(
+        (),
+        {
+            'security_groups': {'long': rules, 'short': rules[:1]},
+            'sg_member_ips': {},
+        },
+        (),
+    )
+    heard = msgspec.convert(msgspec.to_builtins(found), wire.SlicePorts)
+    assert len(heard.rules['long']) == wire.RULES_MAX
+    assert len(heard.rules['short']) == 1
+
+
 class HeldTestCase(AskingTestCase):
     """Addresses of a server whose PC is out of reach."""
 
@@ -485,6 +509,14 @@ class HeldTestCase(AskingTestCase):
         for roles in ('member,reader', 'admin,member,reader'):
             assert self.release(held.port, roles) in (403, 404)
         assert not self.address_is_free()
+
+    def test_port_that_a_user_calls_so_is_no_placeholder(self) -> None:
+        port = self.make_port(
+            device_id='nobody/..', device_owner='p2pcs:held', description=SLICE
+        )
+        assert self.slice_ports().held == ()
+        assert self.release(port['id']) == 404
+        assert self.show(port)['fixed_ips'] == port['fixed_ips']
 
     def test_member_of_a_group_is_one_no_more_when_held(self) -> None:
         group = self.make_group()
