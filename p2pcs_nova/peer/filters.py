@@ -148,10 +148,14 @@ async def check(vifs: Iterable[wire.Vif]) -> None:
 def with_rules(
     vifs: Iterable[wire.Vif], ports: Iterable[wire.PortFilter]
 ) -> tuple[wire.Vif, ...]:
-    """The same ports; what may pass is new where it is said."""
+    """The same ports; where nothing is said, nothing may pass.
+
+    A user may delete the port of his server, and Neutron then gives its
+    address to another; the guest's tap stays.
+    """
     said = {one.port: one for one in ports}
     return tuple(
-        vif.with_filter(said[vif.port]) if vif.port in said else vif
+        vif.with_filter(said.get(vif.port, wire.PortFilter(vif.port)))
         for vif in vifs
     )
 

@@ -88,8 +88,11 @@ class Guard:
         :raises P2PcsError: Neutron or the daemon did not answer; what is
             left is done in the next round
         """
+        # Before Neutron is asked: its ports are bound before it is built.
+        built = self._view.known()
         known = self._ask()
-        filters = rules.port_filters(known)
+        # One whose ports are all deleted has none at which anything passes.
+        filters = {i: () for i in built} | rules.port_filters(known)
         wanted = {
             instance: (placed.status.epoch, filters[instance])
             for instance in filters

@@ -92,6 +92,11 @@ class View:
         with self._lock:
             return self._placed.get(uuid)
 
+    def known(self) -> tuple[str, ...]:
+        """Every instance that was heard of."""
+        with self._lock:
+            return tuple(self._placed)
+
     def summary(self) -> wire.SliceSummary | None:
         """The slice; None if the gateway has never answered."""
         with self._lock:

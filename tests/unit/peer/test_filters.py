@@ -49,13 +49,14 @@ def test_port_without_security_sends_and_receives_what_it_likes() -> None:
     assert f'oifname "{tap}" drop' in text
 
 
-def test_rules_are_new_where_something_is_said() -> None:
+def test_rules_are_what_is_said_and_else_none() -> None:
     one, two = vif(1), vif(2)
     said = wire.PortFilter(one.port, ips=('10.0.0.1',), secured=False)
-    changed, same = filters.with_rules([one, two], [said])
+    changed, shut = filters.with_rules([one, two], [said])
     assert (changed.ips, changed.secured) == (('10.0.0.1',), False)
     assert changed.mac == one.mac
-    assert same == two
+    assert shut == two.with_filter(wire.PortFilter(two.port))
+    assert (shut.ips, shut.secured, shut.rules) == ((), True, ())
 
 
 def test_port_without_address_sends_no_ip() -> None:

@@ -40,14 +40,19 @@ async def test_rules_come_at_once_and_outlive_the_daemon(pc: Pc) -> None:
         assert pc.table.vifs == [vif.with_filter(new)]
 
 
-async def test_port_that_is_not_named_stays_as_it_is(pc: Pc) -> None:
+async def test_at_a_port_that_is_not_named_nothing_passes(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE, vifs=2)
     first, second = spec.vifs
+    named = wire.PortFilter(first.port, secured=False)
+    shut = wire.PortFilter(second.port)
     async with pc.run() as peer:
         await peer.place(spec)
-        await peer.filter(spec, wire.PortFilter(first.port, secured=False))
-        assert second in pc.table.vifs
-        assert first not in pc.table.vifs
+        await peer.filter(spec, named)
+        assert second.ips
+        assert pc.table.vifs == [
+            first.with_filter(named),
+            second.with_filter(shut),
+        ]
 
 
 async def test_rule_that_is_none_changes_nothing(pc: Pc) -> None:

@@ -115,6 +115,16 @@ def test_after_a_restart_everything_is_told_once_more(office: Office) -> None:
     assert office.look() == 0
 
 
+def test_guest_whose_port_was_deleted_is_shut_in(office: Office) -> None:
+    spec = office.build()
+    office.say(spec, SSH)
+    office.look()
+    office.neutron = wire.SlicePorts()
+    assert office.look() == 1
+    assert office.overlay.filters[spec.instance] == ()
+    assert office.look() == 0
+
+
 def test_instance_that_was_built_anew_is_told_again(office: Office) -> None:
     spec = office.build()
     office.look()
