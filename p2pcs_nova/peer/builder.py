@@ -97,9 +97,7 @@ class Builder:
         await trio.to_thread.run_sync(_sync_contents, folder)
         self._passed(Step.CONFIG_DRIVE_MADE, instance)
 
-    async def check(
-        self, entry: Entry, accelerator: wire.Accelerator
-    ) -> None:
+    async def check(self, entry: Entry, accelerator: wire.Accelerator) -> None:
         """Whether it can be built at all; nothing is touched.
 
         :raises Malformed: an amount or address is none

@@ -73,8 +73,7 @@ def _advertises(network: ip_sets.IpNetwork) -> str:
 def _looks_for(network: ip_sets.IpNetwork) -> str:
     """Whether anybody has an address that is to be the guest's own."""
     return (
-        'icmpv6 type nd-neighbor-solicit ip6 saddr :: '
-        f'{_names(network)}accept'
+        f'icmpv6 type nd-neighbor-solicit ip6 saddr :: {_names(network)}accept'
     )
 
 

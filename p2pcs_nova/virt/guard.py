@@ -92,7 +92,7 @@ class Guard:
         built = self._view.known()
         known = self._ask()
         # One whose ports are all deleted has none at which anything passes.
-        filters = {i: () for i in built} | rules.port_filters(known)
+        filters = {**dict.fromkeys(built, ()), **rules.port_filters(known)}
         wanted = {
             instance: (placed.status.epoch, filters[instance])
             for instance in filters

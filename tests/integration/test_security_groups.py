@@ -194,3 +194,13 @@ def test_guest_reaches_other_pcs_but_not_its_own(
             server.address, f'ping -c 1 -W 2 {pc_address(number)} || true'
         )
         assert ('1 packets received' in said) is answers, number
+
+
+def test_guest_whose_port_its_user_deletes_loses_its_address(
+    lab: Lab, pair: tuple[Server, Server], figure: Figure
+) -> None:
+    _, server = pair
+    assert gets_in(server)
+    lab.demo.network.delete_port(server.port)
+    took = seconds_until(lambda: not gets_in(server))
+    figure('port deleted: its address is no longer used', took)

@@ -150,5 +150,7 @@ def test_only_its_owner_reads_either_file(
     with journal.Journal(tmp_path / 'journal', 'pc1', lambda: 7.0).kept():
         for _ in range(5):
             LOG.info('[instance %s] right-stored', MINE)
-    modes = {one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()}
+    modes = {
+        one.name: one.stat().st_mode & 0o777 for one in tmp_path.iterdir()
+    }
     assert modes == {'journal': 0o600, 'journal.1': 0o600}
