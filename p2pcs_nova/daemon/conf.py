@@ -30,7 +30,8 @@ daemon_opts = [
         'socket_users',
         default=[],
         help='Users beside root who may use the socket, by name or number; '
-        'a gateway lists the user that nova-compute runs as.',
+        'a gateway lists the user that nova-compute runs as. Only root '
+        'makes tokens, puts PCs out, and gives deleted instances up.',
     ),
     cfg.IPOpt(
         'bind_address',

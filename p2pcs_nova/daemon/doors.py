@@ -161,7 +161,7 @@ def _revoke_route(station: Station) -> Route:
     """For the UNIX socket of a gateway: the operator's word."""
 
     async def revoke(request: Request) -> Response:
-        handling.require(request, 'local')
+        handling.require_operator(request)
         peer = handling.path_part(request, 'peer', wire.PeerId)
         try:
             revocation = station.net.runtime.revoke(bytes.fromhex(peer))

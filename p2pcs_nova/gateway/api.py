@@ -104,6 +104,7 @@ class Local:
         return handling.answer(self._service.instances.graves())
 
     async def forget(self, request: Request) -> Response:
+        handling.require_operator(request)
         return handling.answer(
             await self._service.instances.forget(
                 _uuid(request), handling.request_id(request)

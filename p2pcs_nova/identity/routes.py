@@ -93,7 +93,7 @@ def token_routes(issuer: Issuer, *, wall: Wall = utc_now) -> list[Route]:
     """For the UNIX socket of a gateway."""
 
     async def create(request: Request) -> Response:
-        handling.require(request, 'local')
+        handling.require_operator(request)
         body = await handling.decode(request, wire.TokenRequest, BODY_LIMIT)
         text = await trio.to_thread.run_sync(
             issuer.create_token, body.valid_s, wall()

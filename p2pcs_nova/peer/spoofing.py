@@ -17,6 +17,8 @@ import ipaddress
 from p2pcs_nova import wire
 from p2pcs_nova.peer import ip_sets
 
+NO_ADDRESS_YET = ('nd-router-solicit', 'mld2-listener-report')
+
 
 def rules(vif: wire.Vif) -> list[str]:
     """The rules for frames that come from a port's tap.
@@ -54,8 +56,7 @@ def rules(vif: wire.Vif) -> list[str]:
         'icmpv6 type nd-neighbor-advert drop',
         *[_looks_for(network) for network in v6],
         # Group reports, and who asks for a router, may have no address.
-        'ip6 saddr :: icmpv6 type { nd-router-solicit, mld2-listener-report } '
-        'accept',
+        f'ip6 saddr :: icmpv6 type {{ {", ".join(NO_ADDRESS_YET)} }} accept',
         f'ip6 saddr {ip_sets.set_text(v6)} accept',
         'drop',
     ]

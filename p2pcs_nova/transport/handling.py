@@ -11,6 +11,7 @@ import base64
 import binascii
 import dataclasses
 import logging
+import os
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -60,6 +61,22 @@ def require(request: Request, *roles: str) -> Caller:
     if who.role not in roles:
         raise errors.Forbidden(
             f'role {who.role} may not do this; it takes {" or ".join(roles)}'
+        )
+    return who
+
+
+def require_operator(request: Request) -> Caller:
+    """The caller, if he is root of this machine, or runs the daemon.
+
+    Who else may use the socket commands a slice.  He does not decide who
+    belongs to the overlay, or what is waited for.
+
+    :raises Forbidden: he is not
+    """
+    who = require(request, 'local')
+    if who.uid not in (0, os.geteuid()):
+        raise errors.Forbidden(
+            f'uid {who.uid} may not do this; it takes root of this machine'
         )
     return who
 

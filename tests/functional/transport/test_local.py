@@ -10,7 +10,7 @@ import pathlib
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
@@ -21,6 +21,9 @@ from starlette.routing import Route
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client.local import LocalClient
+from p2pcs_nova.daemon import doors
+from p2pcs_nova.gateway import api
+from p2pcs_nova.identity.routes import token_routes
 from p2pcs_nova.transport import handling, limits, listeners
 from p2pcs_nova.transport.application import make_application
 from tests.support.served import DEADLINE_S, WHOAMI
@@ -65,7 +68,15 @@ async def test_a_caller_is_known_by_his_uid(path: str) -> None:
         os.stat(path)
 
 
-def ask_as(uid: int, path: str) -> tuple[str, str]:
+def who_am_i(client: LocalClient) -> str:
+    """As the daemon knows us."""
+    who = client._ask('GET', '/v1/whoami', wire.Problem)
+    return f'{who.code} {who.request_id}'
+
+
+def ask_as(
+    uid: int, path: str, what: Callable[[LocalClient], object] = who_am_i
+) -> tuple[str, str]:
     """Ask in a process of this user; what the daemon says."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -73,8 +84,7 @@ def ask_as(uid: int, path: str) -> tuple[str, str]:
         os.setuid(uid)
         try:
             with LocalClient(path) as client:
-                who = client._ask('GET', '/v1/whoami', wire.Problem)
-                told = f'{who.code} {who.request_id}'
+                told = str(what(client))
         except errors.P2PcsError as error:
             told = f'{error.code} {error.message}'
         os.write(writing, told.encode())
@@ -99,6 +109,31 @@ async def test_other_users_are_told_what_to_ask_for(
         assert code == 'forbidden'
         assert 'uid 4321' in message
         assert 'socket_users' in message
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='changes its user')
+async def test_who_may_use_the_socket_is_not_yet_the_operator(
+    path: str, tmp_path: pathlib.Path
+) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == 0 and 'pytest' in str(folder):
+            folder.chmod(0o755)
+    nothing = cast(Any, None)
+    routes = [
+        *token_routes(nothing),
+        doors._revoke_route(nothing),
+        *api.local_routes(nothing),
+    ]
+    asked: tuple[Callable[[LocalClient], object], ...] = (
+        lambda client: client.create_token(60.0),
+        lambda client: client.revoke('0' * 32),
+        lambda client: client.forget(UUID),
+    )
+    async with listening(path, routes, uids=(1234,)):
+        for what in asked:
+            code, message = await in_thread(ask_as, 1234, path, what)
+            assert code == 'forbidden'
+            assert 'takes root' in message
 
 
 @contextlib.contextmanager
