@@ -27,6 +27,8 @@ class Host:
     arch: str
     cpu_model: str
     version: int
+    group: int
+    """That the processes of guests run as."""
 
 
 class Power(enum.Enum):

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The images on this PC: each fetched once, kept while there is room.
 
-Files are named by digest and read-only.  An image that a run right names
+Files are named by digest and read-only, for root and for the group that
+guests' processes run as: whoever else uses this PC sees their names in the
+list of processes.  An image that a run right names
 is never removed; of the others the one least recently used goes first
 when room is needed.
 """
@@ -91,7 +93,12 @@ class Images:
                 await imaging.keep(image, _pieces(chunks), self._folder)
         finally:
             del self._coming[image.digest]
-        self.path(image.digest).chmod(0o444)
+        self.path(image.digest).chmod(0o400)
+
+    def show(self, digest: str, group: int) -> None:
+        """Let the processes of guests read it, and nobody else. Blocks."""
+        os.chown(self.path(digest), -1, group)
+        self.path(digest).chmod(0o440)
 
     def _use(self, image: wire.Image) -> int:
         path = self.path(image.digest)

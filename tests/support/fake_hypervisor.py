@@ -2,6 +2,7 @@
 """A hypervisor in memory; the contract suite runs on it and on libvirt."""
 
 import dataclasses
+import os
 import pathlib
 import re
 
@@ -80,7 +81,7 @@ class FakeHypervisor(Hypervisor):
 
     async def host(self) -> Host:
         await self._enter('host')
-        return Host(8, 16384, 'x86_64', 'fake', 7002000)
+        return Host(8, 16384, 'x86_64', 'fake', 7002000, os.getegid())
 
     async def domains(self) -> tuple[Domain, ...]:
         await self._enter('domains')

@@ -81,7 +81,7 @@ class LibvirtHost(Hypervisor):
         self._limiter = trio.CapacityLimiter(THREADS)
         self._opening = trio.Lock()
         self._link: Link | None = None
-        self._cpu_model: str | None = None
+        self._lasting: reading.Lasting | None = None
         self._events: set[Event] = set()
         self._happened = trio.Event()
 
@@ -197,10 +197,10 @@ class LibvirtHost(Hypervisor):
     # -- what a Hypervisor does ---------------------------------------------
 
     async def host(self) -> Host:
-        if self._cpu_model is None:
+        if self._lasting is None:
             # Expensive, and it does not change.
-            self._cpu_model = await self._call(reading.read_cpu_model)
-        return await self._call(reading.read_host, self._cpu_model)
+            self._lasting = await self._call(reading.read_lasting)
+        return await self._call(reading.read_host, self._lasting)
 
     async def domains(self) -> tuple[Domain, ...]:
         return await self._call(reading.read_domains)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pathlib
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import libvirt
 from lxml import etree
@@ -24,21 +24,41 @@ _ABSENT = (
 )
 
 
-def read_cpu_model(connection: libvirt.virConnect) -> str:
-    """The processor's model in libvirt's words."""
-    capabilities = etree.fromstring(connection.getCapabilities().encode())
-    return str(capabilities.findtext('host/cpu/model', default=''))
+class Lasting(NamedTuple):
+    """What libvirt says of the machine, and does not change."""
+
+    cpu_model: str
+    group: int
 
 
-def read_host(connection: libvirt.virConnect, cpu_model: str) -> Host:
+_NOBODY_ELSE = '+0:+0'
+
+
+def read_lasting(connection: libvirt.virConnect) -> Lasting:
+    """The processor's model, and the group that QEMU runs as.
+
+    The group is in the label that libvirt gives to what has no other.
+    """
+    said = etree.fromstring(connection.getCapabilities().encode())
+    label = said.findtext(
+        "host/secmodel[model='dac']/baselabel", default=_NOBODY_ELSE
+    )
+    return Lasting(
+        str(said.findtext('host/cpu/model', default='')),
+        int(label.rpartition(':')[2]),
+    )
+
+
+def read_host(connection: libvirt.virConnect, lasting: Lasting) -> Host:
     """What the machine has."""
     arch, memory_mb, cpus, *_ = connection.getInfo()
     return Host(
         cpus=cpus,
         memory_mb=memory_mb,
         arch=arch,
-        cpu_model=cpu_model,
+        cpu_model=lasting.cpu_model,
         version=connection.getVersion(),
+        group=lasting.group,
     )
 
 

@@ -56,7 +56,7 @@ async def test_image_is_fetched_once(tmp_path: pathlib.Path) -> None:
     await made.get(image, sender)
     assert sender.asked == 1
     assert made.path(image.digest).read_bytes() == CONTENT
-    assert made.path(image.digest).stat().st_mode & 0o777 == 0o444
+    assert made.path(image.digest).stat().st_mode & 0o777 == 0o400
 
 
 async def test_second_asker_waits_for_the_first(
