@@ -150,7 +150,7 @@ def with_rules(
 ) -> tuple[wire.Vif, ...]:
     """The same ports; where nothing is said, nothing may pass.
 
-    A user may delete the port of his server, and Neutron then gives its
+    A user may take the port of his server away, and Neutron then gives its
     address to another; the guest's tap stays.
     """
     said = {one.port: one for one in ports}
