@@ -194,16 +194,3 @@ def test_guest_reaches_other_pcs_but_not_its_own(
             server.address, f'ping -c 1 -W 2 {pc_address(number)} || true'
         )
         assert ('1 packets received' in said) is answers, number
-
-
-def test_guest_whose_port_its_user_takes_away_loses_its_address(
-    lab: Lab, pair: tuple[Server, Server], figure: Figure
-) -> None:
-    _, server = pair
-    assert gets_in(server)
-    # Neutron refuses to delete what is a server's, and lets a user say that
-    # it is none.
-    lab.demo.network.update_port(server.port, device_owner='')
-    lab.demo.network.delete_port(server.port)
-    took = seconds_until(lambda: not gets_in(server))
-    figure('port taken away: its address is no longer used', took)

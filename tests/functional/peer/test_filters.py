@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from p2pcs_nova import wire
-from p2pcs_nova.peer import groups, networks
+from p2pcs_nova.peer import filters, groups, networks
 from tests.support import frames
 from tests.support.private_libvirtd import PrivateLibvirtd
 
@@ -188,6 +188,18 @@ def test_without_rules_a_guest_only_finds_its_address(
     assert cross(wired, 'guest9', 'office9', sent) == WITHOUT_RULES
     sent = {**answers(5001), **CALLS}
     assert cross(wired, 'office9', 'guest9', sent) == set()
+
+
+def test_nothing_passes_at_a_port_that_neutron_knows_no_more(
+    wired: PrivateLibvirtd,
+) -> None:
+    [shut] = filters.with_rules([filtered(*LET_IN, *LET_OUT)], ())
+    trio.run(wired.apply_filters, [shut])
+    named = {name for name in ALLOWED if 'arp' in name or 'own' in name}
+    sent = {name: ALLOWED[name] for name in named} | REFUSED
+    left = {'own advertisement'}
+    assert cross(wired, 'guest9', 'office9', sent) == left
+    assert cross(wired, 'office9', 'guest9', CALLS) == set()
 
 
 def test_rule_lets_in_whom_it_names_at_the_port_that_it_names(

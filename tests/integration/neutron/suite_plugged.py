@@ -510,6 +510,14 @@ class HeldTestCase(AskingTestCase):
             assert self.release(held.port, roles) in (403, 404)
         assert not self.address_is_free()
 
+    def test_port_that_its_user_takes_away_is_not_the_slice_s(self) -> None:
+        path = f'/ports/{self.port["id"]}'
+        wish = {'port': {'device_owner': ''}}
+        assert self.call('PUT', path, wish).status_int == 200
+        assert self.slice_ports().ports == ()
+        assert self.call('DELETE', path).status_int == 204
+        assert self.address_is_free()
+
     def test_port_that_a_user_calls_so_is_no_placeholder(self) -> None:
         port = self.make_port(
             device_id='nobody/..', device_owner='p2pcs:held', description=SLICE
