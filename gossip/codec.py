@@ -33,6 +33,8 @@ KINDS: dict[int, type[messages.Message]] = {
     13: messages.Want,
     14: messages.Bulk,
     15: messages.RevocationItem,
+    16: messages.Relay,
+    17: messages.Relayed,
 }
 
 _Message = typing.TypeVar('_Message', bound=messages.Message)
@@ -45,6 +47,7 @@ _DECODERS = {
         *KINDS.values(),
         messages.Descriptor,
         messages.Claim,
+        messages.News,
         messages.Part,
         messages.Revocation,
     )

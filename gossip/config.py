@@ -8,7 +8,9 @@ from gossip import errors
 
 _POSITIVE = (
     'last_call_s',
+    'refusal_wait_s',
     'pause_s',
+    'relay_retry_s',
     'sync_interval_s',
     'reconnect_s',
     'seed_retry_s',
@@ -19,6 +21,7 @@ _NOT_NEGATIVE = (
     'observers',
     'awareness_max',
     'push_delay_s',
+    'calm_delay_s',
     'piggyback_factor',
     'sync_settle_s',
 )
@@ -42,6 +45,8 @@ class NodeConfig:
         be forgiven: 1 + 5.2 for a pause of 6 s.
     :param suspicion_max_s: the time of a suspect that nobody else
         suspects (Lifeguard's dynamic timeout; there a factor of 6).
+    :param refusal_wait_s: the time for an answer after a machine has
+        refused a datagram; some round trips.
     :param last_call_s: the time for a last answer after that; some round
         trips.
     :param confirmations: further accusers that bring the maximum down to
@@ -53,11 +58,15 @@ class NodeConfig:
         (Lifeguard's S). 0 switches local health off.
     :param pause_s: waking later than this after a deadline means that we
         were stopped or asleep; nobody else is blamed for that time.
-    :param fanout: peers that a piece of news is pushed to when it is
-        fresh. 4 reaches 98 % of the peers without loss; piggybacking and
-        anti-entropy do the rest.
-    :param push_delay_s: news that arrive within this time go together.
-    :param piggyback_factor: a piece of news rides on this many times
+    :param fanout: peers that each peer of a tree tells in turn: more make
+        it flatter, and the work less even. 2 to 32.
+    :param relay_retry_s: a datagram of a tree that was not answered is
+        sent again. Longer than the round trip to a busy peer.
+    :param push_delay_s: pressing news that arrive within this time go
+        together.
+    :param calm_delay_s: as much for news that do not press: new members
+        and records.
+    :param piggyback_factor: urgent news ride on this many times
         log2(peers) further datagrams.
     :param sync_interval_s: at most one exchange of digests is begun in
         this time.
@@ -81,13 +90,16 @@ class NodeConfig:
     indirect_probes: int = 3
     suspicion_min_s: float = 5.2
     suspicion_max_s: float = 12.0
+    refusal_wait_s: float = 0.1
     last_call_s: float = 0.4
     confirmations: int = 3
     observers: float = 6.0
     awareness_max: int = 8
     pause_s: float = 1.0
-    fanout: int = 4
+    fanout: int = 6
+    relay_retry_s: float = 0.15
     push_delay_s: float = 0.01
+    calm_delay_s: float = 0.2
     piggyback_factor: float = 1.0
     sync_interval_s: float = 0.25
     sync_settle_s: float = 0.4
@@ -113,10 +125,10 @@ class NodeConfig:
             raise errors.Misuse('indirect_probes is not in 0..8')
         if not 1 <= self.parts_max <= 16:
             raise errors.Misuse('parts_max is not in 1..16')
-        if self.fanout < 1 or self.sync_datagrams < 1 or self.members_max < 1:
-            raise errors.Misuse(
-                'fanout, sync_datagrams and members_max begin at 1'
-            )
+        if not 2 <= self.fanout <= 32:
+            raise errors.Misuse('fanout is not in 2..32')
+        if self.sync_datagrams < 1 or self.members_max < 1:
+            raise errors.Misuse('sync_datagrams and members_max begin at 1')
         self._check_signs()
 
     def _check_signs(self) -> None:

@@ -15,6 +15,8 @@ PeerId = bytes
 PEER_ID_BYTES = 16
 BOOT_ID_BYTES = 8
 PART_MAX = 32
+NAME_MAX = 24
+NEWS_MAX = 512
 PAYLOAD_MAX = 900
 
 
@@ -53,7 +55,7 @@ class Status(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One peer as we know it."""
+    """One peer as we know it; its name is for people."""
 
     peer: PeerId
     role: Role
@@ -64,6 +66,7 @@ class Member:
     boot_id: bytes
     incarnation: int
     status: Status
+    name: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,3 +117,13 @@ def check_address(address: Address) -> Address:
     if ipaddress.ip_address(host).is_unspecified:
         raise errors.Misuse('an unspecified address cannot be sent to')
     return Address(host, address[1])
+
+
+def check_name(name: str) -> str:
+    """The name.
+
+    :raises Misuse: longer than 24, or not of printable ASCII, or spaces
+    """
+    if len(name) > NAME_MAX or any(not '!' <= c <= '~' for c in name):
+        raise errors.Misuse(f'not a name for a peer: {name!r}')
+    return name

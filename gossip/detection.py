@@ -28,7 +28,7 @@ from collections.abc import Iterator
 
 from gossip import awareness as awarenesses
 from gossip import config as configs
-from gossip import descriptor, errors, messages, probing, protocol
+from gossip import descriptor, errors, messages, probing, protocol, refusals
 from gossip import entry as entries
 from gossip import rumours as rumour
 from gossip import suspicion as suspicions
@@ -67,8 +67,9 @@ class Detection:
         self._outbox = protocol.Outbox()
         self._awareness = awarenesses.Awareness(config.awareness_max)
         self._prober = probing.Prober(
-            config, rng, view, self._awareness, self._outbox, self._on_failed
+            config, rng, view, self._awareness, self._outbox, self
         )
+        self._refusals = refusals.Refusals(config.refusal_wait_s)
         self._suspects: dict[descriptor.PeerId, suspicions.Suspicion] = {}
         self._told: dict[descriptor.PeerId, float] = {}
 
@@ -104,8 +105,8 @@ class Detection:
                 )
             case messages.Ack():
                 answered = self._prober.on_ack(message, sender)
-                if answered in self._suspects:
-                    self._suspects[answered].answered = True
+                if answered is not None:
+                    self._on_answer(answered)
             case messages.PingRequest():
                 self._prober.on_request(message, sender, now)
             case messages.Nack():
@@ -119,11 +120,16 @@ class Detection:
         for suspect in self._suspects.values():
             end = suspect.deadline()
             due = end if due is None else min(due, end)
+        end_of_refusal = self._refusals.deadline()
+        if end_of_refusal is not None:
+            due = end_of_refusal if due is None else min(due, end_of_refusal)
         return due
 
     def on_deadline(self, now: float) -> None:
         """Do what is due."""
         self._prober.on_deadline(now)
+        for peer in self._refusals.due(now):
+            self._judge_refusal(peer)
         for peer, suspect in list(self._suspects.items()):
             entry = self._view.get(peer)
             if entry is None or not _is_current(entry, suspect):
@@ -134,6 +140,10 @@ class Detection:
     def outgoing(self) -> Iterator[protocol.Letter]:
         """What is to be sent."""
         return self._outbox.outgoing()
+
+    def on_unreachable(self, address: descriptor.Address, now: float) -> None:
+        """A machine says that nobody listens there: see refusals."""
+        self._prober.on_refused(address, now)
 
     def leave(self) -> messages.ClaimItem:
         """Our own word that we leave."""
@@ -170,9 +180,11 @@ class Detection:
         ):
             raise errors.Refused('claim_author')
         if claim.kind == Status.LEFT:
-            self._conclude(entry, Status.LEFT, item)
+            self._conclude(entry, Status.LEFT, claim.author, item)
+        elif claim.refused and self._refusals.hears(claim, item):
+            return
         elif claim.kind == Status.DEAD and self._is_confirmed(claim):
-            self._conclude(entry, Status.DEAD, item)
+            self._conclude(entry, Status.DEAD, claim.author, item)
         else:
             self._accuse(entry, claim.author, item, now)
 
@@ -183,8 +195,9 @@ class Detection:
         others = suspect.accusers - suspect.has_accuser(claim.author)
         return others > 0 or len(self._view.others()) < _WITNESSES
 
-    def _on_failed(self, entry: entries.Entry, now: float) -> None:
-        """Our own probe of a peer was not answered."""
+    def on_failed(self, entry: entries.Entry, now: float) -> None:
+        """See :class:`gossip.probing.Judge`."""
+        self._refusals.end(entry.member.peer)
         current = self._view.get(entry.member.peer)
         if current is None or current.settled is not Status.ALIVE:
             return
@@ -192,6 +205,41 @@ class Detection:
             return
         item = self._claim(Status.SUSPECT, current)
         self._accuse(current, self._view.identity.peer, item, now)
+
+    def on_refused(self, entry: entries.Entry, now: float) -> None:
+        """See :class:`gossip.probing.Judge`."""
+        self._refusals.begin(entry.member.peer, entry.order, now)
+        item = self._claim(Status.SUSPECT, entry, refused=True)
+        self._outbox.send(entry.member.address, item)
+
+    def vouch(self, peer: descriptor.PeerId, to: descriptor.Address) -> None:
+        """See :class:`gossip.probing.Judge`."""
+        entry = self._view.get(peer)
+        if entry is not None:
+            item = self._claim(Status.SUSPECT, entry, refused=True)
+            self._outbox.send(to, item)
+
+    def _on_answer(self, peer: descriptor.PeerId) -> None:
+        self._refusals.end(peer)
+        if peer in self._suspects:
+            self._suspects[peer].answered = True
+
+    def _judge_refusal(self, peer: descriptor.PeerId) -> None:
+        entry = self._view.get(peer)
+        if entry is None or entry.settled is not Status.ALIVE:
+            self._refusals.end(peer)
+            return
+        others = len(self._view.others()) - 1
+        quorum = min(self._config.confirmations, others)
+        words = self._refusals.judge(peer, entry.order, quorum)
+        if not words:
+            return
+        for word in words:
+            key = 'claim', peer, word.signature
+            self._rumours.tell(key, word, rumour.Care.URGENT)
+        own = self._view.identity.peer
+        item = self._claim(Status.DEAD, entry)
+        self._conclude(entry, Status.DEAD, own, item)
 
     def _accuse(
         self,
@@ -209,7 +257,7 @@ class Detection:
         if not suspect.accuse(author):
             return
         self._view.set_status(entry, Status.SUSPECT, item)
-        self._rumours.add(('claim', member.peer, author), item, urgent=True)
+        self._spread(('claim', member.peer, author), author, item)
         own = self._view.identity.peer
         if is_first and author != own:
             share = self._config.observers / len(self._view.others())
@@ -248,23 +296,41 @@ class Detection:
             return
         item = self._claim(Status.DEAD, entry)
         self._outbox.send(entry.member.address, item)
-        self._conclude(entry, Status.DEAD, item)
+        self._conclude(entry, Status.DEAD, self._view.identity.peer, item)
 
     def _conclude(
-        self, entry: entries.Entry, status: Status, item: messages.ClaimItem
+        self,
+        entry: entries.Entry,
+        status: Status,
+        author: descriptor.PeerId,
+        item: messages.ClaimItem,
     ) -> None:
         peer = entry.member.peer
         self._suspects.pop(peer, None)
         self._view.set_status(entry, status, item)
-        self._rumours.add(('claim', peer, 'end'), item, urgent=True)
+        self._spread(('claim', peer, 'end'), author, item)
 
-    def _claim(self, kind: Status, entry: entries.Entry) -> messages.ClaimItem:
+    def _spread(
+        self,
+        key: rumour.Key,
+        author: descriptor.PeerId,
+        item: messages.ClaimItem,
+    ) -> None:
+        if author == self._view.identity.peer:
+            self._rumours.tell(key, item, rumour.Care.URGENT)
+        else:
+            self._rumours.pass_on(key, item, rumour.Care.URGENT)
+
+    def _claim(
+        self, kind: Status, entry: entries.Entry, *, refused: bool = False
+    ) -> messages.ClaimItem:
         signed = self._view.sign(
             messages.Claim(
                 kind,
                 self._view.identity.peer,
                 entry.member.peer,
                 *entry.order,
+                refused,
             )
         )
         return messages.ClaimItem(signed.body, signed.signature)

@@ -23,6 +23,7 @@ class Digest:
 
     def __init__(self) -> None:
         self._buckets = [0] * messages.BUCKETS
+        self._summary: int | None = 0
 
     def toggle(
         self,
@@ -38,6 +39,7 @@ class Digest:
             digest_size=8,
         ).digest()
         self._buckets[peer[0] >> 4] ^= int.from_bytes(digest, 'big')
+        self._summary = None
 
     def buckets(self) -> tuple[int, ...]:
         """One number of 64 bits for each bucket."""
@@ -45,6 +47,11 @@ class Digest:
 
     def summary(self) -> int:
         """One number of 32 bits for everything."""
+        if self._summary is None:
+            self._summary = self._sum_up()
+        return self._summary
+
+    def _sum_up(self) -> int:
         total = 0
         for number, bucket in enumerate(self._buckets):
             total ^= (bucket * (2 * number + 1)) & (2**64 - 1)

@@ -9,7 +9,8 @@ comparing digests, here in three steps, and only where there is one.
    be on its way), we send our digests by bucket: Buckets. At most one such
    exchange is begun in ``sync_interval_s``.
 2. The other answers, for buckets that differ, with all its versions there:
-   Have. As many as fit; the rest is for the next exchange.
+   Have. As many as fit; the rest is for the next exchange. Where we hold
+   nothing, as a newcomer does, it sends what it has.
 3. If we began, we send what is newer with us or missing there, and ask for
    what is newer there or missing with us: Want. What is wanted is sent.
 4. An exchange that found a difference is followed by another one with the
@@ -22,10 +23,11 @@ What came by an exchange is not spread as news: others have it already, or
 will get it the same way. Each step is bounded to ``sync_datagrams``.
 """
 
+import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
 
-from gossip import codec, descriptor, errors, messages, protocol, seal
+from gossip import codec, descriptor, errors, messages, protocol, rumours, seal
 from gossip import config as configs
 from gossip import digest as digests
 from gossip import revocations as revoking
@@ -34,7 +36,7 @@ from gossip import view as views
 
 _WANT_BYTES = 1000
 _HAVE_BYTES = 1000
-_STILL_S = 1.0
+_STILL_S = 3.0
 _ASKED_S = 5.0
 _ASKED_MAX = 64
 #: The rank of whom we hold nothing of.
@@ -72,6 +74,8 @@ class Dissemination:
         self._differs_since: float | None = None
         self._asked: dict[descriptor.PeerId, float] = {}
         self._again: tuple[float, protocol.Origin] | None = None
+        self._wants: dict[protocol.Origin, list[messages.WantItem]] = {}
+        self._gives: dict[protocol.Origin, dict[messages.WantItem, None]] = {}
         self._waiting: protocol.Origin | None = None
         """Who differed while another exchange went on."""
 
@@ -105,6 +109,16 @@ class Dissemination:
 
     def outgoing(self) -> Iterator[protocol.Letter]:
         """What is to be sent."""
+        for to, wants in self._wants.items():
+            for want in _cut(wants):
+                self._outbox.send(to.address, want, ride=False)
+        for to, gives in self._gives.items():
+            letters = self._letters(gives, to)
+            most = self._config.sync_datagrams
+            for plain in itertools.islice(letters, most):
+                self._outbox.send_plain(to.address, plain)
+        self._wants.clear()
+        self._gives.clear()
         return self._outbox.outgoing()
 
     def greet(self, sender: protocol.Origin, now: float) -> None:
@@ -156,13 +170,25 @@ class Dissemination:
             if own[number] != message.digests[number]
         ]
         self._rng.shuffle(differing)
-        left = self._config.sync_datagrams // 4 or 1
-        for number in differing:
-            for have in self._describe(number):
-                if not left:
-                    return
-                left -= 1
-                self._outbox.send(sender.address, have, ride=False)
+        bare = [n for n in differing if not message.digests[n]]
+        held = [n for n in differing if message.digests[n]]
+        self._give(
+            (item for number in bare for item in self._all(number)), sender
+        )
+        haves = itertools.chain.from_iterable(map(self._describe, held))
+        frames = map(codec.encode, haves)
+        most = self._config.sync_datagrams // 4 or 1
+        for group in itertools.islice(
+            rumours.cut(frames, seal.MAX_PLAIN), most
+        ):
+            self._outbox.send_plain(sender.address, b''.join(group))
+
+    def _all(self, bucket: int) -> Iterator[messages.WantItem]:
+        """Everything that we hold in a bucket, peer by peer."""
+        for peer in sorted(self._peers(*digests.bucket_range(bucket))):
+            yield messages.WantItem(peer, '')
+            for held in self._store.held(peer):
+                yield messages.WantItem(peer, held.record.part)
 
     def _describe(self, bucket: int) -> Iterator[messages.Have]:
         """All that we hold in a bucket, in datagrams that cover it."""
@@ -216,9 +242,8 @@ class Dissemination:
         ours = sorted(self._peers(message.low, message.high))
         for peer in dict.fromkeys([*theirs, *ours]):
             self._settle_peer(peer, theirs.get(peer), wants, gives)
-        for want in _letters(wants):
-            self._outbox.send(sender.address, want, ride=False)
-        self._give(gives, sender.address)
+        self._wants.setdefault(sender, []).extend(wants)
+        self._give(gives, sender)
         if wants or gives:
             again = now + self._config.sync_interval_s
             self._again = again, sender
@@ -258,41 +283,33 @@ class Dissemination:
                 gives.append(item)
 
     def _serve(self, message: messages.Want, sender: protocol.Origin) -> None:
-        self._give(message.items, sender.address)
+        self._give(message.items, sender)
 
     def _give(
-        self,
-        wanted: Iterable[messages.WantItem],
-        to: descriptor.Address,
+        self, wanted: Iterable[messages.WantItem], to: protocol.Origin
     ) -> None:
-        """Send items, as many to a datagram as fit."""
-        letter: list[messages.Message] = []
-        size = seal.MAX_PLAIN
-        sent = 0
+        self._gives.setdefault(to, {}).update(dict.fromkeys(wanted))
+
+    def _letters(
+        self, wanted: Iterable[messages.WantItem], to: protocol.Origin
+    ) -> Iterator[bytes]:
+        """What was asked for, as many to a datagram as fit.
+
+        An issuer comes before what it has signed; its own peers know it.
+        """
+        reader = self._view.get(to.peer)
+        known = set() if reader is None else {reader.credential.issuer}
+        frames: list[bytes] = []
         for want in wanted:
-            items = self._items(want, letter)
-            length = _size(items)
-            if size + length > seal.MAX_PLAIN:
-                if len(letter) > 1:
-                    self._outbox.send(to, *letter, ride=False)
-                    sent += 1
-                if sent >= self._config.sync_datagrams:
-                    return
-                letter = [messages.Bulk()]
-                items = self._items(want, letter)
-                length = _size(items)
-                size = _size(letter)
-            letter += items
-            size += length
-        if len(letter) > 1:
-            self._outbox.send(to, *letter, ride=False)
+            for message in self._items(want, known):
+                frames.append(codec.encode(message))
+        head = codec.encode(messages.Bulk())
+        for group in rumours.cut(frames, seal.MAX_PLAIN - len(head)):
+            yield head + b''.join(group)
 
     def _items(
-        self,
-        want: messages.WantItem,
-        letter: list[messages.Message],
+        self, want: messages.WantItem, known: set[bytes]
     ) -> list[messages.Message]:
-        """What was asked for, with the issuer if the letter lacks it."""
         if want.part:
             held = self._store.get(want.peer, want.part)
             return [] if held is None else [held.item]
@@ -302,14 +319,15 @@ class Dissemination:
         entry = self._view.get(want.peer)
         if entry is None:
             return []
-        issuer = self._view.trust.issuer(entry.credential.issuer)
-        if issuer is None:
+        name = entry.credential.issuer
+        issuer = self._view.trust.issuer(name)
+        if issuer is None or name in known:
             return [entry.item]
-        item = messages.IssuerItem(issuer)
-        return [entry.item] if item in letter else [item, entry.item]
+        known.add(name)
+        return [messages.IssuerItem(issuer), entry.item]
 
 
-def _letters(wants: Sequence[messages.WantItem]) -> Iterator[messages.Want]:
+def _cut(wants: Sequence[messages.WantItem]) -> Iterator[messages.Want]:
     """As many to a datagram as fit."""
     letter: list[messages.WantItem] = []
     size = 0
@@ -322,10 +340,6 @@ def _letters(wants: Sequence[messages.WantItem]) -> Iterator[messages.Want]:
         size += length
     if letter:
         yield messages.Want(tuple(letter))
-
-
-def _size(items: Iterable[messages.Message]) -> int:
-    return len(codec.encode_all(items))
 
 
 def _after(peer: descriptor.PeerId) -> bytes:

@@ -15,12 +15,14 @@ class Entry:
     """What a node holds of one peer.
 
     :param former: boot ids that were superseded, the latest first
+    :param arrival: counts up; a peer that is back has a new one
     """
 
     member: descriptor.Member
     item: messages.MemberItem
     credential: credentials.Credential
     former: tuple[bytes, ...] = ()
+    arrival: int = 0
 
     def follow(self, held: 'Entry') -> bool:
         """Remember whom this newer entry takes the place of.
@@ -85,6 +87,7 @@ def make_entry(
         said.boot_id,
         said.incarnation,
         Status.ALIVE,
+        said.name,
     )
     return Entry(member, item, credential)
 

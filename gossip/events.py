@@ -74,6 +74,21 @@ class RecordChanged:
 
 
 @dataclasses.dataclass(frozen=True)
+class NewsHeard:
+    """A peer tells everybody something, once; maybe we ourselves.
+
+    After a restart of ours it may come again.
+
+    :param made_at: by the writer's clock, seconds since 1970
+    """
+
+    peer: descriptor.PeerId
+    news_id: bytes
+    payload: bytes
+    made_at: int
+
+
+@dataclasses.dataclass(frozen=True)
 class BootRaised:
     """Others remember a later boot of ours: store this one durably."""
 
@@ -102,6 +117,7 @@ Event: typing.TypeAlias = (
     | PeerLeft
     | PeerRevoked
     | RecordChanged
+    | NewsHeard
     | BootRaised
     | IdentityContested
 )

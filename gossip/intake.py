@@ -15,9 +15,18 @@ Rules for what comes in:
 """
 
 import collections
-from collections.abc import Iterable
+from collections.abc import Sequence
 
-from gossip import codec, descriptor, errors, messages, protocol, seal
+from gossip import (
+    codec,
+    descriptor,
+    errors,
+    messages,
+    protocol,
+    rumours,
+    seal,
+    spreading,
+)
 from gossip import credential as credentials
 from gossip import detection as detections
 from gossip import dissemination as disseminations
@@ -57,6 +66,8 @@ class Intake:
         introduction: introductions.Introduction,
         detection: detections.Detection,
         dissemination: disseminations.Dissemination,
+        spreader: spreading.Spreading,
+        news: rumours.Rumours,
         dropped: collections.Counter[str],
     ) -> None:
         self._opener = opener
@@ -68,9 +79,11 @@ class Intake:
         self._introduction = introduction
         self._detection = detection
         self._dissemination = dissemination
+        self._spreading = spreader
+        self._rumours = news
         self._dropped = dropped
         self._routes: dict[type, list[protocol.Protocol]] = {}
-        for part in (introduction, detection, dissemination):
+        for part in (introduction, detection, dissemination, spreader):
             for kind in part.handles:
                 self._routes.setdefault(kind, []).append(part)
 
@@ -129,12 +142,13 @@ class Intake:
     def _read(
         self,
         opened: seal.Opened,
-        many: Iterable[messages.Message],
+        many: Sequence[messages.Message],
         sender: descriptor.Address,
         now: float,
     ) -> None:
         origin = protocol.Origin(opened.peer, sender)
-        is_bulk = False
+        relay: messages.Relay | None = None
+        way = _way(many)
         asked: set[type] = set()
         for number, message in enumerate(many):
             if number >= _MESSAGES_MAX:
@@ -151,16 +165,30 @@ class Intake:
                 self._introduction.on_stranger(sender, now)
                 return
             if isinstance(message, messages.Bulk):
-                is_bulk = True
-                continue
-            try:
-                if not is_known:
-                    self._check_stranger(message, origin)
-                self._dispatch(message, origin, is_bulk, now)
-            except errors.MalformedMessage:
-                self._drop('malformed')
-            except errors.Refused as error:
-                self._drop(error.reason)
+                way = rumours.Way.STORED
+            elif isinstance(message, messages.Relay) and number == 0:
+                relay = message
+            else:
+                self._rumours.way = way
+                self._take(message, origin, is_known, now)
+        if relay is not None:
+            self._spreading.relay(relay, origin, now)
+
+    def _take(
+        self,
+        message: messages.Message,
+        origin: protocol.Origin,
+        is_known: bool,
+        now: float,
+    ) -> None:
+        try:
+            if not is_known:
+                self._check_stranger(message, origin)
+            self._dispatch(message, origin, now)
+        except errors.MalformedMessage:
+            self._drop('malformed')
+        except errors.Refused as error:
+            self._drop(error.reason)
 
     def _knows(self, opened: seal.Opened) -> bool:
         entry = self._view.get(opened.peer)
@@ -187,7 +215,6 @@ class Intake:
         self,
         message: messages.Message,
         origin: protocol.Origin,
-        is_bulk: bool,
         now: float,
     ) -> None:
         match message:
@@ -196,15 +223,15 @@ class Intake:
                     message.credential, self._view.now_wall
                 )
             case messages.MemberItem():
-                self._view.admit(message, spread=not is_bulk)
+                self._view.admit(message)
                 if message.claim:
                     self._detection.receive(
                         entries.split_claim(message), origin, now
                     )
             case messages.RecordItem():
-                self._store.accept(message, spread=not is_bulk)
+                self._store.accept(message)
             case messages.RevocationItem():
-                self._revocations.accept(message, spread=not is_bulk)
+                self._revocations.accept(message)
             case messages.Hello(reply=False):
                 self._dissemination.greet(origin, now)
                 self._told_if_dead(origin, now)
@@ -216,3 +243,13 @@ class Intake:
         entry = self._view.get(origin.peer)
         if entry is not None:
             self._detection.tell(entry, now)
+
+
+def _way(many: Sequence[messages.Message]) -> rumours.Way:
+    """How the items of a datagram came to us."""
+    if many and isinstance(many[0], messages.Relay):
+        return rumours.Way.RELAYED
+    for message in many:
+        if isinstance(message, messages.Hello) and message.reply:
+            return rumours.Way.FIRST_HAND
+    return rumours.Way.RIDING

@@ -20,9 +20,10 @@ _U32 = typing.Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 _U48 = typing.Annotated[int, msgspec.Meta(ge=0, lt=2**48)]
 _U64 = typing.Annotated[int, msgspec.Meta(ge=0)]
 _Peer = typing.Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
-_Boot = typing.Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
+_EightBytes = typing.Annotated[bytes, msgspec.Meta(min_length=8, max_length=8)]
 _Host = typing.Annotated[bytes, msgspec.Meta(min_length=4, max_length=16)]
 _Body = typing.Annotated[bytes, msgspec.Meta(max_length=100)]
+_Name = typing.Annotated[str, msgspec.Meta(pattern=r'^[!-~]{0,24}\Z')]
 _RecordBody = typing.Annotated[bytes, msgspec.Meta(max_length=1050)]
 _Credential = typing.Annotated[bytes, msgspec.Meta(max_length=200)]
 _Sign = typing.Annotated[bytes, msgspec.Meta(min_length=64, max_length=64)]
@@ -168,22 +169,47 @@ class Bulk(Message, frozen=True):
     """The items of this datagram answer an exchange: do not spread them."""
 
 
+class Relay(Message, frozen=True):
+    """Tell the items of this datagram to the peers from low to high.
+
+    A peer is where the first 32 bits of its id are; both ends are
+    included. Answered by :class:`Relayed` with the same number, if that is
+    not 0.
+    """
+
+    seq: _U16
+    low: _U32
+    high: _U32
+
+
+class Relayed(Message, frozen=True):
+    """I have what you relayed, and see to my range."""
+
+    seq: _U16
+
+
 class Descriptor(Message, frozen=True):
-    """Where a peer is. Signed by the peer itself."""
+    """Where a peer is, and its name among people. Signed by the peer.
+
+    Nothing is decided by the name: two peers may have the same.
+    """
 
     peer: _Peer
     boot: _U48
-    boot_id: _Boot
+    boot_id: _EightBytes
     incarnation: _U48
     host: _Host
     port: _U16
     request_port: _U16
+    name: _Name = ''
 
 
 class Claim(Message, frozen=True):
     """A word about (subject, boot, incarnation), signed by its author.
 
     ``kind`` is a status: 1 suspect, 2 dead, 3 left (by the subject only).
+    A suspicion is ``refused`` if the subject's machine has said that
+    nobody listens there.
     """
 
     kind: typing.Annotated[int, msgspec.Meta(ge=1, le=3)]
@@ -191,6 +217,7 @@ class Claim(Message, frozen=True):
     subject: _Peer
     boot: _U48
     incarnation: _U48
+    refused: bool = False
 
 
 class Revocation(Message, frozen=True):
@@ -201,6 +228,17 @@ class Revocation(Message, frozen=True):
 
     subject: _Peer
     made_at: _U32
+
+
+class News(Message, frozen=True):
+    """What the part of a record holds that is a piece of news.
+
+    ``made_at`` is in seconds since 1970.
+    """
+
+    id: _EightBytes
+    made_at: _U32
+    payload: typing.Annotated[bytes, msgspec.Meta(max_length=512)]
 
 
 class Part(Message, frozen=True):

@@ -26,16 +26,16 @@ from gossip import (
     revocations,
     rumours,
     seal,
+    spreading,
     statistics,
-    store,
     view,
 )
 from gossip import config as configs
 from gossip import credential as credentials
 from gossip import identity as identities
+from gossip import store as stores
 
 _EXPIRE_S = 60.0
-_LEAVE_TO = 16
 
 
 class Node:
@@ -45,6 +45,7 @@ class Node:
     :param boot: durable, at least 1, one more at each start
     :param boot_id: 8 random bytes, new at each start
     :param now_wall: seconds since 1970, for the lifetime of credentials
+    :param name: for people; up to 24 printable characters, no spaces
     :raises CredentialRefused: our own credential does not hold
     :raises Misuse: a parameter out of its bounds
     """
@@ -62,10 +63,12 @@ class Node:
         rng: random.Random,
         now: float,
         now_wall: float,
+        name: str = '',
     ) -> None:
         if not 1 <= boot < 2**47 or not 0 <= identity.request_port < 65536:
             raise errors.Misuse('boot or request port out of bounds')
         host, port = descriptor.check_address(address)
+        descriptor.check_name(name)
         self._identity = identity
         self._trust = trust
         self._rng = rng
@@ -86,10 +89,11 @@ class Node:
                 descriptor.host_to_bytes(host),
                 port,
                 identity.request_port,
+                name,
             ),
             now_wall,
         )
-        self._store = store.Store(config, self._view, self._rumours)
+        self._store = stores.Store(config, self._view, self._rumours)
         self._detection = detection.Detection(
             config, rng, self._view, self._rumours
         )
@@ -98,13 +102,14 @@ class Node:
             config, rng, self._view, self._store, self._revocations
         )
         self._introduction = introduction.Introduction(config, rng, self._view)
+        self._spreading = spreading.Spreading(
+            config, rng, self._view, self._rumours
+        )
         self._protocols: tuple[protocol.Protocol, ...] = (
             self._introduction,
             self._detection,
             self._dissemination,
-        )
-        self._pushes: collections.deque[tuple[descriptor.Address, bytes]] = (
-            collections.deque()
+            self._spreading,
         )
         self._events: collections.deque[events.Event] = collections.deque()
         self._counters = statistics.Counters()
@@ -117,6 +122,8 @@ class Node:
             self._introduction,
             self._detection,
             self._dissemination,
+            self._spreading,
+            self._rumours,
             self._counters.dropped,
         )
         self._expire_at = now + _EXPIRE_S
@@ -143,7 +150,7 @@ class Node:
         :raises Misuse: a seed is not an address; nothing changed
         """
         checked = [descriptor.check_address(seed) for seed in seeds]
-        if self._revocations.get(self.peer) is not None:
+        if self._is_out():
             return
         if self._left:
             self._left = False
@@ -157,12 +164,23 @@ class Node:
         if self._left:
             return
         self._left = True
-        claim = self._detection.leave()
-        plain = codec.encode(claim)
-        others = self._view.others()
-        for entry in self._rng.sample(others, min(len(others), _LEAVE_TO)):
-            self._pushes.append((entry.member.address, plain))
+        self._spreading.leave(self._detection.leave())
         self._settle(now)
+
+    def broadcast(self, payload: bytes, now: float) -> bytes:
+        """Tell everybody something now; see :class:`events.NewsHeard`.
+
+        It comes to everybody who is here, or is again within ten minutes:
+        of each peer's news the last 8.
+
+        :param payload: 1 to 512 bytes
+        :returns: the id under which it is heard, 8 bytes
+        :raises Misuse: too short or too long; nothing changed
+        """
+        news_id = self._rng.randbytes(8)
+        self._store.announce(news_id, payload)
+        self._settle(now)
+        return news_id
 
     def publish(
         self, part: str, payload: bytes, now: float
@@ -232,10 +250,11 @@ class Node:
 
         One that does not hold is counted and dropped.
         """
+        self._rumours.way = rumours.Way.STORED
         for body in stored:
             try:
                 item = codec.decode_body(messages.RevocationItem, body)
-                self._revocations.accept(item, spread=False)
+                self._revocations.accept(item)
             except errors.MalformedMessage:
                 self._counters.dropped['malformed'] += 1
             except errors.Refused as error:
@@ -279,7 +298,7 @@ class Node:
         return tuple(
             held.record
             for held in self._store.held(peer)
-            if held.record.payload
+            if held.record.payload and not stores.is_news(held.record.part)
         )
 
     def statistics(self) -> statistics.Statistics:
@@ -317,11 +336,18 @@ class Node:
         self._intake.take(datagram, sender, now)
         self._settle(now)
 
+    def unreachable(self, address: descriptor.Address, now: float) -> None:
+        """A machine has answered that nobody listens at this address."""
+        if not self._left:
+            self._notice_pause(now)
+            self._detection.on_unreachable(address, now)
+            self._settle(now)
+
     def deadline(self) -> float | None:
         """When :meth:`on_deadline` is to be called; None after a leave."""
         if self._left:
             return None
-        due = self._rumours.deadline()
+        due: float | None = None
         for part in self._protocols:
             other = part.deadline()
             if due is None or (other is not None and other < due):
@@ -340,17 +366,13 @@ class Node:
             self._view.overtake()
         for part in self._protocols:
             part.on_deadline(now)
-        self._push(now)
         self._settle(now)
 
     def outgoing(self) -> Iterator[tuple[descriptor.Address, bytes]]:
         """Datagrams to send, and where; each is given once."""
-        while self._pushes:
-            to, plain = self._pushes.popleft()
-            yield to, self._seal(plain)
         for part in self._protocols:
             for letter in part.outgoing():
-                plain = self._write(letter)
+                plain = self._write(letter, part)
                 if plain:
                     yield letter.to, self._seal(plain)
 
@@ -361,18 +383,22 @@ class Node:
 
     # Inside
 
-    def _write(self, letter: protocol.Letter) -> bytes:
+    def _write(
+        self, letter: protocol.Letter, part: protocol.Protocol
+    ) -> bytes:
         """A letter as one plain text; empty if it is not to be sent."""
-        if self._left:
+        if self._left and (self._is_out() or part is not self._spreading):
             return b''
-        plain = codec.encode_all(letter.messages)
+        plain = letter.plain
         room = seal.MAX_PLAIN - len(plain)
         if room < 0:
             # Bounds on what is accepted exclude it; a node outlives it.
             self._counters.dropped['too_long'] += 1
             return b''
         if letter.ride:
-            plain += self._rumours.take(room, len(self._view.others()) + 1)
+            plain += self._rumours.take_riding(
+                room, len(self._view.others()) + 1
+            )
         return plain
 
     def _seal(self, plain: bytes) -> bytes:
@@ -389,24 +415,17 @@ class Node:
         self._detection.on_pause(now - due, now)
         for part in self._protocols:
             part.on_deadline(now)
-        self._push(now)
 
     def _expire(self, now: float) -> None:
         self._expire_at = now + _EXPIRE_S
         self._view.set_now_wall(now + self._wall_offset)
 
-    def _push(self, now: float) -> None:
-        pieces = list(self._rumours.pushes(seal.MAX_PLAIN, now))
-        if not pieces:
-            return
-        others = self._view.others()
-        count = min(len(others), self._config.fanout)
-        for entry in self._rng.sample(others, count):
-            for piece in pieces:
-                self._pushes.append((entry.member.address, piece))
+    def _is_out(self) -> bool:
+        """Whether we have been put out of the overlay."""
+        return self._revocations.get(self.peer) is not None
 
     def _settle(self, now: float) -> None:
-        if self._revocations.get(self.peer) is not None:
+        if self._is_out():
             self._left = True
         self._store.settle()
         for event in self._view.take_events():

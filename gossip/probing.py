@@ -15,7 +15,6 @@ import dataclasses
 import math
 import random
 import typing
-from collections.abc import Callable
 
 from gossip import awareness as awarenesses
 from gossip import config as configs
@@ -35,6 +34,7 @@ class _Probe:
     escalate_at: float
     asked: int = 0
     heard: int = 0
+    is_refused: bool = False
 
 
 class _Relay(typing.NamedTuple):
@@ -43,10 +43,27 @@ class _Relay(typing.NamedTuple):
     seq: int
     nack_at: float
     forget_at: float
+    say_at: float | None = None
+
+
+class Judge(typing.Protocol):
+    """What is made of a probe that was not answered."""
+
+    def on_failed(self, entry: entries.Entry, now: float) -> None:
+        """Our own probe of this peer was not answered in time."""
+
+    def on_refused(self, entry: entries.Entry, now: float) -> None:
+        """Our own probe was refused by the peer's machine."""
+
+    def vouch(self, peer: descriptor.PeerId, to: descriptor.Address) -> None:
+        """A probe that another asked for was refused, not answered."""
 
 
 class Prober:
-    """Our own probes, one at a time, and those we make for others."""
+    """Our own probes, one at a time, and those we make for others.
+
+    :param judge: hears of those that were not answered
+    """
 
     def __init__(
         self,
@@ -55,14 +72,14 @@ class Prober:
         view: views.View,
         awareness: awarenesses.Awareness,
         outbox: protocol.Outbox,
-        failed: Callable[[entries.Entry, float], None],
+        judge: Judge,
     ) -> None:
         self._config = config
         self._rng = rng
         self._view = view
         self._awareness = awareness
         self._outbox = outbox
-        self._failed = failed
+        self._judge = judge
         self._seq = rng.randrange(2**16)
         self._order: list[descriptor.PeerId] = []
         self._urgent: dict[descriptor.PeerId, None] = {}
@@ -96,20 +113,24 @@ class Prober:
             due = min(due, self._probe.escalate_at)
         for relay in self._relays.values():
             due = min(due, relay.nack_at)
+            if relay.say_at is not None:
+                due = min(due, relay.say_at)
         return due
 
     def on_deadline(self, now: float) -> None:
         """Do what is due."""
         for seq, relay in list(self._relays.items()):
-            if now >= relay.forget_at:
+            if relay.say_at is not None and now >= relay.say_at:
+                self._judge.vouch(relay.target, relay.origin)
+                self._relays[seq] = relay._replace(say_at=math.inf)
+            elif now >= relay.forget_at:
                 del self._relays[seq]
             elif now >= relay.nack_at:
                 self._outbox.send(relay.origin, messages.Nack(relay.seq))
                 self._relays[seq] = relay._replace(nack_at=relay.forget_at)
         probe = self._probe
         if probe is not None and now >= probe.escalate_at:
-            probe.escalate_at = math.inf
-            self._escalate(probe)
+            self._escalate(probe, self._config.indirect_probes)
         if self._tick_at is not None and now >= self._tick_at:
             self._finish(now)
             self._next(now)
@@ -158,6 +179,29 @@ class Prober:
         self._awareness.add(-1)
         return probe.entry.member.peer
 
+    def on_refused(self, address: descriptor.Address, now: float) -> None:
+        """A machine says that nobody listens at this address."""
+        probe = self._probe
+        if (
+            probe is not None
+            and probe.entry.member.address == address
+            and not probe.is_refused
+        ):
+            probe.is_refused = True
+            self._judge.on_refused(probe.entry, now)
+            if not probe.asked:
+                self._escalate(probe, self._config.confirmations + 2)
+        for seq, relay in self._relays.items():
+            entry = self._view.get(relay.target)
+            if (
+                relay.say_at is None
+                and entry is not None
+                and entry.member.address == address
+            ):
+                say_at = now + self._config.refusal_wait_s
+                self._relays[seq] = relay._replace(say_at=say_at)
+                self._outbox.send(address, self._ping(seq))
+
     def on_nack(self, message: messages.Nack) -> None:
         """Count a helper that is there."""
         probe = self._probe
@@ -179,7 +223,7 @@ class Prober:
         if probe is None:
             return
         self._awareness.add(probe.asked - probe.heard)
-        self._failed(probe.entry, now)
+        self._judge.on_failed(probe.entry, now)
 
     def _next(self, now: float) -> None:
         scale = self._awareness.scale
@@ -209,7 +253,8 @@ class Prober:
             self._rng.shuffle(self._order)
         return None
 
-    def _escalate(self, probe: _Probe) -> None:
+    def _escalate(self, probe: _Probe, helpers_max: int) -> None:
+        probe.escalate_at = math.inf
         target = probe.entry.member
         helpers = [
             entry
@@ -217,7 +262,7 @@ class Prober:
             if entry.member.status is descriptor.Status.ALIVE
             and entry.member.peer != target.peer
         ]
-        count = min(self._config.indirect_probes, len(helpers))
+        count = min(helpers_max, len(helpers))
         probe.asked = count
         self._outbox.send(target.address, self._ping(probe.seq))
         for helper in self._rng.sample(helpers, count):

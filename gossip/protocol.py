@@ -9,7 +9,7 @@ import collections
 import typing
 from collections.abc import Iterator
 
-from gossip import descriptor, messages
+from gossip import codec, descriptor, messages
 
 
 class Origin(typing.NamedTuple):
@@ -20,13 +20,14 @@ class Origin(typing.NamedTuple):
 
 
 class Letter(typing.NamedTuple):
-    """Messages that go in one datagram.
+    """What goes in one datagram.
 
+    :param plain: framed messages
     :param ride: whether news may ride along
     """
 
     to: descriptor.Address
-    messages: tuple[messages.Message, ...]
+    plain: bytes
     ride: bool = True
 
 
@@ -65,7 +66,11 @@ class Outbox:
         ride: bool = True,
     ) -> None:
         """Send these in one datagram."""
-        self._letters.append(Letter(to, many, ride))
+        self._letters.append(Letter(to, codec.encode_all(many), ride))
+
+    def send_plain(self, to: descriptor.Address, plain: bytes) -> None:
+        """Send these framed messages in one datagram, and nothing else."""
+        self._letters.append(Letter(to, plain, ride=False))
 
     def outgoing(self) -> Iterator[Letter]:
         """What is to be sent; each letter is given once."""

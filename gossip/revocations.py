@@ -57,22 +57,30 @@ class Revocations:
             identity.credential,
         )
         try:
-            self.accept(item, spread=True)
+            self._take(item)
         except errors.Refused as error:
             raise errors.Misuse(error.reason) from error
-        return self._items[subject]
+        held = self._items[subject]
+        self._rumours.tell(_news(subject), held, rumour.Care.URGENT)
+        return held
 
-    def accept(self, item: messages.RevocationItem, *, spread: bool) -> bool:
+    def accept(self, item: messages.RevocationItem) -> bool:
         """Take a revocation, and forget whom it puts out.
 
-        :param spread: pass it on as news
         :returns: whether anything changed
         :raises MalformedMessage: not a revocation; nothing changed
         :raises Refused: not to be believed, or no room; nothing changed
         """
+        subject = self._take(item)
+        if subject is None:
+            return False
+        self._rumours.pass_on(_news(subject), item, rumour.Care.URGENT)
+        return True
+
+    def _take(self, item: messages.RevocationItem) -> descriptor.PeerId | None:
         said = codec.decode_body(messages.Revocation, item.body)
         if said.subject in self._items:
-            return False
+            return None
         trust = self._view.trust
         author = trust.check(item.credential, said.made_at)
         if author.role not in _AUTHORS:
@@ -89,10 +97,7 @@ class Revocations:
         if len(self._items) >= REVOCATIONS_MAX:
             raise errors.Refused('revocations_full')
         self._put(said.subject, item)
-        if spread:
-            key = 'revocation', said.subject
-            self._rumours.add(key, item, urgent=True)
-        return True
+        return said.subject
 
     def _reaches(self, subject: descriptor.PeerId) -> bool:
         entry = self._view.get(subject)
@@ -109,3 +114,7 @@ class Revocations:
         self._view.emit(events.PeerRevoked(subject, codec.encode_body(item)))
         if subject != self._view.identity.peer:
             self._view.forget(subject)
+
+
+def _news(subject: descriptor.PeerId) -> rumour.Key:
+    return 'revocation', subject

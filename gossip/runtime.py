@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 
 import trio
 
-from gossip import descriptor, errors, events, seal
+from gossip import descriptor, errors, events, seal, unreachable
 from gossip import node as nodes
 
 _DRAIN_MAX = 256
+_TRIES = 3
 _BUFFER_BYTES = 1 << 20
 _CLOCK_CHECK_S = 30.0
 _CLOCK_JUMP_S = 1.0
@@ -45,6 +46,7 @@ def open_socket(address: descriptor.Address) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+        unreachable.enable(sock)
         sock.bind((address[0], address[1]))
     except OSError:
         sock.close()
@@ -78,6 +80,7 @@ class Runtime:
         self._wall_check_at = clock() + _CLOCK_CHECK_S
         self._scope: trio.CancelScope | None = None
         self._send_errors = 0
+        self._refused = False
 
     @property
     def send_errors(self) -> int:
@@ -103,6 +106,8 @@ class Runtime:
                     await trio.lowlevel.wait_readable(self._socket)
                 await trio.lowlevel.checkpoint_if_cancelled()
                 self._check_clock()
+                if self._refused:
+                    self._hear_refusals()
                 self._drain()
                 self._run_due()
         finally:
@@ -123,6 +128,12 @@ class Runtime:
         version = self.node.publish(part, payload, self._clock())
         self._after()
         return version
+
+    def broadcast(self, payload: bytes) -> bytes:
+        """See :meth:`gossip.node.Node.broadcast`."""
+        news_id = self.node.broadcast(payload, self._clock())
+        self._after()
+        return news_id
 
     def set_address(self, address: descriptor.Address) -> None:
         """See :meth:`gossip.node.Node.set_address`."""
@@ -170,7 +181,8 @@ class Runtime:
                 datagram, sender = self._socket.recvfrom(seal.MAX_DATAGRAM + 1)
             except BlockingIOError:
                 return
-            except ConnectionError:
+            except OSError:
+                self._hear_refusals()
                 continue
             self.node.receive(
                 datagram,
@@ -180,12 +192,27 @@ class Runtime:
 
     def _flush(self) -> None:
         for to, datagram in self.node.outgoing():
-            try:
-                self._socket.sendto(datagram, to)
-            except OSError:
-                self._send_errors += 1
+            self._send(to, datagram)
         for event in self.node.events():
             self._deliver(event)
+
+    def _send(self, to: descriptor.Address, datagram: bytes) -> None:
+        for _ in range(_TRIES):
+            try:
+                self._socket.sendto(datagram, to)
+            except ConnectionError:
+                # Of an earlier datagram; this one was not sent.
+                self._refused = True
+            except OSError:
+                break
+            else:
+                return
+        self._send_errors += 1
+
+    def _hear_refusals(self) -> None:
+        self._refused = False
+        for address in unreachable.read(self._socket):
+            self.node.unreachable(address, self._clock())
 
     def _check_clock(self) -> None:
         """Tell the node when the wall clock was set."""

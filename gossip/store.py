@@ -12,6 +12,10 @@ Rules:
    of ours that comes back to us, and that was not published in this one,
    is deleted. So publish before joining. A part of ours whose boot is ours
    or later, and that we did not write, raises our boot.
+5. Eight parts of each peer hold its last pieces of news, which so reach
+   everybody in the end. Those of an earlier boot of ours stay: who has not
+   heard them yet shall. What is older than ten minutes is told no more, for
+   who comes back after a week has the records to go by.
 """
 
 import typing
@@ -21,6 +25,11 @@ from gossip import codec, descriptor, errors, events, messages, signing
 from gossip import config as configs
 from gossip import rumours as rumour
 from gossip import view as views
+
+NEWS_S = 600.0
+"""Older news are kept for who asks, but told no more."""
+_SLOTS = tuple(f'@{number}' for number in range(8))
+"""Parts that hold a peer's last pieces of news, each as a News."""
 
 
 class Held(typing.NamedTuple):
@@ -62,6 +71,8 @@ class Store:
         """
         if not 0 < len(part.encode()) <= descriptor.PART_MAX:
             raise errors.Misuse('the name of a part has 1..32 bytes')
+        if is_news(part):
+            raise errors.Misuse('the name of a part is kept for news')
         if len(payload) > descriptor.PAYLOAD_MAX:
             raise errors.Misuse('a part has at most 900 bytes')
         held = self.get(self._view.identity.peer, part)
@@ -72,7 +83,24 @@ class Store:
             raise errors.Misuse('too many parts')
         return self._write(part, payload)
 
-    def accept(self, item: messages.RecordItem, *, spread: bool) -> bool:
+    def announce(self, news_id: bytes, payload: bytes) -> None:
+        """Tell everybody something, in place of our oldest news.
+
+        :raises Misuse: too short or too long; nothing changed
+        """
+        if not 0 < len(payload) <= descriptor.NEWS_MAX:
+            raise errors.Misuse('a piece of news has 1..512 bytes')
+        own = self._view.identity.peer
+        said = messages.News(news_id, int(self._view.now_wall), payload)
+
+        def age(slot: str) -> tuple[int, int]:
+            held = self.get(own, slot)
+            return (-1, -1) if held is None else held.record.version
+
+        self._write(min(_SLOTS, key=age), codec.encode_body(said))
+        self._hear(own, said)
+
+    def accept(self, item: messages.RecordItem) -> bool:
         """Take a part, if it is newer than what we hold.
 
         :returns: whether anything changed
@@ -83,6 +111,8 @@ class Store:
         version = descriptor.Version(said.boot, said.n)
         held = self.get(said.peer, said.part)
         if held is not None and version <= held.record.version:
+            if item == held.item:
+                self._rumours.repeat(item)
             return False
         entry = self._view.get(said.peer)
         if entry is None or entry.settled is descriptor.Status.LEFT:
@@ -94,6 +124,9 @@ class Store:
             signing.Signed(item.body, item.signature),
         ):
             raise errors.Refused('record_signature')
+        if is_news(said.part):
+            self._accept_news(said, item, held)
+            return True
         if held is None and self._is_full(said.peer):
             raise errors.Refused('parts_full')
         if entry is self._view.own:
@@ -101,8 +134,7 @@ class Store:
             return False
         record = descriptor.Record(said.peer, said.part, said.payload, version)
         self._put(Held(record, item))
-        if spread:
-            self._spread(record, item)
+        self._rumours.pass_on(_news(record), item, rumour.Care.CALM)
         self._view.emit(
             events.RecordChanged(said.peer, said.part, said.payload, version)
         )
@@ -112,7 +144,7 @@ class Store:
         """Hold nothing of a peer that left."""
         for held in self._parts.pop(peer, {}).values():
             self._toggle(held.record)
-            self._rumours.drop(('record', peer, held.record.part))
+            self._rumours.drop(_news(held.record))
 
     def settle(self) -> None:
         """Write our parts anew if our boot was raised meanwhile."""
@@ -122,6 +154,28 @@ class Store:
         for held in list(self.held(self._view.identity.peer)):
             if held.record.version.boot == before:
                 self._write(held.record.part, held.record.payload)
+
+    def _accept_news(
+        self,
+        said: messages.Part,
+        item: messages.RecordItem,
+        held: Held | None,
+    ) -> None:
+        """Take a piece of news: our own of an earlier boot too."""
+        news = codec.decode_body(messages.News, said.payload)
+        version = descriptor.Version(said.boot, said.n)
+        record = descriptor.Record(said.peer, said.part, said.payload, version)
+        self._put(Held(record, item))
+        self._rumours.pass_on(_news(record), item, rumour.Care.SURE)
+        before = None if held is None else _read_news(held)
+        if before is None or before.id != news.id:
+            self._hear(said.peer, news)
+
+    def _hear(self, peer: descriptor.PeerId, news: messages.News) -> None:
+        if news.made_at > self._view.now_wall - NEWS_S:
+            self._view.emit(
+                events.NewsHeard(peer, news.id, news.payload, news.made_at)
+            )
 
     def _hear_of_own(self, said: messages.Part) -> None:
         self.settle()
@@ -141,11 +195,14 @@ class Store:
         version = descriptor.Version(self._boot, self._n)
         record = descriptor.Record(peer, part, payload, version)
         self._put(Held(record, item))
-        self._spread(record, item)
+        care = rumour.Care.SURE if is_news(part) else rumour.Care.CALM
+        self._rumours.tell(_news(record), item, care)
         return version
 
     def _is_full(self, peer: descriptor.PeerId) -> bool:
-        return len(self._parts.get(peer, {})) >= self._config.parts_max
+        parts = self._parts.get(peer, {})
+        others = sum(not is_news(part) for part in parts)
+        return others >= self._config.parts_max
 
     def _put(self, held: Held) -> None:
         parts = self._parts.setdefault(held.record.peer, {})
@@ -158,8 +215,15 @@ class Store:
     def _toggle(self, record: descriptor.Record) -> None:
         self._view.digest.toggle(record.peer, record.part, *record.version)
 
-    def _spread(
-        self, record: descriptor.Record, item: messages.RecordItem
-    ) -> None:
-        key = 'record', record.peer, record.part
-        self._rumours.add(key, item, urgent=False)
+
+def is_news(part: str) -> bool:
+    """Whether a part holds a piece of news."""
+    return part in _SLOTS
+
+
+def _news(record: descriptor.Record) -> rumour.Key:
+    return 'record', record.peer, record.part
+
+
+def _read_news(held: Held) -> messages.News:
+    return codec.decode_body(messages.News, held.record.payload)

@@ -54,6 +54,7 @@ class View:
         self.trust = trust
         self.digest = digests.Digest()
         self.rumours = rumours
+        self.arrivals = 0
         self._config = config
         self._entries: dict[descriptor.PeerId, Entry] = {}
         self._events: collections.deque[events.Event] = collections.deque()
@@ -83,13 +84,17 @@ class View:
         return self._entries.values()
 
     def others(self) -> list[Entry]:
-        """The others who are alive or suspect; do not change the list."""
+        """The others who are alive or suspect, by peer id.
+
+        Not to be changed.
+        """
         if self._others is None:
             self._others = [
                 entry
                 for entry in self._entries.values()
                 if entry.settled is Status.ALIVE and entry is not self.own
             ]
+            self._others.sort(key=lambda entry: entry.member.peer)
         return self._others
 
     def take_events(self) -> Iterator[events.Event]:
@@ -124,9 +129,10 @@ class View:
             descriptor.host_to_bytes(host),
             port,
             self.identity.request_port,
+            member.name,
         )
         self._put(self._make_own(newer, self.own.credential))
-        self._spread(self.own, urgent=True)
+        self.rumours.tell(_news(self.own), self.own.item, rumour.Care.URGENT)
 
     def set_identity(self, identity: identities.Identity) -> None:
         """Go on with a renewed credential of the same key.
@@ -174,10 +180,9 @@ class View:
 
     # Others
 
-    def admit(self, item: messages.MemberItem, *, spread: bool) -> bool:
+    def admit(self, item: messages.MemberItem) -> bool:
         """Take a descriptor, if it is newer than what we hold.
 
-        :param spread: pass it on as news
         :returns: whether anything changed
         :raises MalformedMessage: not what it should be; nothing changed
         :raises Refused: not to be believed, or no room; nothing changed
@@ -185,6 +190,8 @@ class View:
         said = codec.decode_body(messages.Descriptor, item.body)
         held = self._entries.get(said.peer)
         if held is not None and not self._is_newer(said, held):
+            if item == held.item:
+                self.rumours.repeat(item)
             return False
         entry = self._verify(said, item)
         if said.peer == self.identity.peer:
@@ -202,9 +209,9 @@ class View:
         self._tell(held, entry)
         if held is not None and entry.follow(held):
             self._contest(held, entry)
-        if spread:
-            is_back = held is not None and held.member.status != Status.ALIVE
-            self._spread(entry, urgent=is_back)
+        is_back = held is not None and held.member.status != Status.ALIVE
+        care = rumour.Care.URGENT if is_back else rumour.Care.CALM
+        self.rumours.pass_on(_news(entry), entry.item, care)
         return True
 
     def check_claim(self, item: messages.ClaimItem) -> messages.Claim:
@@ -260,7 +267,7 @@ class View:
             return
         self._toggle(entry)
         self._others = None
-        self.rumours.drop(('member', peer))
+        self.rumours.drop(_news(entry))
         if entry.member.status is not Status.LEFT:
             self.emit(events.PeerLeft(peer))
         self._adopt_claims(peer)
@@ -281,10 +288,6 @@ class View:
         return over
 
     # Inside
-
-    def _spread(self, entry: Entry, *, urgent: bool) -> None:
-        key = 'member', entry.member.peer
-        self.rumours.add(key, entry.item, urgent=urgent)
 
     def _check_own(
         self, identity: identities.Identity
@@ -372,6 +375,15 @@ class View:
         held = self._entries.get(entry.member.peer)
         if held is not None:
             self._toggle(held)
+        if (
+            held is not None
+            and held.settled is Status.ALIVE
+            and held.member.boot_id == entry.member.boot_id
+        ):
+            entry.arrival = held.arrival
+        else:
+            self.arrivals += 1
+            entry.arrival = self.arrivals
         self._entries[entry.member.peer] = entry
         self._toggle(entry)
         self._others = None
@@ -422,3 +434,7 @@ class View:
                     entry.item.credential,
                     join_claim(signed),
                 )
+
+
+def _news(entry: Entry) -> rumour.Key:
+    return 'member', entry.member.peer

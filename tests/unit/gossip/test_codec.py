@@ -14,6 +14,7 @@ from gossip import codec, errors, messages, seal, signing, throwaway
 from gossip.descriptor import Role
 
 GOLDEN = pathlib.Path(__file__).with_name('golden.txt')
+BEFORE = GOLDEN.with_name('golden_before.txt')
 
 PEERS = st.binary(min_size=16, max_size=16)
 SIGNS = st.binary(min_size=64, max_size=64)
@@ -52,6 +53,8 @@ MESSAGES = st.one_of(
         st.binary(max_size=164),
     ),
     st.builds(messages.ClaimItem, BODIES, SIGNS),
+    st.builds(messages.Relay, U16, U32, U32),
+    st.builds(messages.Relayed, U16),
     st.builds(messages.RecordItem, st.binary(max_size=1050), SIGNS),
     st.builds(
         messages.Buckets,
@@ -149,7 +152,7 @@ def make_golden() -> dict[str, bytes]:
         return signing.sign(who, overlay.overlay, what)
 
     place = messages.Descriptor(
-        peer, 3, b'bootboot', 2, bytes([10, 0, 0, 1]), 7400, 7400
+        peer, 3, b'bootboot', 2, bytes([10, 0, 0, 1]), 7400, 7400, 'pc1'
     )
     claim = sign(messages.Claim(3, peer, peer, 3, 2))
     kinds: list[messages.Message] = [
@@ -182,6 +185,8 @@ def make_golden() -> dict[str, bytes]:
         messages.RevocationItem(
             *sign(messages.Revocation(peer, 1_800_000_000)), who.credential
         ),
+        messages.Relay(9, 0, 2**32 - 1),
+        messages.Relayed(9),
     ]
     maker = seal.Sealer(
         seal.RingKeys(((5, bytes(range(32))),)), peer, b'bootboot'
@@ -207,10 +212,15 @@ def test_golden_bytes_have_not_changed() -> None:
 def test_golden_bytes_of_an_earlier_release_are_read() -> None:
     opener = seal.Opener(seal.RingKeys(((5, bytes(range(32))),)))
     kinds = set()
-    for line in GOLDEN.read_text().splitlines():
+    lines = [
+        (path.name, line)
+        for path in (GOLDEN, BEFORE)
+        for line in path.read_text().splitlines()
+    ]
+    for origin, line in lines:
         name, data = line.rsplit(' ', 1)
         if name.endswith(' sealed'):
-            plain = opener.open(bytes.fromhex(data)).plain
+            plain = opener.open(bytes.fromhex(data), origin).plain
             (message,), unknown = codec.decode(plain)
             assert type(message).__name__ == name.removesuffix(' sealed')
             assert not unknown

@@ -162,8 +162,9 @@ def test_leaving_tells_others_and_then_is_silent(case: Case) -> None:
 
     case.node.leave(1.0)
 
-    (claim,) = of_kind(case.sent(), messages.ClaimItem)
+    claim, again = of_kind(case.sent(), messages.ClaimItem)
     said = codec.decode_body(messages.Claim, claim.body)  # type: ignore[attr-defined]
+    assert claim == again
     assert (said.kind, said.subject) == (Status.LEFT, case.who.peer)
     assert case.node.deadline() is None
     case.hear(case.other.say(messages.Ping(1, 0)), 2.0)

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is passed on, how often, and in what order."""
+"""What is passed on, by which way, how often, and in what order."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gossip import codec, config, messages, rumours
+from gossip.rumours import Care, Fresh, Way
 
 CONFIG = config.NodeConfig()
 
@@ -17,53 +18,92 @@ def news(number: int, size: int = 10) -> messages.RecordItem:
     return messages.RecordItem(bytes([number % 256]) * size, bytes(64))
 
 
-def test_fresh_news_are_pushed_once_after_the_delay() -> None:
-    many = queue()
-    many.add(('a',), news(1), urgent=False)
-    many.settle(5.0)
+def frame(number: int) -> bytes:
+    return codec.encode(news(number))
 
-    assert many.deadline() == 5.0 + CONFIG.push_delay_s
-    assert list(many.pushes(1000, 5.0)) == []
-    assert list(many.pushes(1000, 5.1)) == [codec.encode(news(1))]
+
+def test_calm_news_wait_for_company_and_are_told_once() -> None:
+    many = queue()
+    many.tell(('a',), news(1), Care.CALM)
+    many.settle(5.0)
+    many.tell(('b',), news(2), Care.CALM)
+    many.settle(5.1)
+
+    assert many.deadline() == 5.0 + CONFIG.calm_delay_s
+    assert many.take_fresh(5.1) == []
+    assert many.take_fresh(5.3) == [
+        Fresh(frame(1), Care.CALM),
+        Fresh(frame(2), Care.CALM),
+    ]
     assert many.deadline() is None
-    assert list(many.pushes(1000, 6.0)) == []
+    assert many.take_fresh(9.0) == []
+
+
+def test_pressing_news_take_the_calm_ones_along() -> None:
+    many = queue()
+    many.tell(('a',), news(1), Care.CALM)
+    many.settle(5.0)
+    many.tell(('b',), news(2), Care.SURE)
+    many.settle(5.1)
+
+    assert many.deadline() == 5.1 + CONFIG.push_delay_s
+    assert len(many.take_fresh(5.12)) == 2
 
 
 def test_newer_news_of_one_key_replace_older() -> None:
     many = queue()
-    many.add(('a',), news(1), urgent=False)
-    many.add(('a',), news(2), urgent=False)
+    many.tell(('a',), news(1), Care.CALM)
+    many.tell(('a',), news(2), Care.CALM)
     many.settle(0.0)
 
     assert len(many) == 1
-    assert list(many.pushes(1000, 1.0)) == [codec.encode(news(2))]
+    assert many.take_fresh(1.0) == [Fresh(frame(2), Care.CALM)]
 
 
-def test_pushes_are_cut_to_the_room() -> None:
+def test_what_another_says_goes_on_as_it_came() -> None:
     many = queue()
-    for number in range(10):
-        many.add((number,), news(number, 300), urgent=False)
+    for number, way in enumerate(Way):
+        many.way = way
+        many.pass_on((number,), news(number), Care.CALM)
     many.settle(0.0)
+    order = list(Way)
 
-    pieces = list(many.pushes(1000, 1.0))
+    assert many.take_fresh(1.0) == [
+        Fresh(frame(order.index(Way.FIRST_HAND)), Care.CALM)
+    ]
+    assert many.take_relayed() == [frame(order.index(Way.RELAYED))]
+    assert many.take_relayed() == []
+    assert many.take_riding(1000, 100) == b''
 
-    assert all(len(piece) <= 1000 for piece in pieces)
-    found = [m for piece in pieces for m in codec.decode(piece).messages]
-    assert found == [news(number, 300) for number in range(10)]
 
-
-def test_once_pushed_urgent_news_ride_log_times_others_once() -> None:
+def test_what_is_no_news_is_relayed_once_for_those_behind_us() -> None:
     many = queue()
-    many.add(('calm',), news(1), urgent=False)
-    many.add(('urgent',), news(2), urgent=True)
+    many.way = Way.STORED
+    many.pass_on(('a',), news(1), Care.CALM)
+    many.repeat(news(1))
+    assert many.take_relayed() == []
+
+    many.way = Way.RELAYED
+    many.repeat(news(1))
+    many.repeat(news(1))
+
+    assert many.take_relayed() == [frame(1)]
+
+
+def test_urgent_news_ride_log_times_others_never() -> None:
+    many = queue()
+    many.tell(('calm',), news(1), Care.CALM)
+    many.tell(('sure',), news(2), Care.SURE)
+    many.tell(('urgent',), news(3), Care.URGENT)
     many.settle(0.0)
-    assert not many.take(1000, 100)
-    assert list(many.pushes(1000, 1.0))
+    assert not many.take_riding(1000, 100)
+    assert len(many.take_fresh(1.0)) == 3
 
-    rides = [codec.decode(many.take(1000, 100)).messages for _ in range(20)]
+    rides = [
+        codec.decode(many.take_riding(1000, 100)).messages for _ in range(20)
+    ]
 
-    assert sum(news(1) in ride for ride in rides) == 1
-    assert sum(news(2) in ride for ride in rides) == 7
+    assert [ride for ride in rides if ride] == [[news(3)]] * 7
     assert len(many) == 0
 
 
@@ -76,16 +116,31 @@ def test_once_pushed_urgent_news_ride_log_times_others_once() -> None:
 def test_what_rides_fits(added: list[tuple[int, int]], room: int) -> None:
     many = queue()
     for key, size in added:
-        many.add((key,), news(key, size), urgent=True)
+        many.tell((key,), news(key, size), Care.URGENT)
     many.settle(0.0)
-    list(many.pushes(1152, 1.0))
+    many.take_fresh(1.0)
 
-    assert len(many.take(room, 100)) <= room
+    assert len(many.take_riding(room, 100)) <= room
+
+
+@given(st.lists(st.integers(0, 900), max_size=50))
+def test_frames_are_cut_to_the_room_in_order(sizes: list[int]) -> None:
+    frames = [bytes(size) for size in sizes]
+
+    groups = list(rumours.cut(frames, 1000))
+
+    assert [one for group in groups for one in group] == frames
+    assert all(
+        0 < sum(map(len, group)) <= 1000 or not any(group) for group in groups
+    )
 
 
 def test_queue_is_bounded() -> None:
     many = queue()
+    many.way = Way.FIRST_HAND
     for number in range(3000):
-        many.add((number,), news(number), urgent=True)
+        many.pass_on((number,), news(number), Care.URGENT)
+    many.settle(0.0)
 
     assert len(many) == 1024
+    assert len(many.take_fresh(1.0)) == 1024

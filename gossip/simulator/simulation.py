@@ -50,6 +50,7 @@ class Peer:
     boot: int = 1
     is_up: bool = True
     is_paused: bool = False
+    refuses: bool = False
     wake_at: float | None = None
     inbox: collections.deque[tuple[bytes, descriptor.Address]] = (
         dataclasses.field(default_factory=collections.deque)
@@ -131,6 +132,18 @@ class Simulation:
         peer.is_up = False
         peer.inbox.clear()
 
+    def crash(self, number: int) -> None:
+        """End the process; its machine refuses datagrams from now on."""
+        self.kill(number)
+        self.peers[number].refuses = True
+
+    def refuse(self, number: int, address: descriptor.Address) -> None:
+        """Tell a peer that nobody listens there, be it true or forged."""
+        peer = self.peers[number]
+        if peer.is_up and not peer.is_paused:
+            peer.node.unreachable(address, self.now)
+            self._after(peer)
+
     def restart(
         self,
         number: int,
@@ -149,6 +162,7 @@ class Simulation:
         peer.node = self._make_node(peer.identity, peer.address, peer.boot)
         peer.node.restore(self._stored(number), self.now)
         peer.is_up, peer.is_paused, peer.wake_at = True, False, None
+        peer.refuses = False
         self._join(peer, seeds)
 
     def pause(self, number: int, seconds: float) -> None:
@@ -183,6 +197,12 @@ class Simulation:
         """Publish a part at one peer."""
         peer = self.peers[number]
         peer.node.publish(part, payload, self.now)
+        self._after(peer)
+
+    def broadcast(self, number: int, payload: bytes) -> None:
+        """Tell everybody something, at one peer."""
+        peer = self.peers[number]
+        peer.node.broadcast(payload, self.now)
         self._after(peer)
 
     # Network
@@ -359,6 +379,12 @@ class Simulation:
         self._digest.update(datagram)
         target = self._places.get(to)
         if target is None or not self._passes(peer.number, target.number):
+            return
+        if target.refuses:
+            self._at(
+                self.now + self.network.delay_s[0],
+                lambda: self.refuse(peer.number, to),
+            )
             return
         copies = 1 + (self._rng.random() < self.network.duplicate)
         for _ in range(copies):

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""News go down a tree, are answered, and go round the silent."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossip import errors, messages
+from gossip.descriptor import NEWS_MAX
+from gossip.events import NewsHeard, RecordChanged
+from gossip.simulator import NetworkConfig, Simulation
+from tests.support.gossip_case import Case, of_kind
+
+
+def heard(many: Simulation, payload: bytes) -> dict[int, int]:
+    """How often each peer has heard this."""
+    counts: dict[int, int] = {}
+    for seen in many.seen(NewsHeard):
+        assert isinstance(seen.event, NewsHeard)
+        if seen.event.payload == payload:
+            counts[seen.number] = counts.get(seen.number, 0) + 1
+    return counts
+
+
+def settled(peers: int, seed: int = 1, loss: float = 0.0) -> Simulation:
+    many = Simulation(seed)
+    many.add_many(peers)
+    many.run_until(many.is_whole, 60)
+    many.run(5)
+    many.network = NetworkConfig(loss=loss)
+    return many
+
+
+def test_each_hears_once_by_one_datagram_and_an_answer() -> None:
+    many = settled(60)
+    before = many.datagrams
+
+    many.broadcast(7, b'fire')
+    many.run(0.2)
+
+    assert heard(many, b'fire') == dict.fromkeys(range(60), 1)
+    at_rest = 60 * 2 * 0.2
+    assert many.datagrams - before < 60 * 2 + 2 * at_rest
+
+
+def test_none_is_missed_at_a_loss_of_a_fifth() -> None:
+    many = settled(40, loss=0.2)
+    for number in range(20):
+        many.broadcast(number, b'%d' % number)
+        many.run(1.0)
+    many.run(10)
+
+    for number in range(20):
+        assert heard(many, b'%d' % number) == dict.fromkeys(range(40), 1)
+
+
+def test_those_behind_a_peer_that_has_just_died_hear_too() -> None:
+    many = settled(60)
+    for number in range(10, 30):
+        many.kill(number)
+
+    many.broadcast(0, b'fire')
+    many.run(3.0)
+
+    assert set(heard(many, b'fire')) == {*range(10), *range(30, 60)}
+
+
+def test_who_was_away_hears_of_it_within_ten_minutes_and_not_later() -> None:
+    many = settled(5)
+    many.partition([0, 1, 2, 3], [4])
+    many.run(30)
+    many.broadcast(0, b'old')
+    many.run(620)
+    many.broadcast(0, b'new')
+    many.run(5)
+
+    many.partition()
+    many.run(60)
+
+    assert heard(many, b'new')[4] == 1
+    assert 4 not in heard(many, b'old')
+
+
+def test_news_outlive_a_restart_of_the_writer() -> None:
+    many = settled(5)
+    many.partition([0, 1, 2, 3], [4])
+    many.broadcast(0, b'fire')
+    many.run(1)
+    many.kill(0)
+    many.restart(0, [1])
+    many.run(30)
+
+    many.partition()
+    many.run(60)
+
+    assert heard(many, b'fire')[4] == 1
+    assert not many.seen(RecordChanged)
+
+
+def test_the_last_eight_of_a_writer_are_kept() -> None:
+    many = settled(3)
+    many.partition([0, 1], [2])
+    for number in range(12):
+        many.broadcast(0, b'%d' % number)
+        many.run(1)
+
+    many.partition()
+    many.run(60)
+
+    late = [number for number in range(12) if 2 in heard(many, b'%d' % number)]
+    assert late == list(range(4, 12))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
+def test_any_range_may_be_asked_for(low: int, high: int) -> None:
+    case = Case()
+    case.meet()
+
+    case.hear(
+        case.other.say(
+            messages.Relay(7, low, high), case.other.record(b'x', part='a')
+        )
+    )
+
+    assert of_kind(case.sent(), messages.Relayed) == [messages.Relayed(7)]
+    assert case.node.record(case.other.who.peer, 'a')
+
+
+def test_nothing_forged_goes_further() -> None:
+    case = Case()
+    case.meet()
+    forged = messages.RecordItem(case.other.record(b'x').body, bytes(64))
+
+    case.hear(case.other.say(messages.Relay(7, 0, 2**32 - 1), forged))
+
+    assert of_kind(case.sent(), messages.RecordItem) == []
+    assert case.dropped == {'record_signature': 1}
+
+
+@pytest.mark.parametrize('size', [0, NEWS_MAX + 1])
+def test_news_of_a_wrong_size_are_our_own_fault(size: int) -> None:
+    with pytest.raises(errors.Misuse):
+        Case().node.broadcast(bytes(size), 0.0)
+
+
+def test_parts_kept_for_news_are_not_published() -> None:
+    with pytest.raises(errors.Misuse):
+        Case().node.publish('@0', b'x', 0.0)
