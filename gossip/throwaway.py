@@ -18,10 +18,19 @@ _PORT = 7400
 
 
 class Overlay:
-    """The keys of a throw-away overlay: a root, an issuer, a ring."""
+    """The keys of a throw-away overlay: a root, an issuer, a ring.
 
-    def __init__(self, rng: random.Random, name: str = 'simulated') -> None:
+    :param wall: the present; its keys do not depend on it
+    """
+
+    def __init__(
+        self,
+        rng: random.Random,
+        name: str = 'simulated',
+        wall: int = WALL,
+    ) -> None:
         self._rng = rng
+        self._wall = wall
         self.root = self._make_key()
         self.issuer = self._make_key()
         root = credential.raw_public_key(self.root)
@@ -45,17 +54,22 @@ class Overlay:
             overlay=self.overlay,
             public_key=credential.raw_public_key(holder),
             role=role,
-            not_before=WALL - 86400,
-            not_after=WALL + lifetime_s,
+            not_before=self._wall - 86400,
+            not_after=self._wall + lifetime_s,
         )
 
     def make_identity(
         self,
         role: descriptor.Role = descriptor.Role.PEER,
         lifetime_s: int = _YEAR_S,
+        *,
+        key: ed25519.Ed25519PrivateKey | None = None,
     ) -> identity.Identity:
-        """A new member: a peer by the issuer, others by the root."""
-        key = self._make_key()
+        """A new member: a peer by the issuer, others by the root.
+
+        :param key: its own; drawn as all the others if there is none
+        """
+        key = key or self._make_key()
         if role is descriptor.Role.PEER:
             signed = self.sign(self.issuer, key, role, lifetime_s)
             return identity.Identity(

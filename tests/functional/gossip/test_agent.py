@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real agents on the loopback interface, by their standard streams."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+
+from gossip import agent
+
+pytestmark = pytest.mark.trio
+
+LIMIT_S = 60.0
+PORT = 7411
+
+
+class Process:
+    """One agent, and the lines that it has written."""
+
+    def __init__(self, number: int) -> None:
+        self.name = f'a{number}'
+        self.address = f'127.71.0.{number + 1}:{PORT}'
+        self.lines: list[str] = []
+        self.process: trio.Process
+        self._more = trio.Event()
+
+    async def run(self, join: str, task_status: trio.TaskStatus[None]) -> None:
+        command = [sys.executable, '-m', 'gossip.agent', '--name', self.name]
+        command += ['--bind', self.address, '--join', join]
+        self.process = await trio.lowlevel.open_process(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        task_status.started()
+        assert self.process.stdout is not None
+        rest = b''
+        try:
+            async for some in self.process.stdout:
+                *lines, rest = (rest + some).split(b'\n')
+                self.lines += [line.decode() for line in lines]
+                self._more.set()
+                self._more = trio.Event()
+            await self.process.wait()
+        finally:
+            with trio.CancelScope(shield=True):
+                if self.process.returncode is None:
+                    self.process.kill()
+                await self.process.wait()
+
+    async def wait_for(self, *lines: str) -> None:
+        with trio.fail_after(LIMIT_S):
+            while not set(lines) <= set(self.lines):
+                await self._more.wait()
+
+    async def say(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        await self.process.stdin.send_all(line)
+
+
+@contextlib.asynccontextmanager
+async def agents(count: int) -> AsyncIterator[list[Process]]:
+    many = [Process(number) for number in range(count)]
+    async with trio.open_nursery() as nursery:
+        for one in many:
+            join = '-' if one is many[0] else many[0].address
+            await nursery.start(one.run, join)
+        for one in many:
+            await one.wait_for(*(f'JOIN {other.name}' for other in many))
+        yield many
+        nursery.cancel_scope.cancel()
+
+
+async def test_agents_tell_of_joins_events_crashes_and_leaves() -> None:
+    async with agents(5) as many:
+        assert all(one.lines[0] == f'JOIN {one.name}' for one in many)
+
+        await many[3].say(b'nonsense\nEVENT fi')
+        await many[3].say(b're\n')
+        for one in many:
+            await one.wait_for('EVENT fire')
+
+        many[4].process.kill()
+        for one in many[:4]:
+            await one.wait_for('FAIL a4')
+
+        many[3].process.send_signal(signal.SIGTERM)
+        for one in many[:3]:
+            await one.wait_for('LEFT a3')
+        with trio.fail_after(LIMIT_S):
+            assert await many[3].process.wait() == 0
+
+        assert 'FAIL a3' not in many[0].lines
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [
+        [],
+        ['--name', 'a b', '--bind', '127.0.0.1:1', '--join', '-'],
+        ['--name', 'a' * 25, '--bind', '127.0.0.1:1', '--join', '-'],
+        ['--name', 'a', '--bind', 'localhost:1', '--join', '-'],
+        ['--name', 'a', '--bind', '0.0.0.0:1', '--join', '-'],
+        ['--name', 'a', '--bind', '127.0.0.1:1', '--join', '127.0.0.1'],
+        ['--name', 'a', '--bind', '127.0.0.1:1', '--join', 'x:1'],
+    ],
+)
+async def test_what_cannot_be_is_said_at_once(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        agent.make_parser().parse_args(arguments)
+
+    assert ended.value.code == 2
+    assert 'usage' in capsys.readouterr().err
+
+
+async def test_an_address_that_is_taken_is_named() -> None:
+    async with agents(1) as (first,):
+        done = await trio.run_process(
+            [sys.executable, '-m', 'gossip.agent', '--name', 'b',
+             '--bind', first.address, '--join', '-'],
+            check=False, capture_stderr=True, stdin=b'',
+        )  # fmt: skip
+
+    assert done.returncode == 1
+    assert first.address.encode() in done.stderr
