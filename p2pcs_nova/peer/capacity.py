@@ -32,10 +32,12 @@ class OwnerRules:
 
 @dataclasses.dataclass(frozen=True)
 class Hardware:
-    """What libvirt and the file system say of this PC."""
+    """What libvirt, the kernel and the file system say of this PC."""
 
     cpus: int
     memory_mb: int
+    memory_left_mb: int
+    """Not in use by anybody else: free, or held by our guests."""
     disk_mb: int
     """Free on the file system of the state folder, plus what we hold."""
     arch: str = 'x86_64'
@@ -83,6 +85,9 @@ def find_offer(
         found.append(
             f'memory_mb is {rules.memory_mb}, but the PC has {memory} MiB'
         )
+    if memory > hardware.memory_left_mb:
+        memory = hardware.memory_left_mb
+        found.append(f'other programs leave only {memory} MiB of memory')
     disk = _part(rules.disk_mb, hardware.disk_mb, rules.keep_disk_mb)
     if disk > hardware.disk_mb:
         disk = hardware.disk_mb
@@ -91,7 +96,7 @@ def find_offer(
         )
     for amount, word in ((vcpus, 'vCPU'), (memory, 'memory'), (disk, 'disk')):
         if amount == 0:
-            found.append(f'no {word} is left after what the owner keeps')
+            found.append(f'no {word} is left')
     total = wire.Capacity(vcpus, memory, disk)
     offer = wire.Offer(
         total=total,

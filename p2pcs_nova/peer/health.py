@@ -22,6 +22,7 @@ LOG = logging.getLogger(__name__)
 DISK_GRAIN_MB = 1024
 MEMORY_GRAIN_MB = 256
 """Measured so coarsely, so that the record changes seldom."""
+MEMINFO = pathlib.Path('/proc/meminfo')
 
 Probe = Callable[[], Awaitable[KvmVerdict]]
 
@@ -35,12 +36,14 @@ class Health:
         rules: OwnerRules,
         hypervisor: Hypervisor,
         sysfs: pathlib.Path,
+        meminfo: pathlib.Path,
         images_in_use: Callable[[], frozenset[str]],
     ) -> None:
         self._layout = layout
         self._rules = rules
         self._hypervisor = hypervisor
         self._sysfs = sysfs
+        self._meminfo = meminfo
         self._images_in_use = images_in_use
         self._verdict: KvmVerdict | None = None
         self.finding = Finding(
@@ -91,6 +94,9 @@ class Health:
             capacity.Hardware(
                 cpus=host.cpus,
                 memory_mb=_whole_memory(host.memory_mb),
+                memory_left_mb=_coarse(
+                    available_mb(self._meminfo.read_text()) + host.guests_mb
+                ),
                 disk_mb=disk,
                 arch=host.arch,
                 cpu_model=host.cpu_model,
@@ -110,7 +116,22 @@ def _whole_memory(node_mb: int) -> int:
     """MiB of this machine; some kernels show libvirt only a part."""
     pages = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
     whole = max(node_mb, pages >> 20)
-    return whole // MEMORY_GRAIN_MB * MEMORY_GRAIN_MB
+    return _coarse(whole)
+
+
+def _coarse(memory_mb: int) -> int:
+    return memory_mb // MEMORY_GRAIN_MB * MEMORY_GRAIN_MB
+
+
+def available_mb(meminfo: str) -> int:
+    """MiB that programs can have without swapping, by the kernel's guess.
+
+    :param meminfo: text of ``/proc/meminfo``, whose numbers are in KiB
+        (proc(5))
+    """
+    lines = (line.partition(':') for line in meminfo.splitlines())
+    found = {name: rest for name, _, rest in lines}
+    return int(found['MemAvailable'].split()[0]) >> 10
 
 
 def measure_disk(layout: Layout, in_use: frozenset[str]) -> int:
@@ -124,12 +145,12 @@ def measure_disk(layout: Layout, in_use: frozenset[str]) -> int:
     used = {imaging.image_path(layout.images, d).name for d in in_use}
     try:
         whole = (
-            imaging.free_bytes(layout.root)
+            imaging.free_bytes(layout.instances)
             + disks.allocated_bytes(layout.instances)
             + disks.allocated_bytes(layout.images, used)
         )
     except OSError as error:
         raise errors.NoSpace(
-            f'{os.fspath(layout.root)}: {error.strerror}'
+            f'{os.fspath(layout.instances)}: {error.strerror}'
         ) from None
     return (whole >> 20) // DISK_GRAIN_MB * DISK_GRAIN_MB

@@ -29,6 +29,8 @@ class Host:
     version: int
     group: int
     """That the processes of guests run as."""
+    guests_mb: int = 0
+    """Memory that our guests have in use, as far as that can be told."""
 
 
 class Power(enum.Enum):

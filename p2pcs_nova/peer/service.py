@@ -33,7 +33,7 @@ from p2pcs_nova.peer.builder import Builder
 from p2pcs_nova.peer.capacity import OwnerRules
 from p2pcs_nova.peer.copies import Copies
 from p2pcs_nova.peer.errands import Errands
-from p2pcs_nova.peer.health import Health, Probe
+from p2pcs_nova.peer.health import MEMINFO, Health, Probe
 from p2pcs_nova.peer.hypervisor import Hypervisor
 from p2pcs_nova.peer.instances import FetchImage, Instances
 from p2pcs_nova.peer.memories import Memories
@@ -98,6 +98,7 @@ class PeerService:
         emulator: str = '',
         apply_filters: filters.Apply = filters.apply,
         sysfs: pathlib.Path = networks.SYSFS,
+        meminfo: pathlib.Path = MEMINFO,
         passed: Passed = log_step,
     ) -> None:
         self._rules = rules
@@ -117,7 +118,7 @@ class PeerService:
         self._layout = layout
         self._sysfs = sysfs
         self._health = Health(
-            layout, rules, hypervisor, sysfs, self._images_in_use
+            layout, rules, hypervisor, sysfs, meminfo, self._images_in_use
         )
         self._problem = ''
         self._restore_at = around.clock() + restore_after_s

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from p2pcs_nova import errors, run_right, wire
 from p2pcs_nova.journal import Journal
 from p2pcs_nova.layout import Layout
-from p2pcs_nova.peer import networks
+from p2pcs_nova.peer import health, networks
 from p2pcs_nova.peer.capacity import OwnerRules
 from p2pcs_nova.peer.filters import Apply
 from p2pcs_nova.peer.hypervisor import Hypervisor
@@ -196,6 +196,7 @@ async def one_peer(
     *,
     rules: OwnerRules = RULES,
     sysfs: pathlib.Path = networks.SYSFS,
+    meminfo: pathlib.Path = health.MEMINFO,
     passed: Passed = log_step,
     reservation_s: float = 30.0,
     restore_after_s: float = 0.0,
@@ -241,6 +242,7 @@ async def one_peer(
         ),
         apply_filters=apply_filters,
         sysfs=sysfs,
+        meminfo=meminfo,
         passed=passed,
         reservation_s=reservation_s,
         restore_after_s=restore_after_s,

@@ -59,7 +59,41 @@ def read_host(connection: libvirt.virConnect, lasting: Lasting) -> Host:
         cpu_model=lasting.cpu_model,
         version=connection.getVersion(),
         group=lasting.group,
+        guests_mb=sum(
+            _resident_bytes(dom)
+            for dom in connection.listAllDomains(
+                libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
+            )
+            if _mark(dom) is not None
+        )
+        >> 20,
     )
+
+
+RUN_FOLDER = pathlib.Path('/run/libvirt/qemu')
+"""Where libvirt keeps the process id of each domain."""
+PROC = pathlib.Path('/proc')
+
+
+def _process(dom: libvirt.virDomain) -> pathlib.Path:
+    """What the kernel says of its process.
+
+    :raises OSError, ValueError: that cannot be told
+    """
+    return PROC / str(int((RUN_FOLDER / f'{dom.name()}.pid').read_text()))
+
+
+def _resident_bytes(dom: libvirt.virDomain) -> int:
+    """Memory that its process has in use; 0 if that cannot be told.
+
+    The second field of a process's statm, in pages (proc(5)): QEMU is not
+    asked, for it may hang.
+    """
+    try:
+        statm = (_process(dom) / 'statm').read_text()
+    except (OSError, ValueError):
+        return 0
+    return int(statm.split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
 def _mark(dom: libvirt.virDomain) -> domain_xml.Mark | None:
@@ -238,11 +272,6 @@ def _macs(dom: libvirt.virDomain) -> dict[str, str]:
     return found
 
 
-RUN_FOLDER = pathlib.Path('/run/libvirt/qemu')
-"""Where libvirt keeps the process id of each domain."""
-PROC = pathlib.Path('/proc')
-
-
 def _uptime(dom: libvirt.virDomain) -> int:
     """Seconds since its process started; 0 if that cannot be told.
 
@@ -250,8 +279,7 @@ def _uptime(dom: libvirt.virDomain) -> int:
     boot (proc(5)); the command's name before it may contain anything.
     """
     try:
-        pid = int((RUN_FOLDER / f'{dom.name()}.pid').read_text())
-        stat = (PROC / str(pid) / 'stat').read_text()
+        stat = (_process(dom) / 'stat').read_text()
     except (OSError, ValueError):
         return 0
     ticks = int(stat.rpartition(')')[2].split()[19])

@@ -115,6 +115,9 @@ async def test_guest_obeys_and_leaves_nothing(
         assert found.cpu_time_ns[0] > 0
         assert 0 < found.uptime_s < 2 * DEADLINE_S
         assert found.disks[0].read_bytes > 0
+        host = LibvirtHost(pc.libvirtd.uri, call_timeout_s=DEADLINE_S)
+        assert 0 < (await host.host()).guests_mb < 2048
+        await host.close()
         assert found.nics[0].mac == spec.vifs[0].mac
         await peer.bury(spec)
         assert peer.service.statuses() == ()

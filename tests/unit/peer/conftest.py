@@ -25,6 +25,7 @@ class Pc:
     hypervisor: FakeHypervisor
     table: FilterTable
     sysfs: pathlib.Path
+    meminfo: pathlib.Path
 
     def run(
         self, *, passed: Passed = log_step, reservation_s: float = 30.0
@@ -46,6 +47,7 @@ class Pc:
             self.table.apply,
             [CONTENT],
             sysfs=self.sysfs,
+            meminfo=self.meminfo,
             passed=passed,
             reservation_s=reservation_s,
         ) as peer:
@@ -65,4 +67,8 @@ def pc(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Pc:
     bridge = sysfs / 'br0' / 'bridge'
     bridge.mkdir(parents=True)
     monkeypatch.setattr(networks, 'NETFILTER', bridge)
-    return Pc(tmp_path / 'state', FakeHypervisor(), FilterTable(), sysfs)
+    meminfo = tmp_path / 'meminfo'
+    meminfo.write_text('MemFree: 1 kB\nMemAvailable:    8388608 kB\n')
+    return Pc(
+        tmp_path / 'state', FakeHypervisor(), FilterTable(), sysfs, meminfo
+    )

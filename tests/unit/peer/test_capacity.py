@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a PC offers, and the words for what it does not."""
 
+import dataclasses
+
 from p2pcs_nova import wire
 from p2pcs_nova.peer.capacity import Hardware, OwnerRules, find_offer, nothing
 
-PC = Hardware(cpus=8, memory_mb=16384, disk_mb=200_000)
+PC = Hardware(cpus=8, memory_mb=16384, memory_left_mb=15360, disk_mb=200_000)
 TCG = wire.Accelerator.TCG
 
 
@@ -31,9 +33,20 @@ def test_more_vcpus_than_processors_are_offered_and_said() -> None:
 def test_memory_and_disk_that_are_not_there_are_not_offered() -> None:
     rules = OwnerRules(memory_mb=99_999, disk_mb=999_999)
     found = find_offer(rules, PC, TCG, ())
-    assert found.offer.total.memory_mb == PC.memory_mb
+    assert found.offer.total.memory_mb == PC.memory_left_mb
     assert found.offer.total.disk_mb == PC.disk_mb
-    assert len(found.reasons) == 2
+    assert len(found.reasons) == 3
+
+
+def test_memory_that_other_programs_use_is_not_offered() -> None:
+    short = dataclasses.replace(PC, memory_left_mb=512)
+    found = find_offer(OwnerRules(memory_mb=2048), short, TCG, ())
+    assert found.offer.total.memory_mb == 512
+    assert found.reasons == ('other programs leave only 512 MiB of memory',)
+    none = dataclasses.replace(PC, memory_left_mb=0)
+    found = find_offer(OwnerRules(memory_mb=2048), none, TCG, ())
+    assert found.offer.total.memory_mb == 0
+    assert 'no memory is left' in found.offer.reason
 
 
 def test_owner_who_keeps_all_offers_nothing_and_hears_it() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What of the disk can be offered."""
+"""What of disk and memory can be offered."""
 
 import os
 import pathlib
@@ -26,6 +26,13 @@ def test_image_in_use_is_not_offered_as_disk(
     monkeypatch.setattr(imaging, 'free_bytes', lambda folder: GIB - 2**21)
     assert health.measure_disk(layout, frozenset()) == 1024
     assert health.measure_disk(layout, frozenset({image.digest})) == 0
+
+
+def test_memory_that_is_available_is_read_in_mib() -> None:
+    text = pathlib.Path('/proc/meminfo').read_text()
+    assert health.available_mb(text) > 0
+    text = 'MemTotal:  9000000 kB\nMemAvailable:     3072 kB\nOdd line\n'
+    assert health.available_mb(text) == 3
 
 
 def test_holes_of_a_file_take_nothing(tmp_path: pathlib.Path) -> None:
