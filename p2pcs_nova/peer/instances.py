@@ -266,12 +266,17 @@ class Instances:
         return self.status(built)
 
     async def _fail(self, entry: Entry, error: errors.P2PcsError) -> None:
-        """A build has failed: nothing turns it into a success again."""
+        """A build has failed: nothing turns it into a success again.
+
+        A hypervisor that does not answer is not asked to undo it while
+        somebody waits who could try another PC: it is put right later.
+        """
         failed = msgspec.structs.replace(
             entry, stage=Stage.UNDOING, code=error.code, detail=error.message
         )
         await self._put(failed, Step.FAILURE_STORED)
-        await self._undo(failed)
+        if not isinstance(error, errors.HypervisorBusy):
+            await self._undo(failed)
 
     async def _undo(self, entry: Entry) -> None:
         instance, epoch = entry.right.instance, entry.right.epoch

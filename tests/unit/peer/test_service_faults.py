@@ -74,7 +74,7 @@ async def test_call_carried_out_late_by_libvirt_is_undone(
         pc.hypervisor.failing_at['start_paused'] = errors.HypervisorBusy('')
         with pytest.raises(errors.HypervisorBusy):
             await peer.place(spec)
-        assert pc.hypervisor.rows == {}
+        await peer.wait(lambda: pc.hypervisor.rows == {})
         pc.hypervisor.failing_at.clear()
         await pc.hypervisor.define(
             spec.instance, pc.hypervisor.xml[spec.instance]
@@ -250,6 +250,29 @@ async def test_folder_that_cannot_be_removed_ends_nothing(
             await peer.wait(lambda: 'Read-only' in peer.service.offer().reason)
         await peer.wait(lambda: peer.service.statuses() == ())
     assert pc.instance_folders() == []
+
+
+async def test_memory_that_the_owner_takes_is_offered_when_he_gives_it_back(
+    pc: Pc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, 'RESYNC_S', 0.01)
+    before = pc.meminfo.read_text()
+    async with pc.run() as peer:
+        whole = peer.service.offer()
+        set_text(pc.meminfo, 'MemAvailable: 1024 kB\n')
+        await peer.wait(lambda: peer.service.offer().total.memory_mb == 0)
+        assert 'no memory is left' in peer.service.offer().reason
+        with pytest.raises(errors.NotOffered, match='other programs'):
+            await peer.service.claim(GOLD, claim_of(one_peer.spec_of(IMAGE)))
+        set_text(pc.meminfo, before)
+        await peer.wait(lambda: peer.service.offer() == whole)
+
+
+def set_text(path: pathlib.Path, text: str) -> None:
+    """Change a file at once, for whoever is reading it."""
+    new = path.with_suffix('.new')
+    new.write_text(text)
+    new.replace(path)
 
 
 async def test_image_does_not_take_what_instances_have_yet_to_write(
