@@ -12,6 +12,8 @@ from collections.abc import Callable
 import hypothesis
 import pytest
 
+from tests.support.figures import Figures
+
 # How long an example takes tells of the machine, not of the code.
 hypothesis.settings.register_profile('p2pcs', deadline=None)
 hypothesis.settings.load_profile('p2pcs')
@@ -23,28 +25,44 @@ MARKERS = ('nova', 'libvirt', 'lab')
 
 Figure = Callable[[str, float], None]
 """Takes what was measured, and seconds."""
-_FIGURES = pytest.StashKey[list[str]]()
+Converged = Callable[[str, float], None]
+"""Takes a fault, and seconds from its end until all was well again."""
+Tried = Callable[[str], None]
+"""Takes what was fuzzed with one more input."""
+_FIGURES = pytest.StashKey[Figures]()
 
 
 @pytest.fixture(scope='session')
-def figure(pytestconfig: pytest.Config) -> Figure:
-    """Print a figure at the end of the run: none of them fails a test."""
-    figures = pytestconfig.stash.setdefault(_FIGURES, [])
+def figures(pytestconfig: pytest.Config) -> Figures:
+    """What is printed at the end of the run; none of it fails a test."""
+    return pytestconfig.stash.setdefault(_FIGURES, Figures())
 
-    def note(what: str, seconds: float) -> None:
-        figures.append(f'{seconds:9.3f} s  {what}')
 
-    return note
+@pytest.fixture(scope='session')
+def figure(figures: Figures) -> Figure:
+    """Print how long something took."""
+    return figures.note
+
+
+@pytest.fixture(scope='session')
+def converged(figures: Figures) -> Converged:
+    """Print median and worst of these, by fault."""
+    return figures.note_convergence
+
+
+@pytest.fixture(scope='session')
+def tried(figures: Figures) -> Tried:
+    """Print how many inputs were tried, by what was fuzzed."""
+    return figures.count_inputs
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Pytest's hook: the figures, before the closing line."""
-    figures = config.stash.get(_FIGURES, [])
-    if figures:
-        terminalreporter.section('figures')
-        for line in figures:
+    for title, lines in config.stash.get(_FIGURES, Figures()).sections():
+        terminalreporter.section(title)
+        for line in lines:
             terminalreporter.write_line(line)
 
 

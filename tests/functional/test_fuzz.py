@@ -17,6 +17,7 @@ from gossip import codec, messages
 from gossip.descriptor import Status
 from p2pcs_nova import wire
 from tests.conftest import Figure
+from tests.support.figures import Figures
 from tests.support.gossip_case import Case
 
 pytestmark = pytest.mark.slow
@@ -126,9 +127,14 @@ def bodies() -> list[bytes]:
 
 @pytest.mark.parametrize('what', ['datagrams', 'requests'])
 def test_no_input_that_coverage_finds_is_more_than_refused(
-    fuzzer: pathlib.Path, tmp_path: pathlib.Path, figure: Figure, what: str
+    fuzzer: pathlib.Path,
+    tmp_path: pathlib.Path,
+    figure: Figure,
+    figures: Figures,
+    what: str,
 ) -> None:
     seeds = datagrams() if what == 'datagrams' else bodies()
     tried, seconds = fuzz(fuzzer, tmp_path, f'fuzz_{what}', seeds)
     assert tried >= RUNS
-    figure(f'to try {tried} {what}, chosen by coverage', seconds)
+    figures.count_inputs(f'{what}, chosen by coverage', tried)
+    figure(f'to try {what}, chosen by coverage', seconds)

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.transport import handling
+from tests.conftest import Tried
+from tests.support.figures import REQUESTS
 
 KINDS = [
     kind
@@ -48,8 +50,9 @@ def read(data: bytes, kind: type[msgspec.Struct]) -> None:
 @settings(max_examples=20)
 @given(data=st.binary(max_size=300))
 def test_random_bytes_are_malformed(
-    kind: type[msgspec.Struct], data: bytes
+    tried: Tried, kind: type[msgspec.Struct], data: bytes
 ) -> None:
+    tried(REQUESTS)
     read(data, kind)
 
 
@@ -57,8 +60,9 @@ def test_random_bytes_are_malformed(
 @settings(max_examples=30)
 @given(values=st.data())
 def test_wrong_values_of_right_names_are_malformed(
-    kind: type[msgspec.Struct], values: st.DataObject
+    tried: Tried, kind: type[msgspec.Struct], values: st.DataObject
 ) -> None:
+    tried(REQUESTS)
     fields = st.fixed_dictionaries(
         {}, optional=dict.fromkeys(kind.__struct_fields__, VALUES)
     )

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from gossip import codec, errors, messages, seal, signing, throwaway
 from gossip.descriptor import Role
+from tests.conftest import Tried
+from tests.support.figures import DATAGRAMS
 
 GOLDEN = pathlib.Path(__file__).with_name('golden.txt')
 BEFORE = GOLDEN.with_name('golden_before.txt')
@@ -84,15 +86,19 @@ def test_messages_come_back(many: list[messages.Message]) -> None:
 
 
 @given(st.binary(max_size=1200))
-def test_random_bytes_raise_only_malformed_message(data: bytes) -> None:
+def test_random_bytes_raise_only_malformed_message(
+    tried: Tried, data: bytes
+) -> None:
+    tried(DATAGRAMS)
     with contextlib.suppress(errors.MalformedMessage):
         codec.decode(data)
 
 
 @given(st.sampled_from(sorted(codec.KINDS)), st.binary(max_size=300))
 def test_random_bodies_raise_only_malformed_message(
-    kind: int, body: bytes
+    tried: Tried, kind: int, body: bytes
 ) -> None:
+    tried(DATAGRAMS)
     frame = bytes([kind]) + len(body).to_bytes(2, 'big') + body
     with contextlib.suppress(errors.MalformedMessage):
         codec.decode(frame)
@@ -100,8 +106,9 @@ def test_random_bodies_raise_only_malformed_message(
 
 @given(MESSAGES, st.data())
 def test_damaged_messages_raise_only_malformed_message(
-    message: messages.Message, data: st.DataObject
+    tried: Tried, message: messages.Message, data: st.DataObject
 ) -> None:
+    tried(DATAGRAMS)
     frame = bytearray(codec.encode(message))
     place = data.draw(st.integers(3, len(frame) - 1))
     frame[place] = data.draw(st.integers(0, 255))

@@ -19,6 +19,8 @@ from gossip import (
     throwaway,
 )
 from gossip.descriptor import Address, Status
+from tests.conftest import Tried
+from tests.support.figures import DATAGRAMS
 from tests.support.gossip_case import (
     BOOT_ID,
     Case,
@@ -311,7 +313,8 @@ FUZZED.meet()
 
 @settings(max_examples=300)
 @given(st.binary(max_size=1300))
-def test_any_datagram_is_survived(datagram: bytes) -> None:
+def test_any_datagram_is_survived(tried: Tried, datagram: bytes) -> None:
+    tried(DATAGRAMS)
     FUZZED.hear(datagram)
     assert len(FUZZED.node.members()) == 2
 
@@ -323,8 +326,10 @@ def test_any_datagram_is_survived(datagram: bytes) -> None:
     )
 )
 def test_anything_sealed_is_survived(
+    tried: Tried,
     frames: list[tuple[int, bytes]],
 ) -> None:
+    tried(DATAGRAMS)
     plain = b''.join(
         bytes([kind]) + len(body).to_bytes(2, 'big') + body
         for kind, body in frames

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.transport import handling
+from tests.conftest import Tried
+from tests.support.figures import REQUESTS
 
 
 @example(b'{"issuer":"\xff"}')
 @example(b'[' * 5000)
 @given(st.binary(max_size=200))
-def test_any_body_is_a_value_or_malformed(body: bytes) -> None:
+def test_any_body_is_a_value_or_malformed(tried: Tried, body: bytes) -> None:
+    tried(REQUESTS)
     try:
         value = handling.decode_json(body, wire.DrainRequest)
     except errors.Malformed:
