@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""PCs that freeze, fail and lose power, and what Nova hears of it.
+"""PCs that fail and lose power, and what Nova hears of it.
 
 Servers whose slice matters are the administrator's: only he may name one.
 """
@@ -7,30 +7,39 @@ Servers whose slice matters are the administrator's: only he may name one.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import json
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping
 
+import msgspec
 import pytest
 
+from devstack.lab import overlay, services
 from devstack.lab.layout import SLICES, pc_address
 from devstack.lab.machines import Machine
 from devstack.lab.shell import CLEAN_ENVIRONMENT, run
 from p2pcs_nova import wire
-from tests.conftest import Figure
+from p2pcs_nova.layout import Layout
+from p2pcs_nova.peer.store import Store
+from tests.conftest import Converged, Figure
+from tests.support import faults, pcs
 from tests.support import lab as support
-from tests.support import pcs
+from tests.support.faults import Fault
 from tests.support.lab import Lab
-from tests.support.servers import Bench, Server, wait_for_login
+from tests.support.servers import (
+    NO_STATE,
+    Bench,
+    Server,
+    power_states,
+    wait_for_login,
+)
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.lab
 
-RUNNING = 1
-NO_STATE = 0
-QUICK_S = 2.0
-"""A question that waits for a silent daemon is given up after this."""
 SAVED = '/root/saved'
 BOOT_ID = '/proc/sys/kernel/random/boot_id'
 
@@ -43,21 +52,6 @@ def make(target: str, number: int) -> None:
         env=CLEAN_ENVIRONMENT,
         cwd=support.ROOT,
     )
-
-
-def power_states(
-    lab: Lab, slice_name: str, *uuids: str
-) -> tuple[dict[str, list[int]], float]:
-    """What Nova's power sync would hear, and the longest call's seconds."""
-    conf = lab.layout.etc(f'nova-compute-{slice_name}') / 'nova.conf'
-    said = lab.inside(
-        lab.control,
-        'env', f'PYTHONPATH={support.ROOT}',
-        str(lab.layout.cloud_venv / 'bin' / 'python'),
-        '-m', 'tests.support.power_sync', str(conf), *uuids,
-    )  # fmt: skip
-    answer = json.loads(said)
-    return answer['states'], max(answer['seconds'])
 
 
 def nova_events(lab: Lab, server_id: str) -> list[str]:
@@ -73,103 +67,67 @@ def nova_events(lab: Lab, server_id: str) -> list[str]:
     ]
 
 
-@contextlib.contextmanager
-def full_disk(lab: Lab, pc: Machine) -> Iterator[None]:
-    """A PC whose disk has no room for one more instance."""
-    folder = f'{pcs.STATE_DIR}/instances'
-    lab.inside(
-        pc, 'mount', '-t', 'tmpfs', '-o', 'size=64k,mode=711', 'full', folder
+def listed_reasons(lab: Lab) -> dict[str, str]:
+    """Why PCs offer less than one would expect, as an operator sees it."""
+    said = overlay.manage(
+        lab.layout, lab.control, 'peer', 'list', '-f', 'json'
     )
-    try:
-        yield
-    finally:
-        lab.inside(pc, 'umount', '--lazy', folder)
+    return {row['Name']: row['Reason'] for row in json.loads(said)}
 
 
-def test_frozen_pc_blocks_nothing_and_its_servers_stay_as_they_were(
-    lab: Lab, bench: Bench, figure: Figure
-) -> None:
-    found = bench.create('frozen')
-    bench.wait(found)
-    name = pcs.where(lab, found)
-    row = pcs.placed(lab, found)
+def row_of(lab: Lab, pc: Machine) -> wire.PeerRow:
+    """The same of one PC, and more, as its gateway has it."""
+    row = pcs.peer_row(lab, pc.name)
     assert row is not None
-    slice_name = row.status.slice
-    with pcs.draining(lab, pcs.pcs(lab)[name]):
-        healthy = bench.create('healthy', slice_name=slice_name)
-        bench.wait(healthy)
-    before = pcs.slice_summary(lab, slice_name)
-    with pcs.stopped((pcs.pcs(lab)[name], pcs.DAEMON)):
-        # At once, while the gateway still believes that it is alive ...
-        states, longest = power_states(lab, slice_name, found, healthy)
-        assert states[healthy] == [RUNNING]
-        assert states[found] in ([RUNNING], [NO_STATE], [NO_STATE, RUNNING])
-        assert longest < QUICK_S
-        figure('frozen PC: longest get_info, not noticed yet', longest)
-        pcs.wait_for_state(lab, name, 'failed')
-        # ... and when it knows better.
-        states, longest = power_states(lab, slice_name, found, healthy)
-        assert states == {found: [NO_STATE], healthy: [RUNNING]}
-        assert longest < QUICK_S
-        figure('frozen PC: longest get_info, unreachable', longest)
-        row = pcs.placed(lab, found)
-        assert row is not None
-        assert not row.reachable
-        summary = pcs.slice_summary(lab, slice_name)
-        assert summary.unreachable == 1
-        one_pc = pcs.peer_row(lab, name)
-        assert one_pc is not None
-        assert summary.total.vcpus == (
-            before.total.vcpus - one_pc.offer.vcpus + one_pc.used.vcpus
-        )
-        assert summary.used == before.used
-        begin = time.monotonic()
-        listed = lab.openstack('server', 'list', '-f', 'json')
-        figure('frozen PC: openstack server list', time.monotonic() - begin)
-        status = {line['ID']: line['Status'] for line in json.loads(listed)}
-        assert status[found] == 'ACTIVE'
-        begin = time.monotonic()
-        other = bench.create('elsewhere', slice_name=slice_name)
-        bench.wait(other)
-        figure('frozen PC: create in its slice', time.monotonic() - begin)
-        assert pcs.where(lab, other) != name
-    pcs.wait_for_offer(lab, name)
-    row = pcs.placed(lab, found)
-    assert row is not None
-    assert row.reachable
-    assert bench.show(found).status == 'ACTIVE'
-    assert pcs.slice_summary(lab, slice_name).unreachable == 0
+    return row
 
 
-def offers_nothing(pc: Machine) -> bool:
-    """Whether a PC's daemon offers nothing now."""
-    offer = pcs.status(pc).offer
-    return offer is not None and offer.total == wire.Capacity()
+def gives_reason(lab: Lab, pc: Machine, reason: str) -> bool:
+    """Whether the gateway has it from a PC."""
+    return reason in row_of(lab, pc).reason
 
 
-def test_hung_libvirt_stops_neither_gossip_nor_the_api(
-    lab: Lab, bench: Bench, figure: Figure
+def offers_all(lab: Lab, pc: Machine) -> bool:
+    """Whether a PC offers what its owner has written down."""
+    return row_of(lab, pc).offer == wire.Capacity(**overlay.OFFER)
+
+
+@pytest.mark.parametrize('together', faults.NOTICED, ids=' and '.join)
+def test_pcs_that_cannot_serve_say_why_until_they_can(
+    lab: Lab,
+    bench: Bench,
+    figure: Figure,
+    converged: Converged,
+    together: Mapping[str, Fault],
 ) -> None:
-    slice_name = SLICES[0]
-    hung, *others = pcs.pcs_of_slice(lab, slice_name)
-    assert others
-    pc = pcs.pcs(lab)[hung]
-    with pcs.stopped((pc, 'libvirtd')):
+    """A fault in each slice, to spend time on both at once."""
+    ailing = [
+        (name, pcs.empty(lab, slice_name)[0], slice_name)
+        for name, slice_name in zip(together, SLICES, strict=False)
+    ]
+    with contextlib.ExitStack() as undo:
+        for name, pc, _ in ailing:
+            undo.enter_context(together[name].on(lab, pc))
         begin = time.monotonic()
-        found = bench.create('not-there', slice_name=slice_name)
-        bench.wait(found)
-        figure('hung libvirt: create in its slice', time.monotonic() - begin)
-        assert pcs.where(lab, found) != hung
+        for name, pc, _ in ailing:
+            reason = together[name].reason
+            until(functools.partial(gives_reason, lab, pc, reason))
+            figure(f'{name}: noticed', time.monotonic() - begin)
+            assert row_of(lab, pc).state == 'alive'
+            assert reason in '; '.join(pcs.status(pc).reasons)
+        listed = listed_reasons(lab)
         begin = time.monotonic()
-        said = pcs.status(pc)
-        figure('hung libvirt: status of its daemon', time.monotonic() - begin)
-        assert said.name == hung
-        until(lambda: offers_nothing(pc), 60.0)
-        assert pcs.status(pc).reasons
-        row = pcs.peer_row(lab, hung)
-        assert row is not None
-        assert row.state == 'alive'
-    pcs.wait_for_offer(lab, hung)
+        made = [bench.create('next', slice_name=s) for _, _, s in ailing]
+        for found, (name, pc, _) in zip(made, ailing, strict=True):
+            assert together[name].reason in listed[pc.name]
+            bench.wait(found)
+            figure(f'{name}: create in its slice', time.monotonic() - begin)
+            assert pcs.where(lab, found) != pc.name
+        begin = time.monotonic()
+    for name, pc, _ in ailing:
+        until(functools.partial(offers_all, lab, pc))
+        converged(name, time.monotonic() - begin)
+        assert not gives_reason(lab, pc, together[name].reason)
 
 
 def test_spawn_that_fails_on_one_pc_goes_to_another_unheard_by_nova(
@@ -177,79 +135,125 @@ def test_spawn_that_fails_on_one_pc_goes_to_another_unheard_by_nova(
 ) -> None:
     slice_name = SLICES[0]
     machines = [pcs.pcs(lab)[n] for n in pcs.pcs_of_slice(lab, slice_name)]
-    full = next(pc for pc in machines if not pcs.status(pc).instances)
-    others = [pc for pc in machines if pc is not full]
-    log = lab.layout.log(full.name, pcs.DAEMON)
+    failing, *_ = pcs.empty(lab, slice_name)
+    others = [pc for pc in machines if pc != failing]
+    log = lab.layout.log(failing.name, pcs.DAEMON)
     # A PC that failed before comes last, until it has built something.
     with pcs.draining(lab, *others):
         found = bench.create('trusted', slice_name=slice_name)
         bench.wait(found)
-        assert pcs.where(lab, found) == full.name
+        assert pcs.where(lab, found) == failing.name
     bench.delete(found)
     # The emptiest PC is taken first: have all others less empty.
-    with pcs.draining(lab, full):
+    with pcs.draining(lab, failing):
         for _ in others:
             bench.wait(bench.create('filler', slice_name=slice_name))
-    with full_disk(lab, full):
+    with faults.read_only_disk(lab, failing):
         found = bench.create('second-try', slice_name=slice_name)
         bench.wait(found)
         assert f'[instance {found}] not built' in log.read_text()
-    assert pcs.where(lab, found) != full.name
+    assert pcs.where(lab, found) != failing.name
     assert nova_events(lab, found) == ['compute__do_build_and_run_instance']
     server = bench.show(found)
     assert server.hypervisor_hostname in (None, slice_name)
-    until(lambda: not pcs.status(full).instances)
-    assert pcs.status(full).used.vcpus == 0
+    until(lambda: not pcs.status(failing).instances)
+    assert pcs.status(failing).used.vcpus == 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """The two servers of one PC; one can log in at the first."""
+
+    kept: Server
+    unwanted: Server
+    pc: Machine
+
+    @property
+    def number(self) -> int:
+        """The number of their PC."""
+        return pcs.number_of(self.pc.name)
 
 
 @pytest.fixture
-def on_a_pc_of_its_own(lab: Lab, bench: Bench) -> Server:
-    """A server that one can log in at, and no other on its PC."""
-    machines = pcs.pcs(lab)
-    empty = [pc for pc in machines.values() if not pcs.status(pc).instances]
-    others = [pc for pc in machines.values() if pc is not empty[0]]
+def pair(lab: Lab, bench: Bench) -> Pair:
+    """Two servers on a PC that is otherwise empty."""
+    pc, *_ = (one for name in SLICES for one in pcs.empty(lab, name))
+    others = [one for one in pcs.pcs(lab).values() if one != pc]
     with pcs.draining(lab, *others):
-        server = bench.get(bench.create('alone'))
-    wait_for_login(lab, server)
-    lab.ssh(server.address, f'echo kept >{SAVED}; sync')
-    assert pcs.where(lab, server.id) == empty[0].name
-    return server
+        made = [bench.create(name) for name in ('kept', 'unwanted')]
+        kept, unwanted = map(bench.get, made)
+    wait_for_login(lab, kept)
+    lab.ssh(kept.address, f'echo kept >{SAVED}; sync')
+    return Pair(kept, unwanted, pc)
 
 
-def test_unplugged_pc_keeps_its_server_running(
-    lab: Lab, bench: Bench, on_a_pc_of_its_own: Server
+def operator(lab: Lab, *command: str) -> str:
+    """What ``p2pcs-manage instance`` says."""
+    return overlay.manage(lab.layout, lab.control, 'instance', *command)
+
+
+def quarantined(lab: Lab) -> list[tuple[str, str]]:
+    """Instances, and their PCs, as an operator has them listed."""
+    said = operator(lab, 'list', '--quarantined', '-f', 'json')
+    return [(row['Instance'], row['PC']) for row in json.loads(said)]
+
+
+def pass_days(lab: Lab, pair: Pair) -> None:
+    """Have the PC's daemon count the last second of a quarantine."""
+    services.stop(pair.pc, pcs.DAEMON)
+    folder = lab.layout.disk(pair.pc.name) / pcs.STATE_DIR.lstrip('/')
+    with contextlib.closing(Store(Layout(folder).peer_database)) as store:
+        entry = store.load().entries[pair.unwanted.id]
+        store.put_entry(msgspec.structs.replace(entry, left_s=1.0))
+    overlay.join(lab.layout, pair.number)
+
+
+def test_unplugged_pc_keeps_its_server_and_freezes_what_was_given_up(
+    lab: Lab, bench: Bench, pair: Pair, converged: Converged
 ) -> None:
-    server = on_a_pc_of_its_own
-    name = pcs.where(lab, server.id)
-    number = pcs.number_of(name)
-    before = lab.ssh(server.address, 'cat', BOOT_ID)
-    make('pc-unplug', number)
+    kept, unwanted, name = pair.kept, pair.unwanted, pair.pc.name
+    before = lab.ssh(kept.address, 'cat', BOOT_ID)
+    make('pc-unplug', pair.number)
     try:
-        assert not answers_ping(pc_address(number))
+        assert not answers_ping(pc_address(pair.number))
         pcs.wait_for_state(lab, name, 'failed')
-        assert bench.show(server.id).status == 'ACTIVE'
+        assert bench.show(kept.id).status == 'ACTIVE'
+        bench.delete(unwanted.id)
+        said = operator(lab, 'forget', unwanted.id)
+        assert said == (
+            f'instance {unwanted.id}: {name} is not waited for any more\n'
+        )
+        assert operator(lab, 'list', '--deleted', '-f', 'value') == ''
+        ports = functools.partial(
+            lab.admin.network.ports, device_id=unwanted.id
+        )
+        until(lambda: not list(ports()))
     finally:
-        make('pc-plug', number)
-    assert answers_ping(pc_address(number))
+        begin = time.monotonic()
+        make('pc-plug', pair.number)
+    assert answers_ping(pc_address(pair.number))
     pcs.wait_for_offer(lab, name)
-    wait_for_login(lab, server)
-    assert lab.ssh(server.address, 'cat', BOOT_ID) == before
-    assert bench.show(server.id).status == 'ACTIVE'
+    wait_for_login(lab, kept)
+    converged('cable pulled', time.monotonic() - begin)
+    assert lab.ssh(kept.address, 'cat', BOOT_ID) == before
+    assert bench.show(kept.id).status == 'ACTIVE'
+    # The gateway does not know the other one any more.
+    until(lambda: quarantined(lab) == [(unwanted.id, name)], poll_s=1.0)
+    assert pcs.domain_state(lab, pair.pc, unwanted.id) == 'paused'
+    pass_days(lab, pair)
+    pcs.wait_until_gone(lab, unwanted)
+    until(lambda: quarantined(lab) == [], poll_s=1.0)
+    assert lab.ssh(kept.address, 'cat', BOOT_ID) == before
 
 
 def test_power_cut_is_survived_by_the_disk(
-    lab: Lab, bench: Bench, on_a_pc_of_its_own: Server, figure: Figure
+    lab: Lab, bench: Bench, pair: Pair, figure: Figure, converged: Converged
 ) -> None:
-    server = on_a_pc_of_its_own
-    name = pcs.where(lab, server.id)
-    number = pcs.number_of(name)
+    server, doomed, name = pair.kept, pair.unwanted, pair.pc.name
     row = pcs.placed(lab, server.id)
     assert row is not None
-    others = [pc for other, pc in pcs.pcs(lab).items() if other != name]
-    with pcs.draining(lab, *others):
-        doomed = bench.get(bench.create('doomed'))
     booted = lab.ssh(server.address, 'cat', BOOT_ID)
-    make('pc-off', number)
+    make('pc-off', pair.number)
     try:
         assert name not in pcs.pcs(lab)
         pcs.wait_for_state(lab, name, 'failed')
@@ -264,15 +268,15 @@ def test_power_cut_is_survived_by_the_disk(
         figure('PC off: delete one of its servers', time.monotonic() - begin)
     finally:
         begin = time.monotonic()
-        make('pc-on', number)
+        make('pc-on', pair.number)
         figure('make pc-on', time.monotonic() - begin)
     # Its gateway confirms what is wanted: it runs, and the rest is gone.
     wait_for_login(lab, server)
-    figure('PC on again to login at its server', time.monotonic() - begin)
+    converged('power cut', time.monotonic() - begin)
     assert bench.show(server.id).status == 'ACTIVE'
     assert lab.ssh(server.address, 'cat', SAVED) == 'kept\n'
     assert lab.ssh(server.address, 'cat', BOOT_ID) != booted
-    until(lambda: pcs.traces(lab, doomed) == [], 120.0)
+    pcs.wait_until_gone(lab, doomed)
     pcs.wait_for_offer(lab, name)
 
 

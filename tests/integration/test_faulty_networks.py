@@ -12,10 +12,10 @@ import pytest
 from devstack.lab import network
 from devstack.lab.layout import CONTROL_ADDRESS, LAN, pc_address
 from devstack.lab.machines import Machine
-from tests.conftest import Figure
+from tests.conftest import Converged
 from tests.support import pcs
 from tests.support.lab import Lab
-from tests.support.servers import Bench, Server
+from tests.support.servers import Bench
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.lab
@@ -57,32 +57,8 @@ def halves(
         yield
 
 
-def wait_until_whole(lab: Lab) -> float:
-    """Wait until every PC and the gateway see each other; the seconds."""
-    begin = time.monotonic()
-    machines = [lab.control, *pcs.pcs(lab).values()]
-
-    def whole() -> bool:
-        return all(
-            (said.members_alive, said.members_failed) == (len(machines), 0)
-            for said in map(pcs.status, machines)
-        )
-
-    until(whole, WHOLE_S)
-    return time.monotonic() - begin
-
-
-def domains(lab: Lab, server: Server) -> list[str]:
-    """The PCs that have a domain of this server."""
-    return [
-        name
-        for name, pc in pcs.pcs(lab).items()
-        if server.id in lab.inside(pc, 'virsh', '-q', 'list', '--uuid')
-    ]
-
-
 def test_pc_with_another_address_is_the_same_pc(
-    lab: Lab, bench: Bench, figure: Figure
+    lab: Lab, bench: Bench, converged: Converged
 ) -> None:
     server = bench.get(bench.create('moved'))
     row = pcs.placed(lab, server.id)
@@ -114,7 +90,7 @@ def test_pc_with_another_address_is_the_same_pc(
     try:
         begin = time.monotonic()
         until(lambda: is_at(new), WHOLE_S)
-        figure('PC has another address, seen', time.monotonic() - begin)
+        converged('another address', time.monotonic() - begin)
         show = ('console', 'log', 'show', server.name)
         until(lambda: 'login:' in lab.openstack(*show), WHOLE_S)
         assert pcs.where(lab, server.id) == name
@@ -125,22 +101,24 @@ def test_pc_with_another_address_is_the_same_pc(
 
 
 def test_two_halves_stop_and_double_nothing_and_become_one(
-    lab: Lab, bench: Bench, figure: Figure
+    lab: Lab, bench: Bench, converged: Converged
 ) -> None:
     servers = [bench.get(bench.create(f'half-{n}')) for n in range(2)]
     everybody = list(pcs.pcs(lab).values())
     here = {pcs.where(lab, server.id) for server in servers[:1]}
     left = [pc for pc in everybody if pc.name in here]
     right = [pc for pc in everybody if pc.name not in here]
-    before = {server: domains(lab, server) for server in servers}
+    before = {server: pcs.running_on(lab, server.id) for server in servers}
     with halves(lab, left, [lab.control, *right]):
         for pc in left:
             pcs.wait_for_state(lab, pc.name, 'failed')
         for server in servers:
             assert bench.show(server.id).status == 'ACTIVE'
-    figure('halves are one again', wait_until_whole(lab))
+        begin = time.monotonic()
+    pcs.wait_until_whole(lab)
+    converged('two halves', time.monotonic() - begin)
     for server in servers:
-        assert domains(lab, server) == before[server]
+        assert pcs.running_on(lab, server.id) == before[server]
         assert len(before[server]) == 1
         assert bench.show(server.id).status == 'ACTIVE'
 
@@ -155,11 +133,11 @@ def test_two_halves_stop_and_double_nothing_and_become_one(
     ids=['a fifth is lost', 'nothing is sent'],
 )
 def test_loss_stops_and_doubles_nothing(
-    lab: Lab, bench: Bench, figure: Figure, hook: str, rule: str
+    lab: Lab, bench: Bench, converged: Converged, hook: str, rule: str
 ) -> None:
     server = bench.get(bench.create('lossy'))
     pc = pcs.pcs(lab)[pcs.where(lab, server.id)]
-    before = domains(lab, server)
+    before = pcs.running_on(lab, server.id)
     end = time.monotonic() + 60.0
     with fault(lab, pc, rule, hook=hook):
         while time.monotonic() < end:
@@ -168,5 +146,7 @@ def test_loss_stops_and_doubles_nothing(
                 row = pcs.peer_row(lab, pc.name)
                 assert row is not None
                 assert row.state != 'failed'
-    figure(f'whole after loss ({hook})', wait_until_whole(lab))
-    assert domains(lab, server) == before == [pc.name]
+        begin = time.monotonic()
+    pcs.wait_until_whole(lab)
+    converged(f'loss ({hook})', time.monotonic() - begin)
+    assert pcs.running_on(lab, server.id) == before == [pc.name]

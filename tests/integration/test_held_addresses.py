@@ -11,7 +11,7 @@ import pytest
 
 from devstack.lab import overlay
 from devstack.lab.names import NETWORK
-from tests.conftest import Figure
+from tests.conftest import Converged, Figure
 from tests.support import pcs
 from tests.support.lab import Lab
 from tests.support.servers import Bench, Server
@@ -58,7 +58,11 @@ def ask_for(lab: Lab, address: str) -> int:
 
 
 def test_address_is_held_until_the_pc_has_destroyed_the_server(
-    lab: Lab, bench: Bench, alone: Server, figure: Figure
+    lab: Lab,
+    bench: Bench,
+    alone: Server,
+    figure: Figure,
+    converged: Converged,
 ) -> None:
     name = pcs.where(lab, alone.id)
     number = pcs.number_of(name)
@@ -82,7 +86,7 @@ def test_address_is_held_until_the_pc_has_destroyed_the_server(
         begin = time.monotonic()
         lab.pc_on(number)
     until(lambda: ask_for(lab, alone.address) != CONFLICT, 120.0)
-    figure('PC on: address free again', time.monotonic() - begin)
+    converged('deleted with its PC off', time.monotonic() - begin)
     assert deleted(lab) == []
     assert list(lab.admin.network.ports(device_id=alone.id)) == []
     assert pcs.traces(lab, alone) == []

@@ -15,7 +15,7 @@ import pytest
 from devstack.lab.layout import SLICES
 from p2pcs_nova import errors, wire
 from p2pcs_nova.peer.steps import Step
-from tests.conftest import Figure
+from tests.conftest import Converged, Figure
 from tests.support import pcs, programs, scene
 from tests.support.lab import Lab
 from tests.support.servers import Bench
@@ -65,7 +65,7 @@ def assert_lives(lab: Lab, bench: Bench, server_id: str) -> None:
 
 
 def test_builds_and_a_deletion_come_to_their_ends_after_a_restart(
-    lab: Lab, bench: Bench, figure: Figure
+    lab: Lab, bench: Bench, figure: Figure, converged: Converged
 ) -> None:
     doomed = bench.get(bench.create('doomed', slice_name=SILVER))
     with contextlib.ExitStack() as silver, contextlib.ExitStack() as gold:
@@ -99,7 +99,7 @@ def test_builds_and_a_deletion_come_to_their_ends_after_a_restart(
     scene.wait_until_given_up(lab, bench, halfway)
     bench.delete(doomed.id)
     until(lambda: not pcs.traces(lab, doomed))
-    figure('killed nova-compute: all settled', time.monotonic() - begin)
+    converged('killed nova-compute', time.monotonic() - begin)
     assert_lives(lab, bench, runs)
     assert domain_id(lab, runs) == before
 

@@ -11,7 +11,7 @@ import pytest
 
 from devstack.lab import first_server, machines, services
 from devstack.lab.layout import CONTROL, pc_name
-from tests.conftest import Figure
+from tests.conftest import Converged
 from tests.support import lab as support
 from tests.support import pcs
 from tests.support.lab import Lab
@@ -31,7 +31,7 @@ def pids(lab: Lab, name: str) -> list[int]:
 
 
 def test_what_was_killed_frozen_and_unplugged_works_again(
-    lab: Lab, figure: Figure
+    lab: Lab, converged: Converged
 ) -> None:
     off, unplugged, dead, frozen = lab.layout.pcs()[:4]
     before = {name: pids(lab, name) for name in UNTOUCHED}
@@ -43,7 +43,7 @@ def test_what_was_killed_frozen_and_unplugged_works_again(
     services.send(lab.pc(frozen), pcs.DAEMON, signal.SIGSTOP)
     begin = time.monotonic()
     support.command('up')
-    figure('make cloud: repairs', time.monotonic() - begin)
+    converged('killed, frozen, cut off (make cloud)', time.monotonic() - begin)
     for number in (off, unplugged, dead, frozen):
         row = pcs.peer_row(lab, pc_name(number))
         assert row is not None
@@ -55,7 +55,7 @@ def test_what_was_killed_frozen_and_unplugged_works_again(
 
 
 def test_after_a_reboot_of_everything_servers_run_again(
-    lab: Lab, figure: Figure
+    lab: Lab, converged: Converged
 ) -> None:
     """All PCs and the control plane lose power at once."""
     address = first_server.address(lab.layout)
@@ -65,7 +65,7 @@ def test_after_a_reboot_of_everything_servers_run_again(
     machines.power_off(lab.layout, CONTROL)
     begin = time.monotonic()
     support.command('up')
-    figure('reboot of everything: make cloud', time.monotonic() - begin)
+    converged('reboot of everything', time.monotonic() - begin)
     assert lab.ssh(address, 'cat', BOOT_ID) != before
     servers = list(lab.demo.compute.servers())
     assert [server.status for server in servers] == ['ACTIVE']

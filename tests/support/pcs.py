@@ -23,6 +23,7 @@ from tests.support.waiting import until
 
 DAEMON = 'p2pcs-peer'
 STATE_DIR = '/var/lib/p2pcs'
+INSTANCES = f'{STATE_DIR}/instances'
 
 
 def pcs(lab: Lab) -> dict[str, Machine]:
@@ -117,6 +118,13 @@ def ask_as(
     return codes
 
 
+def empty(lab: Lab, slice_name: str) -> list[Machine]:
+    """The PCs of a slice that hold no instance."""
+    machines = pcs(lab)
+    found = [machines[name] for name in pcs_of_slice(lab, slice_name)]
+    return [pc for pc in found if not status(pc).instances]
+
+
 def slice_summary(lab: Lab, name: str) -> wire.SliceSummary:
     """A slice as the gateway tells nova-compute."""
     answer = overlay.ask(lab.control, f'/v1/slices/{name}')
@@ -128,6 +136,28 @@ def pcs_of_slice(lab: Lab, name: str) -> list[str]:
     answer = overlay.ask(lab.control, '/v1/peers')
     rows = msgspec.convert(answer, wire.PeerRows).peers
     return sorted(row.name for row in rows if row.slice == name)
+
+
+def running_on(lab: Lab, server_id: str) -> list[str]:
+    """The names of the PCs that have a live domain of a server."""
+    return [
+        name
+        for name, pc in pcs(lab).items()
+        if server_id in lab.inside(pc, 'virsh', '-q', 'list', '--uuid')
+    ]
+
+
+def wait_until_whole(lab: Lab) -> None:
+    """Wait until every PC and the gateway see each other."""
+    machines = [lab.control, *pcs(lab).values()]
+
+    def whole() -> bool:
+        return all(
+            (said.members_alive, said.members_failed) == (len(machines), 0)
+            for said in map(status, machines)
+        )
+
+    until(whole, 120.0)
 
 
 def domain_state(lab: Lab, pc: Machine, server_id: str) -> str:
@@ -146,7 +176,7 @@ def traces(lab: Lab, server: Server) -> list[str]:
     found = []
     for name, pc in pcs(lab).items():
         domains = lab.inside(pc, 'virsh', '-q', 'list', '--all', '--uuid')
-        folder = pc.path(f'{STATE_DIR}/instances')
+        folder = pc.path(INSTANCES)
         now = status(pc)
         kept = [row.need for row in now.instances if row.state != 'failed']
         held = sum(kept, start=wire.Capacity())
@@ -160,6 +190,11 @@ def traces(lab: Lab, server: Server) -> list[str]:
         }
         found += [f'{name}: {what}' for what, there in tests.items() if there]
     return found
+
+
+def wait_until_gone(lab: Lab, server: Server) -> None:
+    """Wait until no PC that is on has anything of a server."""
+    until(lambda: not traces(lab, server), 120.0)
 
 
 def pc_has_link(lab: Lab, pc: Machine, link: str) -> bool:

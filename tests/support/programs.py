@@ -37,6 +37,29 @@ def kill(machine: Machine, *names: str) -> None:
 
 
 @contextlib.contextmanager
+def asleep(pc: Machine) -> Iterator[None]:
+    """A PC whose processes, all of them, do nothing while the body runs.
+
+    Its kernel is everybody's, and still answers for it on the network.
+    """
+    stopped: set[int] = set()
+    try:
+        # Whoever was not yet stopped may have begun another meanwhile.
+        while new := {p.pid for p in processes.members(pc.init)} - stopped:
+            for pid in new:
+                processes.kill(pid, signal.SIGSTOP)
+            stopped |= new
+        yield
+    finally:
+        for pid in stopped:
+            processes.kill(pid, signal.SIGCONT)
+        # What has brought them in from outside has stopped with them.
+        for process in processes.processes():
+            if process.argv[:2] == ('nsenter', f'--target={pc.init}'):
+                processes.kill(process.pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
 def frozen(*held: tuple[Machine, str]) -> Iterator[None]:
     """Services that do nothing more while the body runs (SIGSTOP)."""
     with contextlib.ExitStack() as undo:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from types import TracebackType
 from typing import Any
 
@@ -13,11 +14,13 @@ from openstack import exceptions
 from devstack.lab.errors import LabError
 from devstack.lab.names import IMAGE, KEY_NAME, NETWORK
 from devstack.lab.shell import tail
-from tests.support.lab import Lab
+from tests.support.lab import ROOT, Lab
 from tests.support.waiting import until
 
 GENEROUS_S = 180.0
 POLL_S = 0.3
+NO_STATE, RUNNING = 0, 1
+"""Power states of Nova."""
 FORCED_HOST = '2.73'
 """The last API version that takes a host by its zone."""
 
@@ -156,6 +159,21 @@ class Bench:
             f'server {server.name} is not deleted: {server.fault}'
         )
         return False
+
+
+def power_states(
+    lab: Lab, slice_name: str, *uuids: str
+) -> tuple[dict[str, list[int]], float]:
+    """What Nova's power sync would hear, and the longest call's seconds."""
+    conf = lab.layout.etc(f'nova-compute-{slice_name}') / 'nova.conf'
+    said = lab.inside(
+        lab.control,
+        'env', f'PYTHONPATH={ROOT}',
+        str(lab.layout.cloud_venv / 'bin' / 'python'),
+        '-m', 'tests.support.power_sync', str(conf), *uuids,
+    )  # fmt: skip
+    answer = json.loads(said)
+    return answer['states'], max(answer['seconds'])
 
 
 def wait_for_login(lab: Lab, server: Server) -> None:
