@@ -78,7 +78,7 @@ class Runtime:
         self._wall = wall
         self._wall_offset = wall() - clock()
         self._wall_check_at = clock() + _CLOCK_CHECK_S
-        self._scope: trio.CancelScope | None = None
+        self._changed: Callable[[], None] | None = None
         self._send_errors = 0
         self._refused = False
 
@@ -97,21 +97,59 @@ class Runtime:
 
         :raises Misuse: it is driven already
         """
-        if self._scope is not None:
-            raise errors.Misuse('the node is driven already')
+        scope = trio.CancelScope()
+
+        def postpone() -> None:
+            scope.deadline = self.due()
+
+        self.begin(postpone)
         try:
             while True:
-                self._flush()
-                with trio.CancelScope(deadline=self._due()) as self._scope:
+                with trio.CancelScope(deadline=self.due()) as scope:
                     await trio.lowlevel.wait_readable(self._socket)
                 await trio.lowlevel.checkpoint_if_cancelled()
-                self._check_clock()
-                if self._refused:
-                    self._hear_refusals()
-                self._drain()
-                self._run_due()
+                self.turn()
         finally:
-            self._scope = None
+            self.end()
+
+    # For whoever drives it: :meth:`run`, or a crowd
+
+    def begin(self, changed: Callable[[], None]) -> None:
+        """Whoever drives it from now on hears when :meth:`due` changes.
+
+        :raises Misuse: it is driven already
+        """
+        if self._changed is not None:
+            raise errors.Misuse('the node is driven already')
+        self._changed = changed
+        self._flush()
+
+    def end(self) -> None:
+        """It is driven no more."""
+        self._changed = None
+
+    def turn(self) -> None:
+        """Take what has come, do what is due, and send."""
+        self._check_clock()
+        if self._refused:
+            self._hear_refusals()
+        self._drain()
+        self._run_due()
+        self._flush()
+
+    def due(self) -> float:
+        """When :meth:`turn` must be called at last, on trio's clock."""
+        due = self.node.deadline()
+        if due is None:
+            return math.inf
+        return trio.current_time() + max(due - self._clock(), 0.0)
+
+    @property
+    def socket(self) -> socket.socket:
+        """Readable when :meth:`turn` has something to take."""
+        return self._socket
+
+    # What a program wants
 
     def join(self, seeds: Sequence[descriptor.Address]) -> None:
         """See :meth:`gossip.node.Node.join`."""
@@ -159,15 +197,8 @@ class Runtime:
 
     def _after(self) -> None:
         self._flush()
-        if self._scope is not None:
-            self._scope.deadline = self._due()
-
-    def _due(self) -> float:
-        """The node's deadline, on trio's clock."""
-        due = self.node.deadline()
-        if due is None:
-            return math.inf
-        return trio.current_time() + max(due - self._clock(), 0.0)
+        if self._changed is not None:
+            self._changed()
 
     def _run_due(self) -> None:
         due = self.node.deadline()

@@ -103,6 +103,7 @@ class Simulation:
         self._places: dict[descriptor.Address, Peer] = {}
         self._groups: dict[int, int] = {}
         self._blocked: dict[tuple[int, int], None] = {}
+        self._deaf: dict[int, float] = {}
         self._digest = hashlib.blake2b(digest_size=16)
 
     # Machines
@@ -214,6 +215,10 @@ class Simulation:
             for name, group in enumerate(groups)
             for number in group
         }
+
+    def deafen(self, number: int, loss: float) -> None:
+        """Lose this share of what is sent to a peer, besides the rest."""
+        self._deaf[number] = loss
 
     def block(self, source: int, target: int) -> None:
         """Let nothing pass from one peer to another, one way."""
@@ -385,6 +390,8 @@ class Simulation:
                 self.now + self.network.delay_s[0],
                 lambda: self.refuse(peer.number, to),
             )
+            return
+        if self._rng.random() < self._deaf.get(target.number, 0.0):
             return
         copies = 1 + (self._rng.random() < self.network.duplicate)
         for _ in range(copies):
