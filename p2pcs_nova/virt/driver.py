@@ -39,6 +39,7 @@ from p2pcs_nova.virt import (
     snapshots,
     start,
     translate,
+    unfinished,
     view,
     vifs,
 )
@@ -117,6 +118,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
     ) -> Any:
         """Settle what an earlier nova-compute of this host left half done."""
         self._interrupted.settle(context, self._slice, self._host, instances)
+        unfinished.give_up(instances)
         return instances
 
     def cleanup_host(self, host: str) -> None:

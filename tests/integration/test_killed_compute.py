@@ -151,3 +151,40 @@ def test_deletion_while_it_is_being_built_goes_on(
     bench.delete(found)
     until(lambda: not pcs.traces(lab, server))
     assert not scene.held_in_placement(lab, found)
+
+
+@pytest.mark.slow
+def test_snapshot_that_is_cut_off_leaves_nothing_in_glance(
+    lab: Lab, bench: Bench
+) -> None:
+    found = bench.create('copied')
+    bench.wait(found)
+    row = pcs.placed(lab, found)
+    assert row is not None
+    slice_name = row.status.slice
+
+    def wait_for_task(task_state: str) -> None:
+        until(lambda: bench.show(found).task_state == task_state)
+
+    def cut_off() -> None:
+        programs.kill(lab.control, scene.compute_of(slice_name))
+
+    def assert_nothing_is_left() -> None:
+        scene.restart_computes(lab, slice_name)
+        bench.wait(found)
+        assert list(lab.admin.image.images(name='half')) == []
+
+    with scene.hung_libvirt(lab, slice_name):
+        lab.openstack('server', 'image', 'create', '--name', 'half', 'copied')
+        wait_for_task('image_pending_upload')
+        cut_off()
+    assert_nothing_is_left()
+    with contextlib.ExitStack() as libvirt:
+        libvirt.enter_context(scene.hung_libvirt(lab, slice_name))
+        lab.openstack('server', 'image', 'create', '--name', 'half', 'copied')
+        wait_for_task('image_pending_upload')
+        with programs.frozen((lab.control, 'glance')):
+            libvirt.close()
+            wait_for_task('image_uploading')
+            cut_off()
+    assert_nothing_is_left()

@@ -9,7 +9,7 @@ from typing import Any
 from unittest import mock
 
 from nova import context as nova_context
-from nova import objects
+from nova import exception, objects
 from nova.compute import manager as compute_manager
 from nova.image import glance
 from nova.tests.functional import integrated_helpers
@@ -394,6 +394,72 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         self.rewind_to_no_host(server, launched_on='silver')
         self.restart()
         assert self.api.get_server(server['id'])['status'] == 'BUILD'
+
+    # -- snapshots that it interrupts ----------------------------------------
+
+    def leave_image(self, server: Any, name: str, status: str) -> None:
+        """What Nova's API has made for a snapshot."""
+        glance.API().create(
+            self.context(),
+            {
+                'name': name,
+                'status': status,
+                'properties': {
+                    'instance_uuid': server['id'],
+                    'image_type': 'snapshot',
+                },
+            },
+        )
+
+    def copy_halfway(self, server: Any, task_state: str) -> None:
+        """Have Nova's record as if it were being copied."""
+        record = self.record(server)
+        record.task_state = task_state
+        record.save()
+
+    def test_snapshot_that_was_cut_off_leaves_no_image(self) -> None:
+        server, other = self.create(), {'id': helpers.new_uuid()}
+        known = self.images()
+        for whose, name, status in (
+            (server, 'cut off', 'queued'),
+            (server, 'half', 'saving'),
+            (server, 'earlier', 'active'),
+            (other, 'of another', 'queued'),
+        ):
+            self.leave_image(whose, name, status)
+        self.copy_halfway(server, 'image_uploading')
+        self.restart()
+        self._wait_for_server_parameter(
+            server, {'status': 'ACTIVE', 'OS-EXT-STS:task_state': None}
+        )
+        assert set(self.images()) - set(known) == {'earlier', 'of another'}
+
+    def test_server_that_was_being_shelved_is_given_back(self) -> None:
+        server = self.create()
+        known = self.images()
+        self.leave_image(server, 'shelved', 'queued')
+        self.copy_halfway(server, 'shelving_image_uploading')
+        self.restart()
+        self._wait_for_server_parameter(
+            server, {'status': 'ACTIVE', 'OS-EXT-STS:task_state': None}
+        )
+        assert set(self.images()) == set(known)
+
+    def test_silent_glance_does_not_hinder_the_start(self) -> None:
+        server = self.create()
+        self.leave_image(server, 'cut off', 'queued')
+        self.copy_halfway(server, 'image_snapshot')
+
+        def detail(*args: Any, **kwargs: Any) -> Any:
+            raise exception.GlanceConnectionFailed(
+                server='glance', reason='silence'
+            )
+
+        self.stub_out('nova.tests.fixtures.GlanceFixture.detail', detail)
+        self.restart()
+        self._wait_for_server_parameter(
+            server, {'status': 'ACTIVE', 'OS-EXT-STS:task_state': None}
+        )
 
     def context(self) -> Any:
         return nova_context.get_admin_context()
