@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A PC's daemon killed after each durable step of a create and a delete.
 
-The server then exists once and runs, or nothing of it is left.
+The server then exists once and runs, or nothing of it is left.  Guests
+never notice: neither one that runs beside it, nor its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from collections.abc import Iterator
@@ -13,12 +15,13 @@ from collections.abc import Iterator
 import pytest
 
 from devstack.lab import overlay, services
+from devstack.lab.errors import LabError
 from devstack.lab.layout import SLICES
 from devstack.lab.machines import Machine
 from devstack.lab.services import Service
 from p2pcs_nova.peer.steps import Step
 from tests.conftest import Figure
-from tests.support import crashing_daemon, pcs
+from tests.support import crashing_daemon, pcs, programs, scene
 from tests.support import lab as support
 from tests.support.lab import Lab
 from tests.support.servers import Bench
@@ -47,6 +50,7 @@ DELETE = (
     Step.FOLDER_REMOVED,
     Step.RIGHT_FORGOTTEN,
 )
+UNDO = (Step.FAILURE_STORED, Step.UNDONE_STORED)
 GENEROUS_S = 180.0
 
 
@@ -58,7 +62,10 @@ class Victim:
         self.pc = pc
 
     def start(self) -> None:
-        """Have its daemon up."""
+        """Have its daemon up.
+
+        :raises LabError: it ended at once
+        """
         service = Service(
             name=pcs.DAEMON,
             argv=(
@@ -70,7 +77,6 @@ class Victim:
             ready_path=overlay.SOCKET,
         )  # fmt: skip
         services.ensure(self.lab.layout, self.pc, service)
-        pcs.wait_for_offer(self.lab, self.pc.name)
 
     def crash_at(self, step: Step) -> None:
         """Have it killed after this step."""
@@ -80,6 +86,30 @@ class Victim:
     def wait_for_the_end(self) -> None:
         """Until it is dead."""
         until(lambda: services.find(self.pc, pcs.DAEMON) is None, GENEROUS_S)
+
+    def wait_for_room(self) -> None:
+        """Until it takes servers, and Placement knows so."""
+        until(self._offers, GENEROUS_S)
+        pcs.wait_for_offer(self.lab, self.pc.name)
+        until(self._is_in_placement, GENEROUS_S)
+
+    def _is_in_placement(self) -> bool:
+        # All is reserved while no PC takes anything.
+        known = scene.inventories(self.lab, SLICES[0])
+        return bool(known['VCPU']['reserved'] == 0)
+
+    def _offers(self) -> bool:
+        offer = pcs.status(self.pc).offer
+        return offer is not None and offer.total.vcpus > 0
+
+    def run_of(self, server_id: str) -> str:
+        """Libvirt's number of a run of its guest; '' if it is off."""
+        listed = self.lab.inside(self.pc, 'virsh', '-q', 'list', '--uuid')
+        if server_id not in listed:
+            return ''
+        return self.lab.inside(
+            self.pc, 'virsh', '-q', 'domid', server_id
+        ).strip()
 
     def left(self, server_id: str) -> list[str]:
         """What it has of a server."""
@@ -107,12 +137,33 @@ def victim(lab: Lab) -> Iterator[Victim]:
     with pcs.draining(lab, *others):
         try:
             found.start()
+            found.wait_for_room()
             yield found
         finally:
             found.pc.path(str(crashing_daemon.CRASH_AT)).unlink(
                 missing_ok=True
             )
             overlay.join(lab.layout, pcs.number_of(first.name))
+
+
+@pytest.fixture(scope='module', autouse=True)
+def bystander(victim: Victim, module_bench: Bench) -> str:
+    """A server that runs on it all the time."""
+    found = module_bench.create('bystander', slice_name=SLICES[0])
+    module_bench.wait(found)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def bystander_notices_nothing(
+    lab: Lab, victim: Victim, bystander: str
+) -> Iterator[None]:
+    """It runs on, whatever happens to the daemon."""
+    victim.wait_for_room()
+    before = victim.run_of(bystander)
+    yield
+    assert victim.run_of(bystander) == before
+    assert pcs.domain_state(lab, victim.pc, bystander) == 'running'
 
 
 @pytest.fixture(scope='module')
@@ -133,11 +184,13 @@ def test_daemon_killed_in_a_create(
     victim.crash_at(step)
     server_id = bench.create(step.value, slice_name=SLICES[0])
     victim.wait_for_the_end()
+    run = victim.run_of(server_id)
     begin = time.monotonic()
     victim.start()
     until(lambda: settled(bench, server_id), GENEROUS_S)
     if bench.show(server_id).status == 'ACTIVE':
         until(lambda: is_running(lab, victim, server_id), GENEROUS_S)
+        assert victim.run_of(server_id) == run or not run
     else:
         until(lambda: victim.left(server_id) == [], GENEROUS_S)
     took.append(time.monotonic() - begin)
@@ -161,6 +214,48 @@ def test_daemon_killed_in_a_delete(
     bench.delete(server_id)
 
 
+@pytest.mark.parametrize('step', UNDO, ids=lambda step: step.value)
+def test_daemon_killed_again_while_it_undoes_a_create(
+    lab: Lab, bench: Bench, victim: Victim, took: list[float], step: Step
+) -> None:
+    victim.crash_at(Step.DISK_MADE)
+    server_id = bench.create(step.value, slice_name=SLICES[0])
+    victim.wait_for_the_end()
+    victim.crash_at(step)
+    # A tombstone of the gateway's would end the build in another way.
+    with programs.frozen((lab.control, pcs.DAEMON)):
+        with contextlib.suppress(LabError):
+            victim.start()
+        victim.wait_for_the_end()
+    begin = time.monotonic()
+    victim.start()
+    until(lambda: settled(bench, server_id), GENEROUS_S)
+    until(lambda: victim.left(server_id) == [], GENEROUS_S)
+    took.append(time.monotonic() - begin)
+    bench.delete(server_id)
+
+
+def test_daemon_killed_when_it_has_stored_a_new_term(
+    lab: Lab,
+    bench: Bench,
+    victim: Victim,
+    bystander: str,
+    took: list[float],
+) -> None:
+    victim.crash_at(Step.TERM_STORED)
+    programs.kill(lab.control, pcs.DAEMON)
+    overlay.bring_up_gateway(lab.layout)
+    victim.wait_for_the_end()
+    begin = time.monotonic()
+    victim.start()
+    until(lambda: is_running(lab, victim, bystander), GENEROUS_S)
+    took.append(time.monotonic() - begin)
+    victim.wait_for_room()
+    server_id = bench.create('new-term', slice_name=SLICES[0])
+    bench.wait(server_id)
+    assert is_running(lab, victim, server_id)
+
+
 def settled(bench: Bench, server_id: str) -> bool:
     """Whether Nova has come to an end with a server."""
     server = bench.show(server_id)
@@ -172,6 +267,7 @@ def is_running(lab: Lab, victim: Victim, server_id: str) -> bool:
     row = pcs.placed(lab, server_id)
     return (
         row is not None
+        and row.reachable
         and row.peer_name == victim.pc.name
         and pcs.domain_state(lab, victim.pc, server_id) == 'running'
     )

@@ -15,7 +15,7 @@ from devstack.lab.layout import DEFAULT_PCS, SLICES
 from devstack.lab.overlay import OFFER
 from p2pcs_nova import wire
 from tests.conftest import Figure
-from tests.support import pcs
+from tests.support import pcs, scene
 from tests.support.lab import Lab
 from tests.support.servers import Bench
 
@@ -33,17 +33,6 @@ def flavor(lab: Lab, name: str, **shape: int) -> Iterator[str]:
         yield name
     finally:
         lab.admin.compute.delete_flavor(made)
-
-
-def inventories(lab: Lab, slice_name: str) -> Any:
-    """What Placement knows a slice to have."""
-    (provider,) = lab.admin.placement.get(
-        f'/resource_providers?name={slice_name}'
-    ).json()['resource_providers']
-    answer = lab.admin.placement.get(
-        f'/resource_providers/{provider["uuid"]}/inventories'
-    )
-    return answer.json()['inventories']
 
 
 def usages(lab: Lab, slice_name: str) -> Any:
@@ -105,7 +94,7 @@ def test_inventory_is_the_sum_and_max_unit_the_largest_pc(
 ) -> None:
     count = len(pcs.pcs_of_slice(lab, name))
     assert count
-    known = inventories(lab, name)
+    known = scene.inventories(lab, name)
     for kind, each in (
         ('VCPU', OFFER['vcpus']),
         ('MEMORY_MB', OFFER['memory_mb']),

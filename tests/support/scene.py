@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from concurrent import futures
+from typing import Any
 
 from devstack.lab import compute, control, overlay, passwords, services
 from devstack.lab.layout import SLICES
@@ -96,6 +97,17 @@ def held_in_placement(lab: Lab, server_id: str) -> bool:
     """Whether Placement holds anything for a server."""
     answer = lab.admin.placement.get(f'/allocations/{server_id}')
     return bool(answer.json()['allocations'])
+
+
+def inventories(lab: Lab, slice_name: str) -> Any:
+    """What Placement knows a slice to have."""
+    (provider,) = lab.admin.placement.get(
+        f'/resource_providers?name={slice_name}'
+    ).json()['resource_providers']
+    answer = lab.admin.placement.get(
+        f'/resource_providers/{provider["uuid"]}/inventories'
+    )
+    return answer.json()['inventories']
 
 
 def port_of(lab: Lab, bench: Bench, server_id: str) -> Server:
