@@ -7,6 +7,7 @@ ACTIVE for the next.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from devstack.lab.machines import Machine
+from p2pcs_nova import imaging
 from tests.conftest import Figure
 from tests.support import pcs
 from tests.support.lab import Lab
@@ -62,6 +64,16 @@ def leftovers(pc: Machine, server_id: str) -> list[str]:
 def images(lab: Lab) -> dict[str, Any]:
     """All images that demo sees, by name."""
     return {image.name: image for image in lab.demo.image.images()}
+
+
+def kept_digest(machine: Machine, image: Any) -> str:
+    """Of the bytes of an image that a machine of the overlay keeps."""
+    path = imaging.image_path(
+        machine.path(f'{pcs.STATE_DIR}/images'),
+        f'{image.hash_algo}:{image.hash_value}',
+    )
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, image.hash_algo).hexdigest()
 
 
 def suspend(lab: Lab, bench: Bench, server: Server) -> None:
@@ -123,9 +135,12 @@ def test_server_from_a_snapshot_has_what_was_written(
         said = lab.ssh(copy.address, 'cat', SAVED)
         assert said == f'{WORDS}\n'
         assert boot_id(lab, copy) != before
-        module_bench.delete(copy.id)
     finally:
         lab.demo.image.delete_image(image.id)
+    # What a live disk stands on is still in two places.
+    for machine in (lab.control, pcs.pcs(lab)[pcs.where(lab, copy.id)]):
+        assert kept_digest(machine, image) == image.hash_value
+    module_bench.delete(copy.id)
 
 
 def test_server_whose_qemu_was_killed_is_brought_back_by_a_hard_reboot(
