@@ -82,9 +82,10 @@ class Builder:
         await trio.to_thread.run_sync(_make_folder, folder)
         self._passed(Step.FOLDER_MADE, instance)
         virtual = await self._images.get(spec.image, fetch)
-        host = await self._hypervisor.host()
         await trio.to_thread.run_sync(
-            self._images.show, spec.image.digest, host.group
+            self._images.show,
+            spec.image.digest,
+            await self._hypervisor.group(),
         )
         self._passed(Step.IMAGE_KEPT, instance)
         disks.check_size(spec.image, virtual, spec.root_mb)

@@ -27,8 +27,6 @@ class Host:
     arch: str
     cpu_model: str
     version: int
-    group: int
-    """That the processes of guests run as."""
     guests_mb: int = 0
     """Memory that our guests have in use, as far as that can be told."""
 
@@ -90,6 +88,10 @@ class Hypervisor(abc.ABC):
     @abc.abstractmethod
     async def host(self) -> Host:
         """The machine; also the proof that the hypervisor answers."""
+
+    @abc.abstractmethod
+    async def group(self) -> int:
+        """That the processes of guests run as; once known it is no call."""
 
     @abc.abstractmethod
     async def domains(self) -> tuple[Domain, ...]:

@@ -81,7 +81,10 @@ class FakeHypervisor(Hypervisor):
 
     async def host(self) -> Host:
         await self._enter('host')
-        return Host(8, 16384, 'x86_64', 'fake', 7002000, os.getegid())
+        return Host(8, 16384, 'x86_64', 'fake', 7002000)
+
+    async def group(self) -> int:
+        return os.getegid()
 
     async def domains(self) -> tuple[Domain, ...]:
         await self._enter('domains')

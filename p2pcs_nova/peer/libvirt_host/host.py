@@ -197,10 +197,17 @@ class LibvirtHost(Hypervisor):
     # -- what a Hypervisor does ---------------------------------------------
 
     async def host(self) -> Host:
+        lasting = await self._read_lasting()
+        return await self._call(reading.read_host, lasting.cpu_model)
+
+    async def group(self) -> int:
+        return (await self._read_lasting()).group
+
+    async def _read_lasting(self) -> reading.Lasting:
         if self._lasting is None:
             # Expensive, and it does not change.
             self._lasting = await self._call(reading.read_lasting)
-        return await self._call(reading.read_host, self._lasting)
+        return self._lasting
 
     async def domains(self) -> tuple[Domain, ...]:
         return await self._call(reading.read_domains)

@@ -49,16 +49,15 @@ def read_lasting(connection: libvirt.virConnect) -> Lasting:
     )
 
 
-def read_host(connection: libvirt.virConnect, lasting: Lasting) -> Host:
+def read_host(connection: libvirt.virConnect, cpu_model: str) -> Host:
     """What the machine has."""
     arch, memory_mb, cpus, *_ = connection.getInfo()
     return Host(
         cpus=cpus,
         memory_mb=memory_mb,
         arch=arch,
-        cpu_model=lasting.cpu_model,
+        cpu_model=cpu_model,
         version=connection.getVersion(),
-        group=lasting.group,
         guests_mb=sum(
             _resident_bytes(dom)
             for dom in connection.listAllDomains(
