@@ -8,6 +8,7 @@ never notice: neither one that runs beside it, nor its own.
 from __future__ import annotations
 
 import contextlib
+import functools
 import statistics
 import time
 from collections.abc import Iterator
@@ -60,6 +61,7 @@ class Victim:
     def __init__(self, lab: Lab, pc: Machine) -> None:
         self.lab = lab
         self.pc = pc
+        self._spared: list[str] = []
 
     def start(self) -> None:
         """Have its daemon up.
@@ -79,13 +81,38 @@ class Victim:
         services.ensure(self.lab.layout, self.pc, service)
 
     def crash_at(self, step: Step) -> None:
-        """Have it killed after this step."""
+        """Have it killed after this step of a server that is not spared."""
         path = self.pc.path(str(crashing_daemon.CRASH_AT))
-        path.write_text(step.value)
+        path.write_text(' '.join([step.value, *self._spared]))
+
+    def spare_those_here(self) -> None:
+        """What it does about the servers it has now lets it live."""
+        self._spared = [row.instance for row in pcs.status(self.pc).instances]
+
+    def is_dead(self) -> bool:
+        """Whether it has been killed."""
+        return services.find(self.pc, pcs.DAEMON) is None
 
     def wait_for_the_end(self) -> None:
         """Until it is dead."""
-        until(lambda: services.find(self.pc, pcs.DAEMON) is None, GENEROUS_S)
+        until(self.is_dead, GENEROUS_S)
+
+    def have_built(self, bench: Bench, name: str) -> str:
+        """A server that it has built, or was killed about; its id.
+
+        What Nova knows of a slice is some seconds old: it may find no host.
+        """
+        deadline = time.monotonic() + GENEROUS_S
+        while time.monotonic() < deadline:
+            found = bench.create(name, slice_name=SLICES[0])
+            until(functools.partial(self._is_over, bench, found), GENEROUS_S)
+            if self.is_dead() or bench.show(found).status == 'ACTIVE':
+                return found
+            bench.delete(found)
+        raise AssertionError(f'Nova finds no host in {GENEROUS_S:g} s')
+
+    def _is_over(self, bench: Bench, server_id: str) -> bool:
+        return self.is_dead() or settled(bench, server_id)
 
     def wait_for_room(self) -> None:
         """Until it takes servers, and Placement knows so."""
@@ -149,9 +176,7 @@ def victim(lab: Lab) -> Iterator[Victim]:
 @pytest.fixture(scope='module', autouse=True)
 def bystander(victim: Victim, module_bench: Bench) -> str:
     """A server that runs on it all the time."""
-    found = module_bench.create('bystander', slice_name=SLICES[0])
-    module_bench.wait(found)
-    return found
+    return victim.have_built(module_bench, 'bystander')
 
 
 @pytest.fixture(autouse=True)
@@ -160,6 +185,7 @@ def bystander_notices_nothing(
 ) -> Iterator[None]:
     """It runs on, whatever happens to the daemon."""
     victim.wait_for_room()
+    victim.spare_those_here()
     before = victim.run_of(bystander)
     yield
     assert victim.run_of(bystander) == before
@@ -182,7 +208,7 @@ def test_daemon_killed_in_a_create(
     lab: Lab, bench: Bench, victim: Victim, took: list[float], step: Step
 ) -> None:
     victim.crash_at(step)
-    server_id = bench.create(step.value, slice_name=SLICES[0])
+    server_id = victim.have_built(bench, step.value)
     victim.wait_for_the_end()
     run = victim.run_of(server_id)
     begin = time.monotonic()
@@ -202,8 +228,7 @@ def test_daemon_killed_in_a_create(
 def test_daemon_killed_in_a_delete(
     lab: Lab, bench: Bench, victim: Victim, took: list[float], step: Step
 ) -> None:
-    server_id = bench.create(step.value, slice_name=SLICES[0])
-    bench.wait(server_id)
+    server_id = victim.have_built(bench, step.value)
     victim.crash_at(step)
     lab.admin.compute.delete_server(server_id)
     victim.wait_for_the_end()
@@ -219,7 +244,7 @@ def test_daemon_killed_again_while_it_undoes_a_create(
     lab: Lab, bench: Bench, victim: Victim, took: list[float], step: Step
 ) -> None:
     victim.crash_at(Step.DISK_MADE)
-    server_id = bench.create(step.value, slice_name=SLICES[0])
+    server_id = victim.have_built(bench, step.value)
     victim.wait_for_the_end()
     victim.crash_at(step)
     # A tombstone of the gateway's would end the build in another way.
@@ -251,8 +276,7 @@ def test_daemon_killed_when_it_has_stored_a_new_term(
     until(lambda: is_running(lab, victim, bystander), GENEROUS_S)
     took.append(time.monotonic() - begin)
     victim.wait_for_room()
-    server_id = bench.create('new-term', slice_name=SLICES[0])
-    bench.wait(server_id)
+    server_id = victim.have_built(bench, 'new-term')
     assert is_running(lab, victim, server_id)
 
 
