@@ -41,6 +41,7 @@ DASHBOARD_VENV = 'virtual environment of the dashboard'
 CONFIGURATION = 'configuration'
 GUEST = 'guest image'
 GATEWAY = 'gateway of the overlay'
+NEUTRON = 'neutron'
 PLACEMENT = 'placement'
 CONDUCTOR = 'nova conductor'
 SCHEDULER = 'nova scheduler'
@@ -105,6 +106,11 @@ class Cloud:
     def seed_identity(self) -> None:
         """Projects, users, roles and the catalogue."""
         self.inside('identity', str(self.layout.passwords))
+
+    def neutron(self) -> None:
+        """Neutron, with its rules read before others ask."""
+        self.service(control.neutron)()
+        self.inside('rules', str(self.layout.passwords))
 
     def offer_resources(self) -> None:
         """Network, flavors, image, and access for demo."""
@@ -191,14 +197,12 @@ def control_plane(plan: Plan, cloud: Cloud) -> None:
     nova = (nova_db, rabbit, seed)
     glance = add('glance', service(control.glance), glance_db, seed)
     add(PLACEMENT, service(control.placement), placement_db, seed)
-    neutron = add(
-        'neutron', service(control.neutron), neutron_db, rabbit, seed
-    )
+    add(NEUTRON, cloud.neutron, neutron_db, rabbit, seed)
     nova_api = add('nova API', service(control.nova_api), *nova)
     # Both look for placement's versions when they start, and end without.
     add(CONDUCTOR, service(control.nova_conductor), *nova, PLACEMENT)
     add(SCHEDULER, service(control.nova_scheduler), *nova, PLACEMENT)
-    add(RESOURCES, cloud.offer_resources, GUEST, glance, neutron, nova_api)
+    add(RESOURCES, cloud.offer_resources, GUEST, glance, NEUTRON, nova_api)
 
 
 def join_pc(plan: Plan, layout: Layout, number: int, *after: str) -> str:
@@ -257,6 +261,7 @@ def up(
             f'nova-compute of slice {name}',
             functools.partial(compute.bring_up, cloud.settings, name),
             seen,
+            NEUTRON,
             PLACEMENT,
             CONDUCTOR,
             SCHEDULER,
