@@ -26,8 +26,13 @@ PLAIN = config.NodeConfig(
     observers=0.0,
     suspicion_min_s=5.2,
     suspicion_max_s=5.2,
+    confirmations=0,
+    pause_s=1e6,
 )
-"""SWIM, with a time to refute as long as ours at its shortest."""
+"""SWIM, with a time to refute as long as ours at its shortest.
+
+It does not notice either that it was stopped itself.
+"""
 
 
 def grown(
