@@ -2,7 +2,8 @@
 """A PC commanded in any order, its daemon ended anywhere, at any time.
 
 Every command meets a daemon that has just started and that may end after
-any durable step; requests come late, twice, or with old epochs.
+any durable step; requests come late, twice, with old epochs, or from a
+gateway whose term is over.
 """
 
 import contextlib
@@ -52,6 +53,7 @@ class PowerCutError(BaseException):
 Command = Callable[[OnePeer], Awaitable[object]]
 specs = st.sampled_from(SPECS)
 epochs = st.integers(1, 3)
+terms = st.integers(1, 3)
 fuses = st.none() | st.tuples(st.sampled_from(Step), st.integers(1, 2))
 # Most of its steps have passed before: aim at those of a burial.
 burial_fuses = st.none() | st.tuples(
@@ -85,6 +87,8 @@ class RestartedPc(RuleBasedStateMachine):
         self.buried: dict[str, wire.Counter] = {}
         self.statuses: tuple[wire.InstanceStatus, ...] = ()
         self.used = wire.Capacity()
+        self.term = 1
+        """The highest that the PC has stored."""
         self.passed: set[Step] = set()
         """Steps since the last command."""
 
@@ -114,11 +118,12 @@ class RestartedPc(RuleBasedStateMachine):
             await peer.wait(lambda: peer.service.offer().total == OFFER)
             yield peer
 
-    async def order(self, command: Command, fuse: Fuse) -> bool:
+    async def order(self, command: Command, fuse: Fuse, term: int) -> bool:
         """Send a command to a fresh daemon; whether it was confirmed."""
         confirmed = False
         try:
             async with self.daemon(fuse) as peer:
+                peer.command = wire.Command('gold', wire.Counter(1, term))
                 with contextlib.suppress(errors.P2PcsError):
                     await command(peer)
                     confirmed = True
@@ -145,33 +150,47 @@ class RestartedPc(RuleBasedStateMachine):
             assert domain.power is before[name] or name in away
             assert name not in away or domain.power is not Power.RUNNING
 
-    def do(self, command: Command, fuse: Fuse = None) -> bool:
+    def do(self, command: Command, term: int, fuse: Fuse = None) -> bool:
         async def run() -> bool:
             self.passed.clear()
-            confirmed = await self.order(command, fuse)
+            confirmed = await self.order(command, fuse, term)
             await self.settle()
             return confirmed
 
-        return trio.run(run)
+        confirmed = trio.run(run)
+        assert not confirmed or term >= self.term
+        if confirmed or Step.TERM_STORED in self.passed:
+            self.term = max(self.term, term)
+        return confirmed
 
-    @rule(spec=specs, n=epochs, fuse=fuses)
-    def place(self, spec: wire.InstanceSpec, n: int, fuse: Fuse) -> None:
-        self.do(lambda peer: peer.place(spec, n), fuse)
+    @rule(spec=specs, n=epochs, term=terms, fuse=fuses)
+    def place(
+        self, spec: wire.InstanceSpec, n: int, term: int, fuse: Fuse
+    ) -> None:
+        self.do(lambda peer: peer.place(spec, n), term, fuse)
 
     @rule(
         spec=specs,
         n=epochs,
         action=st.sampled_from(wire.Action),
+        term=terms,
         fuse=fuses,
     )
     def act(
-        self, spec: wire.InstanceSpec, n: int, action: wire.Action, fuse: Fuse
+        self,
+        spec: wire.InstanceSpec,
+        n: int,
+        action: wire.Action,
+        term: int,
+        fuse: Fuse,
     ) -> None:
-        self.do(lambda peer: peer.act(spec, action, n), fuse)
+        self.do(lambda peer: peer.act(spec, action, n), term, fuse)
 
-    @rule(spec=specs, n=epochs, fuse=burial_fuses)
-    def bury(self, spec: wire.InstanceSpec, n: int, fuse: Fuse) -> None:
-        confirmed = self.do(lambda peer: peer.bury(spec, n), fuse)
+    @rule(spec=specs, n=epochs, term=terms, fuse=burial_fuses)
+    def bury(
+        self, spec: wire.InstanceSpec, n: int, term: int, fuse: Fuse
+    ) -> None:
+        confirmed = self.do(lambda peer: peer.bury(spec, n), term, fuse)
         # A tombstone that was stored counts, whatever came after it.
         if confirmed or Step.TOMBSTONE_STORED in self.passed:
             epoch = wire.Counter(1, n)
@@ -189,7 +208,7 @@ class RestartedPc(RuleBasedStateMachine):
             finally:
                 self.hypervisor.failing_at.clear()
 
-        self.do(command)
+        self.do(command, self.term)
 
     @rule()
     def cut_power_of_the_pc(self) -> None:

@@ -63,6 +63,8 @@ class OnePeer:
     layout: Layout
     fetched: list[str]
     changes: list[None]
+    command: wire.Command = GOLD
+    """Slice and term that go with every request."""
 
     def right(
         self,
@@ -86,13 +88,13 @@ class OnePeer:
     ) -> wire.InstanceStatus:
         """Claim and build."""
         reservation = await self.service.claim(
-            GOLD,
+            self.command,
             wire.Claim(
                 spec.instance, spec.need, tuple(v.network for v in spec.vifs)
             ),
         )
         return await self.service.build(
-            GOLD,
+            self.command,
             spec.instance,
             wire.BuildRequest(reservation.id, self.right(spec, n), spec),
         )
@@ -106,7 +108,7 @@ class OnePeer:
     ) -> wire.InstanceStatus:
         """Command the instance."""
         return await self.service.act(
-            GOLD,
+            self.command,
             spec.instance,
             wire.ActionRequest(action, timeout_s, wire.Counter(1, n)),
         )
@@ -116,7 +118,7 @@ class OnePeer:
     ) -> None:
         """Say what may pass at its ports."""
         await self.service.filter(
-            GOLD,
+            self.command,
             spec.instance,
             wire.FilterRequest(ports, wire.Counter(1, n)),
         )
@@ -124,7 +126,7 @@ class OnePeer:
     async def bury(self, spec: wire.InstanceSpec, n: int = 1) -> None:
         """Send a tombstone."""
         await self.service.bury(
-            GOLD,
+            self.command,
             spec.instance,
             wire.Tombstone(spec.instance, wire.Counter(1, n)),
         )
