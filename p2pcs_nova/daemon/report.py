@@ -12,6 +12,7 @@ _STATES = {
     wire.InstanceState.PLUGGED: 'built, about to start',
     wire.InstanceState.RUNNING: 'running',
     wire.InstanceState.PAUSED: 'paused',
+    wire.InstanceState.SUSPENDED: 'suspended',
     wire.InstanceState.STOPPED: 'stopped',
     wire.InstanceState.CRASHED: 'crashed',
     wire.InstanceState.FAILED: 'failed to build',

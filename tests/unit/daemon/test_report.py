@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from p2pcs_nova import wire
 from p2pcs_nova.daemon import report
@@ -48,6 +49,15 @@ def test_status_says_what_runs_and_what_is_offered_and_why() -> None:
     assert f'{UUID}  running, 1 CPU, 128 MiB' in text
     assert 'Note: KVM is not offered' in text
     assert 'Note: libvirt does not answer.' in text
+
+
+@pytest.mark.parametrize('state', wire.InstanceState)
+def test_every_state_has_its_words(state: wire.InstanceState) -> None:
+    [row] = STATUS.instances
+    status = msgspec.structs.replace(
+        STATUS, instances=(msgspec.structs.replace(row, state=state),)
+    )
+    assert UUID in report.status_to_text(status)
 
 
 def test_an_idle_pc_says_so() -> None:
