@@ -457,6 +457,8 @@ class PeerService:
         await self._authority.obey(command)
         if request.action is wire.Action.RESTORE:
             await trio.sleep(max(self._restore_at - self._around.clock(), 0))
+            # Another gateway may have followed this one meanwhile.
+            await self._authority.obey(command)
         self._take_part()
         self._mine(command, instance)
         return await self._errand(

@@ -3,6 +3,7 @@
 
 import pytest
 import trio
+import trio.testing
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.peer import instances
@@ -125,6 +126,38 @@ async def test_quarantined_instance_can_be_destroyed(pc: Pc) -> None:
         await peer.bury(server)
         assert peer.service.statuses() == ()
     assert pc.hypervisor.rows == {}
+
+
+async def test_a_gateway_that_is_followed_meanwhile_starts_nothing(
+    pc: Pc,
+) -> None:
+    server = spec()
+    async with pc.run() as peer:
+        await peer.place(server)
+        await peer.act(server, Action.START)
+    lose_power(pc)
+    async with one_peer.one_peer(
+        pc.root,
+        pc.hypervisor,
+        pc.table.apply,
+        sysfs=pc.sysfs,
+        restore_after_s=0.3,
+    ) as peer:
+        outcomes: list[str] = []
+
+        async def restore() -> None:
+            try:
+                await peer.act(server, Action.RESTORE)
+            except errors.StaleTerm as error:
+                outcomes.append(error.message)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(restore)
+            await trio.testing.wait_all_tasks_blocked()
+            later = wire.Command('gold', wire.Counter(1, 2))
+            await peer.service.instances(later)
+        assert len(outcomes) == 1
+        assert pc.hypervisor.rows[server.instance].power is Power.COLD
 
 
 async def test_a_clone_that_is_found_out_in_time_starts_nothing(
