@@ -297,21 +297,21 @@ class LocalClient:
         """
         path = _path('slices', slice, 'instances', uuid, 'snapshot')
         silence_s = self.timeout_s + request.timeout_s + WORK_MARGIN_S
-        with (
-            contextlib.closing(_Connection(self.socket, silence_s)) as line,
-            self._broken_off('POST', path, silence_s),
-        ):
+        with contextlib.closing(_Connection(self.socket, silence_s)) as line:
             line.connect()
             # Kept until we close it: the body is still on its way.
             headers = {
                 'content-type': 'application/json',
                 wire.REQUEST_ID_HEADER: request_id,
             }
-            answer = line.begin(
-                'POST', path, msgspec.json.encode(request), headers
-            )
-            if not 200 <= answer.status < 300:
-                raise answers.failure_to_error(answer.status, answer.read())
+            with self._broken_off('POST', path, silence_s):
+                answer = line.begin(
+                    'POST', path, msgspec.json.encode(request), headers
+                )
+                refused = not 200 <= answer.status < 300
+                body = answer.read() if refused else b''
+            if refused:
+                raise answers.failure_to_error(answer.status, body)
             line.sock.settimeout(self.timeout_s + WORK_MARGIN_S)
             yield Download(
                 answers.length_to_size(answer.getheader('content-length', '')),

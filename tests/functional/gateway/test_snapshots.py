@@ -73,6 +73,21 @@ async def test_driver_that_goes_away_ends_it_on_the_pc(
         assert pc.copies == 0
 
 
+async def test_what_the_reader_meets_elsewhere_is_not_the_daemons(
+    tmp_path: pathlib.Path,
+) -> None:
+    def read_and_fail(client: LocalClient) -> None:
+        with client.snapshot('all', UUID, ONCE):
+            raise ConnectionResetError('Glance broke off')
+
+    pcs = office()
+    async with listening(tmp_path, pcs) as client:
+        pc = await spawn(client, pcs)
+        with pytest.raises(ConnectionResetError, match='Glance'):
+            await ask(read_and_fail, client)
+        await one_peer.until(lambda: pc.copies == 0)
+
+
 async def test_pc_that_is_cut_off_half_way_gives_no_half_a_disk(
     tmp_path: pathlib.Path,
 ) -> None:
