@@ -105,6 +105,14 @@ def _next_boot(station: Station) -> int:
         return station.store.next_boot()
 
 
+async def _raise_boot(station: Station, boot: int) -> None:
+    try:
+        await trio.to_thread.run_sync(station.store.raise_boot, boot)
+    except OSError as error:
+        # The others remember it, and tell it after the next start.
+        LOG.error('this start could not be counted: %s', error)
+
+
 async def _leave(station: Station) -> None:
     station.net.runtime.leave()
     with trio.CancelScope(shield=True, deadline=trio.current_time() + STOP_S):
@@ -155,7 +163,7 @@ async def _follow(station: Station, role: Role) -> None:
     """Hand on what happens in the overlay, in order."""
     async for event in station.net.changes:
         if isinstance(event, news.BootRaised) and not station.has_left:
-            await trio.to_thread.run_sync(station.store.raise_boot, event.boot)
+            await _raise_boot(station, event.boot)
         elif isinstance(event, news.IdentityContested):
             if station.contests.note(event.peer):
                 text = contest.contest_to_text(event.peer, event.places)

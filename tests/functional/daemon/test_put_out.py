@@ -207,6 +207,25 @@ def test_a_clone_quarantines_both_until_one_stops(office: Office) -> None:
     waiting.until(lambda: not is_told(pc))
 
 
+@pytest.mark.slow
+def test_a_pc_whose_starts_cannot_be_counted_lives_on(office: Office) -> None:
+    pc = started(office, 'uncounted')
+    peer = store_of(pc).load().peer_id
+    clone = daemons.cloned(office, pc)
+    counter = store_of(pc).folder / 'boot'
+    counter.unlink()
+    counter.mkdir()
+    clone.start()
+
+    waiting.until(lambda: state_of(office, peer) == 'contested')
+    clone.stop()
+    waiting.until(lambda: state_of(office, peer) == 'alive')
+
+    assert pc.process is not None
+    assert pc.process.poll() is None
+    pc.stop()
+
+
 def test_leaving_tells_the_others_and_leaves_no_identity(
     office: Office,
 ) -> None:
