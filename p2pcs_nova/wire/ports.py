@@ -42,9 +42,7 @@ class Rule(msgspec.Struct, frozen=True):
     """First destination port, or type of ICMP; None: any."""
     port_max: Annotated[int, msgspec.Meta(ge=0, le=65535)] | None = None
     """Last destination port, or code of ICMP; None: any."""
-    remotes: (
-        Annotated[tuple[Ip, ...], msgspec.Meta(max_length=2**14)] | None
-    ) = None
+    remotes: Remotes | None = None
     """Addresses of the other side; None: any, empty: nobody."""
 
 
