@@ -29,6 +29,7 @@ import msgspec
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client import answers
 from p2pcs_nova.client.downloads import Download
+from p2pcs_nova.client.paths import path_of
 
 T = TypeVar('T')
 
@@ -99,7 +100,9 @@ class LocalClient:
 
         :raises NotFound: the policy has no such slice
         """
-        return self._get(_path('slices', name), wire.SliceSummary, request_id)
+        return self._get(
+            path_of('slices', name), wire.SliceSummary, request_id
+        )
 
     def peers(self, *, request_id: str = '') -> wire.PeerRows:
         """The whole overlay as this gateway sees it."""
@@ -119,7 +122,7 @@ class LocalClient:
         :raises WrongState: it is no peer, or this is no gateway
         """
         self._call(
-            'POST', _path('peers', peer, 'revoke'), request_id=request_id
+            'POST', path_of('peers', peer, 'revoke'), request_id=request_id
         )
 
     def graves(self, *, request_id: str = '') -> wire.Graves:
@@ -134,7 +137,7 @@ class LocalClient:
         """
         return self._ask(
             'DELETE',
-            _path('graves', uuid),
+            path_of('graves', uuid),
             wire.Graves,
             request_id=request_id,
         )
@@ -148,7 +151,7 @@ class LocalClient:
         """
         return self._ask(
             'GET',
-            _path('instances', server, 'story'),
+            path_of('instances', server, 'story'),
             wire.Story,
             timeout_s=self.timeout_s + WORK_MARGIN_S,
             request_id=request_id,
@@ -188,7 +191,7 @@ class LocalClient:
             query = {'after': str(after), 'wait_s': str(wait_s)}
         return self._ask(
             'GET',
-            _path('slices', slice, 'instances'),
+            path_of('slices', slice, 'instances'),
             wire.Placements,
             query=query,
             timeout_s=self.timeout_s + wait_s,
@@ -211,7 +214,7 @@ class LocalClient:
         """
         return self._ask(
             'GET',
-            _path('slices', slice, 'instances', uuid),
+            path_of('slices', slice, 'instances', uuid),
             wire.Placed,
             query={'fresh': '1' if fresh else '0'},
             request_id=request_id,
@@ -231,7 +234,7 @@ class LocalClient:
         """
         return self._ask(
             'PUT',
-            _path('slices', slice, 'instances', request.claim.instance),
+            path_of('slices', slice, 'instances', request.claim.instance),
             wire.Placed,
             value=request,
             timeout_s=timeout_s,
@@ -252,7 +255,7 @@ class LocalClient:
         """
         return self._ask(
             'POST',
-            _path('slices', slice, 'instances', uuid, 'action'),
+            path_of('slices', slice, 'instances', uuid, 'action'),
             wire.Placed,
             value=request,
             timeout_s=self.timeout_s + request.timeout_s + WORK_MARGIN_S,
@@ -274,7 +277,7 @@ class LocalClient:
         """
         self._call(
             'PUT',
-            _path('slices', slice, 'instances', uuid, 'filters'),
+            path_of('slices', slice, 'instances', uuid, 'filters'),
             value=request,
             request_id=request_id,
         )
@@ -295,7 +298,7 @@ class LocalClient:
         :raises NoSpace: its PC has no room for the copy
         :raises WrongState: the instance is not built
         """
-        path = _path('slices', slice, 'instances', uuid, 'snapshot')
+        path = path_of('slices', slice, 'instances', uuid, 'snapshot')
         silence_s = self.timeout_s + request.timeout_s + WORK_MARGIN_S
         with contextlib.closing(_Connection(self.socket, silence_s)) as line:
             line.connect()
@@ -328,7 +331,7 @@ class LocalClient:
         """Destroy; succeeds too if there is no such instance."""
         return self._ask(
             'DELETE',
-            _path('slices', slice, 'instances', uuid),
+            path_of('slices', slice, 'instances', uuid),
             wire.Destroyed,
             timeout_s=self.timeout_s + WORK_MARGIN_S,
             request_id=request_id,
@@ -345,7 +348,7 @@ class LocalClient:
         """The last ``length`` bytes of the serial console."""
         return self._ask(
             'GET',
-            _path('slices', slice, 'instances', uuid, 'console'),
+            path_of('slices', slice, 'instances', uuid, 'console'),
             wire.Console,
             query={'bytes': str(length)},
             request_id=request_id,
@@ -360,7 +363,7 @@ class LocalClient:
     ) -> wire.Diagnostics:
         """Counters of the running domain."""
         return self._get(
-            _path('slices', slice, 'instances', uuid, 'diagnostics'),
+            path_of('slices', slice, 'instances', uuid, 'diagnostics'),
             wire.Diagnostics,
             request_id,
         )
@@ -370,7 +373,9 @@ class LocalClient:
     def has_image(self, digest: str, *, request_id: str = '') -> bool:
         """Whether the gateway holds the image of this digest."""
         try:
-            self._call('HEAD', _path('images', digest), request_id=request_id)
+            self._call(
+                'HEAD', path_of('images', digest), request_id=request_id
+            )
         except errors.NotFound:
             return False
         return True
@@ -391,7 +396,7 @@ class LocalClient:
         """
         self._call(
             'PUT',
-            _path('images', image.digest),
+            path_of('images', image.digest),
             query={'format': image.format, 'size': str(image.size_bytes)},
             content=_counted(data, image.size_bytes),
             headers={'content-length': str(image.size_bytes)},
@@ -492,10 +497,6 @@ class _Connection(client.HTTPConnection):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.request(method, path, content, headers)
         return self.getresponse()
-
-
-def _path(*parts: str) -> str:
-    return '/v1/' + '/'.join(parse.quote(part, safe=':') for part in parts)
 
 
 def _counted(data: Iterable[bytes], size: int) -> Iterator[bytes]:

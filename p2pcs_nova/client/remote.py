@@ -15,7 +15,6 @@ import ssl
 import types
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any, TypeVar
-from urllib import parse
 
 import httpx
 import msgspec
@@ -23,8 +22,14 @@ import trio
 
 from p2pcs_nova import bodies, errors, names, wire
 from p2pcs_nova.client import answers
+from p2pcs_nova.client.paths import path_of
 from p2pcs_nova.client.pool import ConnectionPool, Target
-from p2pcs_nova.client.streams import close_if_cancelled, pieces, steady
+from p2pcs_nova.client.streams import (
+    bounded,
+    close_if_cancelled,
+    pieces,
+    steady,
+)
 
 T = TypeVar('T')
 
@@ -110,7 +115,7 @@ class RemoteClient:
 
     async def release(self, reservation: str) -> None:
         """Give a reservation back; it may be gone already."""
-        await self._call('DELETE', _path('reservations', reservation))
+        await self._call('DELETE', path_of('reservations', reservation))
 
     async def build(
         self,
@@ -121,7 +126,7 @@ class RemoteClient:
         """Confirm the reservation and build; answers when PLUGGED."""
         return await self._ask(
             'PUT',
-            _path('instances', instance),
+            path_of('instances', instance),
             wire.InstanceStatus,
             value=request,
             timeout_s=timeout_s,
@@ -140,7 +145,7 @@ class RemoteClient:
         margin = self.timeout_s if timeout_s is None else timeout_s
         return await self._ask(
             'POST',
-            _path('instances', instance, 'action'),
+            path_of('instances', instance, 'action'),
             wire.InstanceStatus,
             value=request,
             timeout_s=margin + request.timeout_s,
@@ -149,7 +154,7 @@ class RemoteClient:
     async def filter(self, instance: str, request: wire.FilterRequest) -> None:
         """From now on this may pass at its ports."""
         await self._call(
-            'PUT', _path('instances', instance, 'filters'), value=request
+            'PUT', path_of('instances', instance, 'filters'), value=request
         )
 
     @contextlib.asynccontextmanager
@@ -160,7 +165,7 @@ class RemoteClient:
 
         The PC drops the copy when the context ends, however it ends.
         """
-        path = _path('instances', instance, 'snapshot')
+        path = path_of('instances', instance, 'snapshot')
         async with contextlib.AsyncExitStack() as stack:
             stack.enter_context(self._translated('POST', path))
             client = await stack.enter_async_context(self._lease())
@@ -180,7 +185,7 @@ class RemoteClient:
                 )
                 if not answer.is_success:
                     raise answers.failure_to_error(
-                        answer.status_code, await _bounded(answer)
+                        answer.status_code, await _read(answer)
                     )
             size = answers.length_to_size(
                 answer.headers.get('content-length', '')
@@ -197,7 +202,7 @@ class RemoteClient:
         """Destroy this epoch and every lower one, now and for good."""
         await self._call(
             'POST',
-            _path('instances', tombstone.instance, 'tombstone'),
+            path_of('instances', tombstone.instance, 'tombstone'),
             value=tombstone,
             timeout_s=timeout_s,
         )
@@ -212,7 +217,7 @@ class RemoteClient:
         """One instance, as its PC sees it now."""
         return await self._ask(
             'GET',
-            _path('instances', instance),
+            path_of('instances', instance),
             wire.InstanceStatus,
             timeout_s=timeout_s,
         )
@@ -221,7 +226,7 @@ class RemoteClient:
         """The last ``length`` bytes of the serial console."""
         return await self._ask(
             'GET',
-            _path('instances', instance, 'console'),
+            path_of('instances', instance, 'console'),
             wire.Console,
             query={'bytes': str(length)},
         )
@@ -230,14 +235,14 @@ class RemoteClient:
         """Counters of the running domain."""
         return await self._ask(
             'GET',
-            _path('instances', instance, 'diagnostics'),
+            path_of('instances', instance, 'diagnostics'),
             wire.Diagnostics,
         )
 
     async def story(self, instance: str) -> wire.Chapter:
         """What the PC has logged of an instance, be it gone or not."""
         return await self._ask(
-            'GET', _path('instances', instance, 'story'), wire.Chapter
+            'GET', path_of('instances', instance, 'story'), wire.Chapter
         )
 
     # -- a gateway ----------------------------------------------------------
@@ -257,14 +262,14 @@ class RemoteClient:
             with self._translated('GET', 'image'):
                 async with client.stream(
                     'GET',
-                    _path('images', digest),
+                    path_of('images', digest),
                     headers=self._headers | {wire.RUN_RIGHT_HEADER: right},
                     timeout=self.timeout_s,
                     extensions=self._extensions(),
                 ) as answer:
                     if not answer.is_success:
                         raise answers.failure_to_error(
-                            answer.status_code, await _bounded(answer)
+                            answer.status_code, await _read(answer)
                         )
                     async with pieces(answer) as body:
                         async for piece in body:
@@ -319,7 +324,7 @@ class RemoteClient:
                         extensions=self._extensions(),
                     ) as answer,
                 ):
-                    body = await _bounded(answer)
+                    body = await _read(answer)
         if not answer.is_success:
             raise answers.failure_to_error(answer.status_code, body)
         return body
@@ -350,21 +355,13 @@ class RemoteClient:
             ) from None
 
 
-def _path(*parts: str) -> str:
-    return '/v1/' + '/'.join(parse.quote(part, safe=':') for part in parts)
-
-
-async def _bounded(answer: httpx.Response) -> bytes:
+async def _read(answer: httpx.Response) -> bytes:
     """The whole body, if it is not too long to be one of ours.
 
     :raises P2PcsError: it is; the connection is closed
     """
-    whole = bytearray()
-    async with pieces(answer) as body:
-        async for piece in body:
-            whole += piece
-            if len(whole) > ANSWER_LIMIT:
-                raise errors.P2PcsError(
-                    f'the answer has more than {ANSWER_LIMIT} bytes'
-                )
-    return bytes(whole)
+    return await bounded(
+        answer,
+        ANSWER_LIMIT,
+        errors.P2PcsError(f'the answer has more than {ANSWER_LIMIT} bytes'),
+    )

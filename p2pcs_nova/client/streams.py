@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What httpx leaves behind when a request is given up, cleared away."""
+"""Bodies that httpx reads, and nothing left behind when one is given up."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing import Any
 
 import httpx
 import trio
+
+from p2pcs_nova import errors
 
 _CLEAR_S = 1.0
 
@@ -39,6 +41,23 @@ async def pieces(
             with contextlib.suppress(httpx.TransportError, httpx.StreamError):
                 async for _ in body:
                     continue
+
+
+async def bounded(
+    answer: httpx.Response, limit: int, too_long: errors.P2PcsError
+) -> bytes:
+    """The whole body, if it is not longer than this.
+
+    :param limit: bytes
+    :raises too_long: it is; the connection is closed
+    """
+    whole = bytearray()
+    async with pieces(answer) as body:
+        async for piece in body:
+            whole += piece
+            if len(whole) > limit:
+                raise too_long
+    return bytes(whole)
 
 
 async def steady(

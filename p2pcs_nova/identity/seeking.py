@@ -19,7 +19,7 @@ from cryptography import x509
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client import answers
-from p2pcs_nova.client.streams import close_if_cancelled, pieces
+from p2pcs_nova.client.streams import bounded, close_if_cancelled
 from p2pcs_nova.identity import ca, clock, tls, token
 from p2pcs_nova.wall import Wall, utc_now
 
@@ -104,7 +104,11 @@ async def exchange(
                 timeout=None,
                 extensions={'trace': close_if_cancelled()},
             ) as answer:
-                body = await _bounded(answer)
+                body = await bounded(
+                    answer,
+                    ANSWER_LIMIT,
+                    errors.Unreachable('the answer does not end'),
+                )
     except trio.TooSlowError:
         raise errors.Unreachable(f'no answer within {timeout_s:g} s') from None
     except (httpx.TransportError, httpx.InvalidURL) as error:
@@ -112,16 +116,6 @@ async def exchange(
     if not answer.is_success:
         raise answers.failure_to_error(answer.status_code, body)
     return body
-
-
-async def _bounded(answer: httpx.Response) -> bytes:
-    whole = bytearray()
-    async with pieces(answer) as body:
-        async for piece in body:
-            whole += piece
-            if len(whole) > ANSWER_LIMIT:
-                raise errors.Unreachable('the answer does not end')
-    return bytes(whole)
 
 
 async def _try_seed(
