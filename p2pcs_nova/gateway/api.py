@@ -107,7 +107,7 @@ class Local:
         handling.require_operator(request)
         return handling.answer(
             await self._service.instances.forget(
-                _uuid(request), handling.request_id(request)
+                handling.uuid(request), handling.request_id(request)
             )
         )
 
@@ -126,7 +126,7 @@ class Local:
         )
 
     async def look(self, request: Request) -> Response:
-        name, uuid = self._slice(request), _uuid(request)
+        name, uuid = self._slice(request), handling.uuid(request)
         fresh = handling.query(request, 'fresh', int, 0)
         found = await self._service.instances.look(
             name, uuid, handling.request_id(request), fresh=bool(fresh)
@@ -134,7 +134,7 @@ class Local:
         return handling.answer(found)
 
     async def spawn(self, request: Request) -> Response:
-        name, uuid = self._slice(request), _uuid(request)
+        name, uuid = self._slice(request), handling.uuid(request)
         wanted = await handling.decode(request, wire.SpawnRequest)
         if wanted.claim.instance != uuid:
             raise errors.Malformed('path and claim name two instances')
@@ -147,7 +147,7 @@ class Local:
         )
 
     async def act(self, request: Request) -> Response:
-        name, uuid = self._slice(request), _uuid(request)
+        name, uuid = self._slice(request), handling.uuid(request)
         action = await handling.decode(request, wire.ActionRequest)
         return handling.answer(
             await self._service.instances.act(
@@ -156,7 +156,7 @@ class Local:
         )
 
     async def filter(self, request: Request) -> Response:
-        name, uuid = self._slice(request), _uuid(request)
+        name, uuid = self._slice(request), handling.uuid(request)
         wanted = await handling.decode(request, wire.FilterRequest)
         await self._service.instances.filter(
             name, uuid, wanted, handling.request_id(request)
@@ -164,7 +164,7 @@ class Local:
         return handling.answer(None)
 
     async def snapshot(self, request: Request) -> Response:
-        name, uuid = self._slice(request), _uuid(request)
+        name, uuid = self._slice(request), handling.uuid(request)
         wanted = await handling.decode(request, wire.SnapshotRequest)
         return streaming.Handed(
             functools.partial(
@@ -177,7 +177,7 @@ class Local:
         )
 
     async def destroy(self, request: Request) -> Response:
-        name, uuid = self._slice(request), _uuid(request)
+        name, uuid = self._slice(request), handling.uuid(request)
         return handling.answer(
             await self._service.instances.destroy(
                 name, uuid, handling.request_id(request)
@@ -185,7 +185,7 @@ class Local:
         )
 
     async def console(self, request: Request) -> Response:
-        name, uuid = self._slice(request), _uuid(request)
+        name, uuid = self._slice(request), handling.uuid(request)
         length = handling.query(
             request, 'bytes', wire.Count, wire.CONSOLE_LIMIT
         )
@@ -196,7 +196,7 @@ class Local:
         )
 
     async def diagnostics(self, request: Request) -> Response:
-        name, uuid = self._slice(request), _uuid(request)
+        name, uuid = self._slice(request), handling.uuid(request)
         return handling.answer(
             await self._service.instances.diagnostics(
                 name, uuid, handling.request_id(request)
@@ -227,10 +227,6 @@ class Local:
         name = handling.path_part(request, 'slice', wire.SliceName)
         self._service.check_slice(name)
         return name
-
-
-def _uuid(request: Request) -> str:
-    return handling.path_part(request, 'uuid', wire.Uuid)
 
 
 async def _body(request: Request) -> AsyncGenerator[bytes, None]:

@@ -19,10 +19,6 @@ from p2pcs_nova.transport import handling, streaming
 LOG = logging.getLogger(__name__)
 
 
-def _uuid(request: Request) -> str:
-    return handling.path_part(request, 'uuid', wire.Uuid)
-
-
 class _Handlers:
     """Each route: who may call, what comes in, what goes out."""
 
@@ -38,7 +34,7 @@ class _Handlers:
 
     async def release(self, request: Request) -> Response:
         command = self._gateway(request)
-        await self._service.release(command, _uuid(request))
+        await self._service.release(command, handling.uuid(request))
         return handling.answer(None)
 
     async def instances(self, request: Request) -> Response:
@@ -48,31 +44,31 @@ class _Handlers:
     async def instance(self, request: Request) -> Response:
         command = self._gateway(request)
         return handling.answer(
-            await self._service.instance(command, _uuid(request))
+            await self._service.instance(command, handling.uuid(request))
         )
 
     async def build(self, request: Request) -> Response:
         command = self._gateway(request)
-        uuid = _uuid(request)
+        uuid = handling.uuid(request)
         body = await handling.decode(request, wire.BuildRequest)
         return handling.answer(await self._service.build(command, uuid, body))
 
     async def act(self, request: Request) -> Response:
         command = self._gateway(request)
-        uuid = _uuid(request)
+        uuid = handling.uuid(request)
         body = await handling.decode(request, wire.ActionRequest)
         return handling.answer(await self._service.act(command, uuid, body))
 
     async def filter(self, request: Request) -> Response:
         command = self._gateway(request)
-        uuid = _uuid(request)
+        uuid = handling.uuid(request)
         body = await handling.decode(request, wire.FilterRequest)
         await self._service.filter(command, uuid, body)
         return handling.answer(None)
 
     async def snapshot(self, request: Request) -> Response:
         command = self._gateway(request)
-        uuid = _uuid(request)
+        uuid = handling.uuid(request)
         wanted = await handling.decode(request, wire.SnapshotRequest)
         return streaming.Handed(
             functools.partial(self._open_snapshot, command, uuid, wanted)
@@ -90,7 +86,7 @@ class _Handlers:
 
     async def bury(self, request: Request) -> Response:
         command = self._gateway(request)
-        uuid = _uuid(request)
+        uuid = handling.uuid(request)
         body = await handling.decode(request, wire.Tombstone)
         await self._service.bury(command, uuid, body)
         return handling.answer(None)
@@ -101,19 +97,21 @@ class _Handlers:
             request, 'bytes', wire.Count, wire.CONSOLE_LIMIT
         )
         return handling.answer(
-            await self._service.console(command, _uuid(request), length)
+            await self._service.console(
+                command, handling.uuid(request), length
+            )
         )
 
     async def diagnostics(self, request: Request) -> Response:
         command = self._gateway(request)
         return handling.answer(
-            await self._service.diagnostics(command, _uuid(request))
+            await self._service.diagnostics(command, handling.uuid(request))
         )
 
     async def story(self, request: Request) -> Response:
         command = self._gateway(request)
         return handling.answer(
-            await self._service.story(command, _uuid(request))
+            await self._service.story(command, handling.uuid(request))
         )
 
     async def drain(self, request: Request) -> Response:

@@ -116,6 +116,14 @@ def path_part(request: Request, name: str, kind: Any) -> str:
     return str(convert(request.path_params[name], kind, name))
 
 
+def uuid(request: Request) -> str:
+    """The part of the path that names an instance or a reservation.
+
+    :raises Malformed: it is no uuid
+    """
+    return path_part(request, 'uuid', wire.Uuid)
+
+
 def query(request: Request, name: str, kind: type[T], default: T) -> T:
     """A parameter of the query as a number of this type.
 
