@@ -17,37 +17,25 @@ the answer.  Raised besides what each call names:
 from __future__ import annotations
 
 import contextlib
-import socket
 import types
 from collections.abc import Iterable, Iterator
-from http import client
-from typing import Any, TypeVar
-from urllib import parse
-
-import msgspec
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.client import answers
+from p2pcs_nova.client import unix_http
 from p2pcs_nova.client.downloads import Download
 from p2pcs_nova.client.paths import path_of
-
-T = TypeVar('T')
 
 WORK_MARGIN_S = 60.0
 """What a daemon may need beside the time that an action itself is given:
 it asks a PC, which asks its hypervisor."""
 
 
-class LocalClient:
+class LocalClient(unix_http.Caller):
     """Speaks to the daemon that listens on this UNIX socket.
 
     :param socket: path of the socket
     :param timeout_s: longest silence of a call that does not say its own
     """
-
-    def __init__(self, socket: str, timeout_s: float = 10.0) -> None:
-        self.socket = socket
-        self.timeout_s = timeout_s
 
     def __enter__(self) -> LocalClient:
         return self
@@ -298,28 +286,14 @@ class LocalClient:
         :raises NoSpace: its PC has no room for the copy
         :raises WrongState: the instance is not built
         """
-        path = path_of('slices', slice, 'instances', uuid, 'snapshot')
-        silence_s = self.timeout_s + request.timeout_s + WORK_MARGIN_S
-        with contextlib.closing(_Connection(self.socket, silence_s)) as line:
-            line.connect()
-            # Kept until we close it: the body is still on its way.
-            headers = {
-                'content-type': 'application/json',
-                wire.REQUEST_ID_HEADER: request_id,
-            }
-            with self._broken_off('POST', path, silence_s):
-                answer = line.begin(
-                    'POST', path, msgspec.json.encode(request), headers
-                )
-                refused = not 200 <= answer.status < 300
-                body = answer.read() if refused else b''
-            if refused:
-                raise answers.failure_to_error(answer.status, body)
-            line.sock.settimeout(self.timeout_s + WORK_MARGIN_S)
-            yield Download(
-                answers.length_to_size(answer.getheader('content-length', '')),
-                answer,
-            )
+        with self._download(
+            path_of('slices', slice, 'instances', uuid, 'snapshot'),
+            request,
+            timeout_s=self.timeout_s + request.timeout_s + WORK_MARGIN_S,
+            pause_s=self.timeout_s + WORK_MARGIN_S,
+            request_id=request_id,
+        ) as copy:
+            yield copy
 
     def destroy(
         self,
@@ -403,100 +377,6 @@ class LocalClient:
             timeout_s=timeout_s,
             request_id=request_id,
         )
-
-    # -- how ----------------------------------------------------------------
-
-    def _get(self, path: str, kind: type[T], request_id: str) -> T:
-        return self._ask('GET', path, kind, request_id=request_id)
-
-    def _ask(self, method: str, path: str, kind: type[T], **how: Any) -> T:
-        return answers.body_to_value(self._call(method, path, **how), kind)
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        value: msgspec.Struct | None = None,
-        content: Iterable[bytes] | bytes = b'',
-        query: dict[str, str] | None = None,
-        headers: dict[str, str] | None = None,
-        timeout_s: float | None = None,
-        request_id: str = '',
-    ) -> bytes:
-        headers = {'connection': 'close', **(headers or {})}
-        if request_id:
-            headers[wire.REQUEST_ID_HEADER] = request_id
-        if value is not None:
-            content = msgspec.json.encode(value)
-            headers['content-type'] = 'application/json'
-        if query:
-            path = f'{path}?{parse.urlencode(query)}'
-        silence_s = self.timeout_s if timeout_s is None else timeout_s
-        with contextlib.closing(_Connection(self.socket, silence_s)) as line:
-            line.connect()
-            with self._broken_off(method, path, silence_s):
-                answer = line.begin(method, path, content, headers)
-                body = answer.read()
-        if not 200 <= answer.status < 300:
-            raise answers.failure_to_error(answer.status, body)
-        return body
-
-    @contextlib.contextmanager
-    def _broken_off(
-        self, method: str, path: str, silence_s: float
-    ) -> Iterator[None]:
-        """Tell what became of a connection as our error."""
-        try:
-            yield
-        except TimeoutError:
-            raise errors.Unreachable(
-                f'the daemon on {self.socket} said nothing for '
-                f'{silence_s:g} s to {method} {path}'
-            ) from None
-        except (OSError, client.HTTPException) as error:
-            raise errors.Unreachable(
-                f'the daemon on {self.socket} broke off {method} '
-                f'{path}: {str(error) or type(error).__name__}'
-            ) from None
-
-
-class _Connection(client.HTTPConnection):
-    """HTTP over one UNIX socket, for one request."""
-
-    def __init__(self, path: str, silence_s: float) -> None:
-        super().__init__('localhost', timeout=silence_s)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect.
-
-        :raises Unavailable: nobody listens
-        """
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        try:
-            self.sock.connect(self._path)
-        except OSError as error:
-            raise errors.Unavailable(
-                f'no daemon answers on {self._path} ({error}): start it '
-                'with `p2pcs-peer run`, or name the right socket'
-            ) from None
-
-    def begin(
-        self,
-        method: str,
-        path: str,
-        content: Iterable[bytes] | bytes,
-        headers: dict[str, str],
-    ) -> client.HTTPResponse:
-        """One request; its answer, whose body is still to be read.
-
-        A refusal that comes before all is sent is heard too.
-        """
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.request(method, path, content, headers)
-        return self.getresponse()
 
 
 def _counted(data: Iterable[bytes], size: int) -> Iterator[bytes]:
