@@ -367,6 +367,7 @@ class LocalClient(unix_http.Caller):
         :param timeout_s: longest silence, the verification included
         :raises ImageRefused: the bytes are not those of the digest, or
             more or fewer than announced; the gateway keeps nothing
+        :raises Unavailable: ``data`` broke off; the gateway keeps nothing
         """
         self._call(
             'PUT',
@@ -383,7 +384,7 @@ def _counted(data: Iterable[bytes], size: int) -> Iterator[bytes]:
     """The same bytes, refused before the last of them if not ``size``."""
     count = 0
     held = b''
-    for chunk in data:
+    for chunk in _told(data):
         count += len(chunk)
         if count > size:
             break
@@ -395,3 +396,11 @@ def _counted(data: Iterable[bytes], size: int) -> Iterator[bytes]:
             f'than the {size} that were announced'
         )
     yield held
+
+
+def _told(data: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes; a source that breaks off is not our connection."""
+    try:
+        yield from data
+    except OSError as error:
+        raise errors.Unavailable(f'the image broke off: {error}') from error

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Annotated
@@ -220,7 +221,8 @@ class Local:
             wire.Image,
             'image',
         )
-        await self._service.images.put(image, _body(request))
+        async with contextlib.aclosing(_body(request)) as body:
+            await self._service.images.put(image, body)
         return handling.answer(None)
 
     def _slice(self, request: Request) -> str:
@@ -232,8 +234,9 @@ class Local:
 async def _body(request: Request) -> AsyncGenerator[bytes, None]:
     """The body in pieces; the listener limits how long it may pause."""
     try:
-        async for piece in request.stream():
-            if piece:
-                yield piece
+        async with contextlib.aclosing(request.stream()) as pieces:
+            async for piece in pieces:
+                if piece:
+                    yield piece
     except ClientDisconnect:
         raise errors.Malformed('the body broke off') from None

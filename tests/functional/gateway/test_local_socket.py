@@ -7,7 +7,7 @@ import contextlib
 import functools
 import hashlib
 import pathlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
 import pytest
@@ -232,3 +232,20 @@ async def test_image_is_taken_once_and_only_as_announced(
     ]
     async with listening(tmp_path, office()) as client:
         assert await ask(client.has_image, image.digest)
+
+
+@pytest.mark.parametrize('error', [OSError, ConnectionResetError])
+async def test_image_that_breaks_off_at_its_source_is_said_so(
+    tmp_path: pathlib.Path, error: type[OSError]
+) -> None:
+    image = wire.Image(f'sha256:{"a" * 64}', 'raw', 2**20)
+
+    def pieces() -> Iterator[bytes]:
+        yield bytes(100)
+        yield bytes(100)
+        raise error('Glance has gone')
+
+    async with listening(tmp_path, office()) as client:
+        with pytest.raises(errors.Unavailable, match='Glance has gone'):
+            await ask(client.put_image, image, pieces())
+        assert not await ask(client.has_image, image.digest)
