@@ -36,17 +36,14 @@ from p2pcs_nova.peer.copies import Copies
 from p2pcs_nova.peer.hypervisor import Domain, Power
 from p2pcs_nova.peer.memories import Memories
 from p2pcs_nova.peer.power import PowerSwitch
+from p2pcs_nova.peer.quarantine import Quarantine
+from p2pcs_nova.peer.register import Register
 from p2pcs_nova.peer.reservations import Reservations
 from p2pcs_nova.peer.steps import Passed, Step
 from p2pcs_nova.peer.store import Entry, Loaded, Stage, Store
 from p2pcs_nova.peer.watch import Watch
 
 LOG = logging.getLogger(__name__)
-
-QUARANTINE_S = 7 * states.DAY_S
-"""How long this PC keeps, while it is on, what its gateway does not know."""
-NOTED_S = 3600.0
-"""So much of that time the end of the daemon may lose."""
 
 FetchImage = Callable[
     [str, wire.Signed], AbstractAsyncContextManager[AsyncIterator[bytes]]
@@ -70,7 +67,7 @@ class Instances:
         on_change: Callable[[], None],
         passed: Passed,
     ) -> None:
-        self._store = store
+        self._register = Register(store, on_change, passed)
         self._reservations = reservations
         self._watch = watch
         self._builder = builder
@@ -79,9 +76,7 @@ class Instances:
         self._copies = copies
         self._fetch_image = fetch_image
         self._on_change = on_change
-        self._passed = passed
-        self._entries: dict[str, Entry] = {}
-        self._tombstones: dict[str, wire.Counter] = {}
+        self._quarantine = Quarantine(self._register, watch, switch)
         self._locks: dict[str, trio.Lock] = {}
         self._scopes: dict[str, trio.CancelScope] = {}
 
@@ -89,37 +84,29 @@ class Instances:
 
     def load(self, loaded: Loaded) -> None:
         """Begin with what was stored."""
-        self._entries = dict(loaded.entries)
-        self._tombstones = dict(loaded.tombstones)
-        for entry in self._entries.values():
-            if entry.stage is not Stage.FAILED:
-                self._reservations.hold(entry.right, entry.spec.need)
-                self._memories.load(entry)
+        self._register.load(loaded)
+        for entry in self._register.alive():
+            self._reservations.hold(entry.right, entry.spec.need)
+            self._memories.load(entry)
 
     def entry(self, instance: str) -> Entry:
         """The stored right of an instance.
 
         :raises NotFound: there is none
         """
-        found = self._entries.get(instance)
-        if found is None:
-            raise errors.NotFound(f'no instance {instance} on this PC')
-        return found
+        return self._register.entry(instance)
 
     def ports(self) -> dict[str, tuple[wire.Vif, ...]]:
         """The ports of all that is not FAILED."""
         return {
-            name: entry.spec.vifs
-            for name, entry in self._entries.items()
-            if entry.stage is not Stage.FAILED
+            entry.right.instance: entry.spec.vifs
+            for entry in self._register.alive()
         }
 
     def images_in_use(self) -> frozenset[str]:
         """The digests that run rights name."""
         return frozenset(
-            e.spec.image.digest
-            for e in self._entries.values()
-            if e.stage is not Stage.FAILED
+            entry.spec.image.digest for entry in self._register.alive()
         )
 
     def status(self, entry: Entry) -> wire.InstanceStatus:
@@ -143,7 +130,8 @@ class Instances:
     def statuses(self) -> tuple[wire.InstanceStatus, ...]:
         """All of them, by uuid."""
         return tuple(
-            self.status(self._entries[name]) for name in sorted(self._entries)
+            self.status(self.entry(name))
+            for name in sorted(self._register.instances())
         )
 
     def strangers(self) -> tuple[Domain, ...]:
@@ -151,7 +139,7 @@ class Instances:
         return tuple(
             d
             for d in self._watch.domains()
-            if d.mark.instance not in self._entries
+            if self._register.find(d.mark.instance) is None
         )
 
     # -- operations ---------------------------------------------------------
@@ -175,23 +163,6 @@ class Instances:
                     f'instance {instance} has been destroyed meanwhile'
                 )
 
-    def _check_epoch(self, right: wire.RunRight) -> None:
-        """Whether this right may be built here.
-
-        :raises StaleEpoch: a tombstone or a higher epoch is known
-        """
-        buried = self._tombstones.get(right.instance)
-        if buried is not None and right.epoch <= buried:
-            raise errors.StaleEpoch(
-                f'epoch {right.epoch} of {right.instance} has been destroyed'
-            )
-        known = self._entries.get(right.instance)
-        if known is not None and right.epoch < known.right.epoch:
-            raise errors.StaleEpoch(
-                f'epoch {known.right.epoch} of {right.instance} '
-                'is here already'
-            )
-
     async def build(
         self,
         right: wire.RunRight,
@@ -204,14 +175,14 @@ class Instances:
         The same right again gives the same answer, or the same error.
         """
         async with self._operation(right.instance):
-            self._check_epoch(right)
-            known = self._entries.get(right.instance)
+            self._register.check_epoch(right)
+            known = self._register.find(right.instance)
             if known is not None and known.right.epoch == right.epoch:
                 return self._answer_again(known, request)
             entry = Entry(right, request.run_right, request.spec)
             await self._builder.check(entry, accelerator)
             if known is not None:
-                await self._bury(
+                await self._register.bury(
                     wire.Tombstone(right.instance, known.right.epoch)
                 )
                 await self._take_away(known)
@@ -219,7 +190,7 @@ class Instances:
                 request.reservation, right, entry.spec.need, now()
             )
             try:
-                await self._put(entry, Step.RIGHT_STORED)
+                await self._register.put(entry, Step.RIGHT_STORED)
             except errors.P2PcsError:
                 self._reservations.drop(right.instance, right.epoch)
                 raise
@@ -260,7 +231,7 @@ class Instances:
                 )
             raise
         built = msgspec.structs.replace(entry, stage=Stage.BUILT)
-        await self._put(built, Step.BUILT_STORED)
+        await self._register.put(built, Step.BUILT_STORED)
         await self._watch.refresh(entry.right.instance)
         self._on_change()
         return self.status(built)
@@ -274,7 +245,7 @@ class Instances:
         failed = msgspec.structs.replace(
             entry, stage=Stage.UNDOING, code=error.code, detail=error.message
         )
-        await self._put(failed, Step.FAILURE_STORED)
+        await self._register.put(failed, Step.FAILURE_STORED)
         if not isinstance(error, errors.HypervisorBusy):
             await self._undo(failed)
 
@@ -283,7 +254,7 @@ class Instances:
         await self._builder.take_away(instance, epoch)
         self._reservations.drop(instance, epoch)
         undone = msgspec.structs.replace(entry, stage=Stage.FAILED)
-        await self._put(undone, Step.UNDONE_STORED)
+        await self._register.put(undone, Step.UNDONE_STORED)
 
     async def act(
         self,
@@ -297,12 +268,12 @@ class Instances:
         :raises WrongState: not in this state
         """
         async with self._operation(instance):
-            entry = self._of_epoch(instance, request.epoch)
+            entry = self._register.of_epoch(instance, request.epoch)
             await self._watch.refresh(instance)
             if request.action is wire.Action.RESTORE:
                 entry = await self._restore(entry, accelerator)
             elif request.action is wire.Action.QUARANTINE:
-                entry = await self._quarantine(entry)
+                entry = await self._quarantine.begin(entry)
             else:
                 entry = await self._obey(entry, request, accelerator)
             self._on_change()
@@ -330,7 +301,7 @@ class Instances:
         wish = states.WISHES[action]
         if wish is not entry.wish:
             entry = msgspec.structs.replace(entry, wish=wish)
-            await self._put(entry, Step.WISH_STORED)
+            await self._register.put(entry, Step.WISH_STORED)
         return entry
 
     async def _restore(
@@ -339,8 +310,7 @@ class Instances:
         """Its gateway wants it: end its quarantine, or its waiting."""
         was_frozen = entry.stage is Stage.QUARANTINED
         if was_frozen:
-            entry = msgspec.structs.replace(entry, stage=Stage.BUILT)
-            await self._put(entry, Step.QUARANTINE_STORED)
+            entry = await self._quarantine.end(entry)
         state = self.status(entry).state
         if state is wire.InstanceState.WAITING or (
             was_frozen
@@ -355,24 +325,6 @@ class Instances:
             await self._switch.act(entry, wire.Action.START, 0.0, accelerator)
         return entry
 
-    async def _quarantine(self, entry: Entry) -> Entry:
-        """Its gateway does not know it: freeze it, and lose nothing."""
-        if entry.stage is not Stage.BUILT:
-            return entry
-        LOG.warning(
-            '[instance %s] epoch %s is not known to its gateway: it is '
-            'frozen, and taken away after %d days',
-            entry.right.instance,
-            entry.right.epoch,
-            QUARANTINE_S // states.DAY_S,
-        )
-        entry = msgspec.structs.replace(
-            entry, stage=Stage.QUARANTINED, left_s=QUARANTINE_S
-        )
-        await self._put(entry, Step.QUARANTINE_STORED)
-        await self._switch.freeze(entry)
-        return entry
-
     async def filter(self, instance: str, request: wire.FilterRequest) -> None:
         """These rules from now on, stored first.
 
@@ -381,7 +333,7 @@ class Instances:
         :raises Malformed: a rule is none; nothing has changed
         """
         async with self._operation(instance):
-            entry = self._of_epoch(instance, request.epoch)
+            entry = self._register.of_epoch(instance, request.epoch)
             if entry.stage is not Stage.BUILT:
                 raise errors.WrongState(f'it is {entry.stage}')
             vifs = filters.with_rules(entry.spec.vifs, request.ports)
@@ -389,14 +341,8 @@ class Instances:
             if vifs != entry.spec.vifs:
                 spec = msgspec.structs.replace(entry.spec, vifs=vifs)
                 entry = msgspec.structs.replace(entry, spec=spec)
-                await self._put(entry, Step.RULES_STORED)
+                await self._register.put(entry, Step.RULES_STORED)
             await self._builder.set_filters(entry)
-
-    def _of_epoch(self, instance: str, epoch: wire.Counter | None) -> Entry:
-        entry = self.entry(instance)
-        if epoch != entry.right.epoch:
-            raise errors.StaleEpoch(f'epoch {entry.right.epoch} is here')
-        return entry
 
     @contextlib.asynccontextmanager
     async def copied(
@@ -409,7 +355,7 @@ class Instances:
         :raises NoSpace: there is no room for the copy
         """
         async with self._operation(instance):
-            entry = self._of_epoch(instance, request.epoch)
+            entry = self._register.of_epoch(instance, request.epoch)
             if entry.stage is not Stage.BUILT:
                 raise errors.WrongState(f'it is {entry.stage}')
             async with self._copies.copied(entry, request.timeout_s) as copy:
@@ -421,77 +367,46 @@ class Instances:
         :raises P2PcsError: it is recorded, but not yet carried out
         """
         instance = tombstone.instance
-        await self._bury(tombstone)
-        known = self._entries.get(instance)
+        await self._register.bury(tombstone)
+        known = self._register.find(instance)
         if known is not None and known.right.epoch <= tombstone.epoch:
             scope = self._scopes.get(instance)
             if scope is not None:
                 scope.cancel()
         lock = self._locks.setdefault(instance, trio.Lock())
         async with lock:
-            known = self._entries.get(instance)
+            known = self._register.find(instance)
             if known is None:
                 await self._take_stranger_away(instance)
-            elif self._is_buried(known):
+            elif self._register.is_buried(known):
                 await self._take_away(known)
 
     async def _keep_in_quarantine(
         self, entry: Entry, elapsed_s: float
     ) -> None:
-        """See that it is frozen, until its time is over."""
-        instance = entry.right.instance
-        left_s = entry.left_s - elapsed_s
-        if left_s <= 0:
-            LOG.warning('[instance %s] its quarantine is over', instance)
-            await self._bury(wire.Tombstone(instance, entry.right.epoch))
+        """Until its time is over, and it goes."""
+        if not await self._quarantine.keep(entry, elapsed_s):
+            right = entry.right
+            await self._register.bury(
+                wire.Tombstone(right.instance, right.epoch)
+            )
             await self._take_away(entry)
-            return
-        aged = msgspec.structs.replace(entry, left_s=left_s)
-        if left_s // NOTED_S != entry.left_s // NOTED_S:
-            await trio.to_thread.run_sync(self._store.put_entry, aged)
-        self._entries[instance] = aged
-        domain = self._watch.domain(instance)
-        if domain is not None and domain.power is Power.RUNNING:
-            await self._switch.freeze(entry)
 
     async def _take_stranger_away(self, instance: str) -> None:
         """A domain of ours without a right, if its epoch is buried."""
         domain = self._watch.domain(instance)
-        buried = self._tombstones.get(instance)
+        buried = self._register.buried(instance)
         if domain is None or buried is None or domain.mark.epoch > buried:
             return
         await self._builder.take_away(instance, domain.mark.epoch)
         await self._watch.refresh(instance)
 
-    def _is_buried(self, entry: Entry) -> bool:
-        buried = self._tombstones.get(entry.right.instance)
-        return buried is not None and entry.right.epoch <= buried
-
-    async def _bury(self, tombstone: wire.Tombstone) -> None:
-        buried = self._tombstones.get(tombstone.instance)
-        if buried is not None and tombstone.epoch <= buried:
-            return
-        await trio.to_thread.run_sync(self._store.put_tombstone, tombstone)
-        self._tombstones[tombstone.instance] = max(
-            tombstone.epoch,
-            self._tombstones.get(tombstone.instance, tombstone.epoch),
-        )
-        self._passed(Step.TOMBSTONE_STORED, tombstone.instance)
-
     async def _take_away(self, entry: Entry) -> None:
         instance, epoch = entry.right.instance, entry.right.epoch
         await self._builder.take_away(instance, epoch)
-        await trio.to_thread.run_sync(self._store.forget, instance)
-        self._passed(Step.RIGHT_FORGOTTEN, instance)
+        await self._register.forget(instance)
         self._reservations.drop(instance, epoch)
-        self._entries.pop(instance, None)
         await self._watch.refresh(instance)
-        self._on_change()
-
-    async def _put(self, entry: Entry, step: Step) -> None:
-        await trio.to_thread.run_sync(self._store.put_entry, entry)
-        self._entries[entry.right.instance] = entry
-        self._passed(step, entry.right.instance)
         self._on_change()
 
     # -- putting right ------------------------------------------------------
@@ -504,7 +419,7 @@ class Instances:
         """
         failed: list[errors.P2PcsError] = []
         strangers = [domain.mark.instance for domain in self.strangers()]
-        for instance in [*self._entries, *strangers]:
+        for instance in [*self._register.instances(), *strangers]:
             lock = self._locks.setdefault(instance, trio.Lock())
             try:
                 lock.acquire_nowait()
@@ -521,10 +436,10 @@ class Instances:
             raise failed[0]
 
     async def _put_right(self, instance: str, elapsed_s: float) -> None:
-        entry = self._entries.get(instance)
+        entry = self._register.find(instance)
         if entry is None:
             await self._take_stranger_away(instance)
-        elif self._is_buried(entry):
+        elif self._register.is_buried(entry):
             await self._take_away(entry)
         elif entry.stage is Stage.QUARANTINED:
             await self._keep_in_quarantine(entry, elapsed_s)
@@ -545,7 +460,7 @@ class Instances:
                 and domain.power is Power.PAUSED
             ):
                 built = msgspec.structs.replace(entry, stage=Stage.BUILT)
-                await self._put(built, Step.BUILT_STORED)
+                await self._register.put(built, Step.BUILT_STORED)
             else:
                 await self._fail(
                     entry,

@@ -6,7 +6,7 @@ import trio
 import trio.testing
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.peer import instances
+from p2pcs_nova.peer import quarantine
 from p2pcs_nova.peer.hypervisor import Power
 from tests.support import one_peer
 from tests.unit.peer.conftest import CONTENT, Pc
@@ -104,13 +104,13 @@ async def test_quarantine_ends_in_the_bin_when_its_time_is_over(
         await peer.place(server)
         await peer.act(server, Action.QUARANTINE)
         kept = peer.service._instances
-        await kept.reconcile(instances.QUARANTINE_S - 1.0)
+        await kept.reconcile(quarantine.QUARANTINE_S - 1.0)
         assert pc.instance_folders() != []
     async with pc.run() as peer:
         kept = peer.service._instances
         [status] = peer.service.statuses()
         assert status.state is State.QUARANTINED
-        await kept.reconcile(instances.NOTED_S + 1.0)
+        await kept.reconcile(quarantine.NOTED_S + 1.0)
         assert peer.service.statuses() == ()
         with pytest.raises(errors.StaleEpoch):
             await peer.place(server)
