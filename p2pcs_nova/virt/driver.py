@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import nova.conf
@@ -286,7 +285,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         :raises InstancePowerOffFailure: Nova's; the server may run on, and
             Nova keeps its addresses
         """
-        with _told_as(exception.InstancePowerOffFailure):
+        with faults.told_as(exception.InstancePowerOffFailure):
             gone = self._client.destroy(
                 self._slice, instance.uuid, request_id=_request_id()
             )
@@ -326,7 +325,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         self, instance: Any, timeout: float = 0, retry_interval: float = 0
     ) -> None:
         """Stop; the guest has ``timeout`` seconds to do it by itself."""
-        with _told_as(exception.InstancePowerOffFailure):
+        with faults.told_as(exception.InstancePowerOffFailure):
             self._act(
                 instance, wire.Action.STOP, min(float(timeout), MAX_STOP_S)
             )
@@ -341,7 +340,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         share_info: Any = None,
     ) -> None:
         """Start a stopped server on the PC that holds its disk."""
-        with _told_as(exception.InstancePowerOnFailure):
+        with faults.told_as(exception.InstancePowerOnFailure):
             self._act(instance, wire.Action.START)
 
     def reboot(
@@ -356,7 +355,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         share_info: Any = None,
     ) -> None:
         """Soft: the guest shuts down by itself, in time; hard: a reset."""
-        with _told_as(exception.InstanceRebootFailure):
+        with faults.told_as(exception.InstanceRebootFailure):
             if reboot_type == 'SOFT':
                 self._act(
                     instance,
@@ -368,12 +367,12 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
 
     def pause(self, instance: Any) -> None:
         """Freeze the guest; its memory stays on the PC."""
-        with _told_as(exception.NovaException):
+        with faults.told_as(exception.NovaException):
             self._act(instance, wire.Action.PAUSE)
 
     def unpause(self, instance: Any) -> None:
         """Let it run on."""
-        with _told_as(exception.NovaException):
+        with faults.told_as(exception.NovaException):
             self._act(instance, wire.Action.UNPAUSE)
 
     def suspend(self, context: Any, instance: Any) -> None:
@@ -381,7 +380,10 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
 
         It runs on if there is no room for it.
         """
-        with _as_before(), _told_as(exception.InstanceSuspendFailure):
+        with (
+            faults.as_before(),
+            faults.told_as(exception.InstanceSuspendFailure),
+        ):
             self._act(
                 instance, wire.Action.SUSPEND, CONF.p2pcs.suspend_timeout_s
             )
@@ -395,7 +397,10 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         share_info: Any = None,
     ) -> None:
         """Let a suspended guest go on where it was."""
-        with _as_before(), _told_as(exception.InstanceResumeFailure):
+        with (
+            faults.as_before(),
+            faults.told_as(exception.InstanceResumeFailure),
+        ):
             self._act(
                 instance, wire.Action.RESUME, CONF.p2pcs.suspend_timeout_s
             )
@@ -424,7 +429,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
 
     def get_console_output(self, context: Any, instance: Any) -> str:
         """The tail of the serial console."""
-        with _told_as(exception.ConsoleNotAvailable):
+        with faults.told_as(exception.ConsoleNotAvailable):
             console = self._client.console(
                 self._slice,
                 instance.uuid,
@@ -451,7 +456,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         update_task_state: Any,
     ) -> None:
         """Give Glance the disk as it is now, with its image in one."""
-        with _told_as(exception.NovaException):
+        with faults.told_as(exception.NovaException):
             try:
                 self._snapshots.take(
                     context, self._slice, instance, image_id, update_task_state
@@ -494,7 +499,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         return rules.port_filters(self._ports()).get(instance.uuid, ())
 
     def _diagnose(self, instance: Any) -> wire.Diagnostics:
-        with _told_as(exception.NovaException):
+        with faults.told_as(exception.NovaException):
             return self._client.diagnostics(
                 self._slice, instance.uuid, request_id=_request_id()
             )
@@ -522,26 +527,6 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
 
     def _emit(self, instance_uuid: str, transition: int) -> None:
         self.emit_event(event.LifecycleEvent(instance_uuid, transition))
-
-
-@contextlib.contextmanager
-def _told_as(kind: type[Exception]) -> Iterator[None]:
-    """Tell an error of the gateway or a PC as this one of Nova's."""
-    try:
-        yield
-    except errors.P2PcsError as error:
-        if '%(reason)s' in getattr(kind, 'msg_fmt', ''):
-            raise kind(reason=error.message) from error  # type: ignore[call-arg]
-        raise kind(error.message) from error
-
-
-@contextlib.contextmanager
-def _as_before() -> Iterator[None]:
-    """What fails leaves the server in the state that it was in."""
-    try:
-        yield
-    except exception.NovaException as error:
-        raise exception.InstanceFaultRollback(error) from error
 
 
 def _name(context: Any, instance_uuid: str) -> str:

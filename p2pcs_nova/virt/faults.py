@@ -13,6 +13,9 @@ Every other exception means "try another slice" too.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from nova import exception
 
 from p2pcs_nova import errors
@@ -47,6 +50,26 @@ def not_ready(error: errors.P2PcsError) -> Exception:
     """What Nova's periodic tasks forgive: the daemon does not answer."""
     fault: Exception = exception.VirtDriverNotReady(error.message)
     return fault
+
+
+@contextlib.contextmanager
+def told_as(kind: type[Exception]) -> Iterator[None]:
+    """Tell an error of the gateway or a PC as this one of Nova's."""
+    try:
+        yield
+    except errors.P2PcsError as error:
+        if '%(reason)s' in getattr(kind, 'msg_fmt', ''):
+            raise kind(reason=error.message) from error  # type: ignore[call-arg]
+        raise kind(error.message) from error
+
+
+@contextlib.contextmanager
+def as_before() -> Iterator[None]:
+    """What fails leaves the server in the state that it was in."""
+    try:
+        yield
+    except exception.NovaException as error:
+        raise exception.InstanceFaultRollback(error) from error
 
 
 def _nova(kind: type[Exception], reason: str) -> Exception:
