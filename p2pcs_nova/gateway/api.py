@@ -102,12 +102,12 @@ class Local:
         return handling.answer(self._service.quarantined())
 
     async def graves(self, request: Request) -> Response:
-        return handling.answer(self._service.instances.graves())
+        return handling.answer(self._service.instances.graves.listed())
 
     async def forget(self, request: Request) -> Response:
         handling.require_operator(request)
         return handling.answer(
-            await self._service.instances.forget(
+            await self._service.instances.graves.forget(
                 handling.uuid(request), handling.request_id(request)
             )
         )

@@ -17,7 +17,7 @@ import msgspec
 import trio
 
 from p2pcs_nova import bodies, errors, imaging, wire
-from p2pcs_nova.gateway import claims, reconciler, states, store
+from p2pcs_nova.gateway import claims, graves, reconciler, states, store
 from p2pcs_nova.gateway import peers as asking
 
 T = TypeVar('T')
@@ -57,6 +57,7 @@ class Instances:
         self._tools = tools
         self._heard = heard
         self._clock = clock
+        self.graves = graves.Graves(tools)
         self._flights: dict[str, Flight] = {}
 
     def in_hand(self, instance: str) -> bool:
@@ -344,10 +345,7 @@ class Instances:
             self._heard.forget(instance)
             self._heard.touch(slice_)
             self._tools.buried.notify()
-        with trio.move_on_after(self._tools.options.destroy_timeout_s):
-            while any(map(self._is_asked, self._graves(slice_, instance))):
-                await self._tools.changed.wait()
-        left = self._graves(slice_, instance)
+        left = await self.graves.wait(slice_, instance)
         LOG.info(
             '[%s] instance %s: destroyed%s',
             request_id,
@@ -355,56 +353,6 @@ class Instances:
             ''.join(f'; a tombstone waits for {g.peer_name}' for g in left),
         )
         return wire.Destroyed(not left, left[0].peer_name if left else '')
-
-    def graves(self, instance: str | None = None) -> wire.Graves:
-        """Tombstones that wait for their PCs; of one instance or all."""
-        return wire.Graves(
-            tuple(
-                wire.Grave(
-                    grave.instance,
-                    grave.epoch,
-                    grave.slice,
-                    grave.peer,
-                    grave.peer_name,
-                )
-                for _, grave in sorted(self._tools.book.graves.items())
-                if instance in (None, grave.instance)
-            )
-        )
-
-    async def forget(self, instance: str, request_id: str) -> wire.Graves:
-        """Wait no more for the PCs of a deleted instance.
-
-        :raises NotFound: no tombstone of it waits
-        """
-        given_up = self.graves(instance)
-        if not given_up.graves:
-            raise errors.NotFound(
-                f'no PC is waited for to destroy instance {instance}'
-            )
-        for grave in self._tools.book.graves_of(instance):
-            await self._tools.book.forget(grave)
-            LOG.warning(
-                '[%s] instance %s: epoch %s on %s is given up',
-                request_id,
-                instance,
-                grave.epoch,
-                grave.peer_name,
-            )
-        self._tools.changed.notify()
-        return given_up
-
-    def _graves(self, slice_: str, instance: str) -> list[store.Grave]:
-        """Its epochs whose PCs have not yet obeyed, the latest first."""
-        found = [
-            grave
-            for grave in self._tools.book.graves_of(instance)
-            if grave.slice == slice_
-        ]
-        return sorted(found, key=lambda grave: grave.epoch, reverse=True)
-
-    def _is_asked(self, grave: store.Grave) -> bool:
-        return self._tools.view.peer(grave.peer).reachable
 
     def _reachable(self, row: store.InstanceRow) -> bool:
         return self._tools.view.peer(row.peer).reachable
