@@ -79,10 +79,13 @@ class Journal:
 
     def _lines(self) -> Iterator[wire.StoryLine]:
         for path in (self._path.with_name(f'{self._path.name}.1'), self._path):
-            with contextlib.suppress(FileNotFoundError), path.open() as file:
+            with (
+                contextlib.suppress(FileNotFoundError),
+                path.open('rb') as file,
+            ):
                 for text in file:
                     # A power cut may have torn a line.
-                    with contextlib.suppress(msgspec.DecodeError):
+                    with contextlib.suppress(*wire.UNDECODABLE):
                         at_s, said = msgspec.json.decode(
                             text, type=tuple[float, str]
                         )

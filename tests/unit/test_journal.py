@@ -101,6 +101,16 @@ def test_torn_lines_are_left_out(
     assert texts(kept) == [f'{MINE} before', f'{MINE} after']
 
 
+def test_line_that_is_torn_within_a_letter_is_left_out(
+    kept: journal.Journal, tmp_path: pathlib.Path
+) -> None:
+    LOG.info('%s before', MINE)
+    with (tmp_path / 'journal').open('ab') as file:
+        file.write(f'[17.0,"{MINE} caf\u00e9'.encode()[:-1] + b'\n')
+    LOG.info('%s after', MINE)
+    assert texts(kept) == [f'{MINE} before', f'{MINE} after']
+
+
 def test_two_files_of_bounded_size_are_kept(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
