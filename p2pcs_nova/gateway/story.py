@@ -22,6 +22,8 @@ _PEER = re.compile(r'\(([0-9a-f]{32})\)')
 """As our lines name a PC's id, behind its name."""
 SKEW_S = 0.2
 """A difference of clocks that is worth a remark."""
+LATEST_S = 2.0**33
+"""Of a wall clock, to be shown: a PC may say a time that no calendar has."""
 
 
 class Teller:
@@ -159,7 +161,9 @@ def shifted(part: wire.Chapter, machine: str, ahead: float) -> wire.Chapter:
         part.wall_clock_s - ahead,
         tuple(
             wire.StoryLine(
-                line.at_s - ahead, machine, texts.printable(line.text)
+                min(max(line.at_s - ahead, 0.0), LATEST_S),
+                machine,
+                texts.printable(line.text),
             )
             for line in part.lines[-journal.CHAPTER_LINES :]
         ),

@@ -10,6 +10,7 @@ import uuid
 import pytest
 
 from p2pcs_nova import wire
+from p2pcs_nova.gateway import story as stories
 from p2pcs_nova.manage import cli, explain
 
 MINE, OTHER = (str(uuid.UUID(int=n)) for n in (1, 2))
@@ -78,3 +79,17 @@ def test_help_says_what_is_told_and_for_how_long(
     told = ' '.join(capsys.readouterr().out.split())
     assert '--nova-log FILE' in told
     assert 'a server that is deleted or has failed too' in told
+
+
+@pytest.mark.parametrize(
+    ('at_s', 'clock_s'),
+    [(1.7e308, 2e9), (-1.7e308, 2e9), (2e9, 1.7e308), (1.7e308, -1.7e308)],
+)
+def test_time_that_no_calendar_has_can_be_shown(
+    at_s: float, clock_s: float
+) -> None:
+    said = wire.Chapter(
+        'pc1', clock_s, (wire.StoryLine(at_s, 'pc1', 'right-stored'),)
+    )
+    [shown] = stories.shifted(said, 'pc1', clock_s - 2e9).lines
+    assert explain.at_to_text(shown.at_s).endswith('Z')
