@@ -20,6 +20,7 @@ from p2pcs_nova.gateway import service as services
 from tests.support import fake_pcs, gateways
 from tests.support.members import Members, Place
 from tests.support.served import serving
+from tests.support.small_office import SMALL
 
 pytestmark = pytest.mark.trio
 
@@ -27,7 +28,6 @@ DATA = bytes(range(256)) * 2**13
 IMAGE = wire.Image(
     'sha256:' + hashlib.sha256(DATA).hexdigest(), 'raw', len(DATA)
 )
-SMALL = wire.Capacity(1, 64, 100)
 
 
 @pytest.fixture

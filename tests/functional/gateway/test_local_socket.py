@@ -18,14 +18,13 @@ from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.gateway import api
 from p2pcs_nova.transport import application, handling, listeners
 from tests.support import fake_pcs, gateways
+from tests.support.small_office import ROOM_FOR_3, SMALL
 
 pytestmark = pytest.mark.trio
 
 T = TypeVar('T')
 
 DEADLINE_S = 30.0
-SMALL = wire.Capacity(1, 64, 100)
-ROOM_FOR_3 = wire.Capacity(3, 192, 300)
 STATE = wire.InstanceState
 
 

@@ -12,12 +12,12 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.gateway import view as views
 from tests.functional.gateway.test_local_socket import (
-    SMALL,
     ask,
     listening,
     office,
 )
 from tests.support import disk_images, fake_pcs, gateways, one_peer, real_pcs
+from tests.support.small_office import SMALL
 
 pytestmark = pytest.mark.trio
 

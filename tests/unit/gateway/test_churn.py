@@ -21,11 +21,10 @@ from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import service as services
 from p2pcs_nova.gateway import view as views
 from tests.support import fake_pcs, gateways
+from tests.support.small_office import ROOM_FOR_3, SMALL
 
 pytestmark = pytest.mark.trio
 
-SMALL = wire.Capacity(1, 64, 100)
-ROOM_FOR_3 = wire.Capacity(3, 192, 300)
 PCS, SERVERS, LIVES, LIFE_S = 5, 10, 4, 60.0
 OPTIONS = config.Options(
     build_timeout_s=20.0, spawn_timeout_s=90.0, destroy_timeout_s=5.0

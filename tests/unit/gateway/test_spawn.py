@@ -15,25 +15,9 @@ from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import service as services
 from p2pcs_nova.gateway import view as views
 from tests.support import fake_pcs, gateways
+from tests.support.small_office import ROOM_FOR_3, SMALL, office, spawn
 
 pytestmark = pytest.mark.trio
-
-SMALL = wire.Capacity(1, 64, 100)
-ROOM_FOR_3 = wire.Capacity(3, 192, 300)
-
-
-def office(count: int, total: wire.Capacity = ROOM_FOR_3) -> fake_pcs.Office:
-    return fake_pcs.Office(
-        *(fake_pcs.FakePc(n, total) for n in range(1, count + 1))
-    )
-
-
-async def spawn(
-    service: services.GatewayService, number: int = 0
-) -> wire.Placed:
-    return await service.instances.spawn(
-        'all', fake_pcs.spawn_request(number, SMALL)
-    )
 
 
 async def test_spawn_builds_on_one_pc_and_releases_the_rest(

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a PC holds, and what the gateway says to that."""
+
+from __future__ import annotations
+
+import pathlib
+import uuid as uuids
+
+import msgspec
+import pytest
+import trio
+from trio.testing import MockClock
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.gateway import options as config
+from p2pcs_nova.gateway import view as views
+from p2pcs_nova.peer import terms
+from tests.support import fake_pcs, gateways
+from tests.support.small_office import look, office, spawn
+
+pytestmark = pytest.mark.trio
+
+STATE = wire.InstanceState
+
+
+async def test_list_of_a_pc_does_not_judge_a_build_that_is_going_on(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    pc.build_s = 20.0
+    async with (
+        gateways.running(tmp_path, pcs) as service,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(spawn, service)
+        await trio.sleep(5.0)
+        pc.boot = 'second'
+        pcs.tell_liveness(service, pc, views.Liveness.ALIVE)
+        await trio.sleep(5.0)
+        assert 'instances' in pc.calls
+        assert pc.tombstones == {}
+        await spawn(service)
+        assert pc.calls.count('build') == 1
+
+
+def changed(
+    pc: fake_pcs.FakePc, instance: str, state: wire.InstanceState
+) -> None:
+    """An instance is in another state on its PC."""
+    pc.instances[instance] = msgspec.structs.replace(
+        pc.instances[instance], state=state
+    )
+
+
+async def test_pc_that_lost_power_is_told_what_may_run_again(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with gateways.running(tmp_path, pcs) as service:
+        placed = await spawn(service)
+        instance = placed.status.instance
+        changed(pc, instance, wire.InstanceState.WAITING)
+        pc.boot = 'second'
+        pcs.tell(service)
+        await trio.sleep(1)
+        assert pc.instances[instance].state is wire.InstanceState.RUNNING
+        found = await look(service, placed, fresh=False)
+        assert found.status.state is wire.InstanceState.RUNNING
+
+
+async def test_what_a_pc_cannot_start_yet_is_tried_until_it_can(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with gateways.running(tmp_path, pcs) as service:
+        placed = await spawn(service)
+        instance = placed.status.instance
+        changed(pc, instance, wire.InstanceState.WAITING)
+        pc.action_errors = [errors.HypervisorFailed('no memory')] * 3
+        pcs.tell_records(service, pc)
+        await trio.sleep(config.DEFAULTS.retry_last_s)
+        assert pc.instances[instance].state is wire.InstanceState.RUNNING
+
+
+async def test_what_nobody_knows_goes_to_quarantine_and_comes_back(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with gateways.running(tmp_path / 'lost', pcs) as service:
+        placed = await spawn(service)
+        instance = placed.status.instance
+    async with gateways.running(tmp_path / 'new', pcs) as service:
+        await trio.sleep(1)
+        pcs.tell_records(service, pc)
+        assert pc.instances[instance].state is (wire.InstanceState.QUARANTINED)
+        (row,) = service.quarantined().instances
+        assert (row.instance, row.peer_name) == (instance, pc.name)
+        asked = pc.calls.count('action')
+        await trio.sleep(600)
+        pcs.tell_records(service, pc)
+        assert pc.calls.count('action') == asked
+    # The book is found again: its gateway knows the instance after all.
+    pc.terms = terms.Terms({})
+    async with gateways.running(tmp_path / 'lost', pcs) as service:
+        await trio.sleep(1)
+        assert pc.instances[instance].state is wire.InstanceState.RUNNING
+
+
+async def test_nobody_may_ask_for_what_only_the_gateway_says(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    async with gateways.running(tmp_path, office(1)) as service:
+        placed = await spawn(service)
+        for action in wire.GATEWAYS_OWN:
+            with pytest.raises(errors.Malformed):
+                await service.instances.act(
+                    'all',
+                    placed.status.instance,
+                    wire.ActionRequest(action),
+                    '',
+                )
+
+
+async def test_pc_that_says_much_and_answers_nothing_is_asked_one_at_a_time(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with gateways.running(tmp_path, pcs) as service:
+        await spawn(service)
+        await trio.sleep(1.0)
+        pc.cut = True
+        pc.calls.clear()
+        unknown = wire.InstancesRecord(
+            ((str(uuids.uuid4()), wire.Counter(1, 1), STATE.RUNNING),)
+        )
+        for _ in range(100):
+            service.instances_record(pc.id, 'instances/1', unknown)
+            await trio.sleep(0.01)
+        assert pc.calls.count('instances') <= 3
