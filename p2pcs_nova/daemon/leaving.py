@@ -68,7 +68,7 @@ def this_pc(conf: cfg.ConfigOpts, force: bool) -> str:
         with LocalClient(conf.socket, LEAVE_TIMEOUT_S) as client:
             left = client.leave(force)
     except errors.Unavailable:
-        left = _without_daemon(store, force)
+        left = _without_daemon(places, store, force)
     return (
         f'This PC has left overlay {left.overlay}: the key and certificates '
         f'of peer {left.peer} are gone.  {_what_is_left(places)}'
@@ -76,13 +76,15 @@ def this_pc(conf: cfg.ConfigOpts, force: bool) -> str:
 
 
 def _finish(places: layout.Layout, store: IdentityStore) -> None:
-    """Remove what a leave that was cut off has left."""
+    """Be no member; what was kept goes too, if no instance is here."""
     store.remove()
     if places.instances.exists() and not any(places.instances.iterdir()):
         clear(places)
 
 
-def _without_daemon(store: IdentityStore, force: bool) -> wire.Left:
+def _without_daemon(
+    places: layout.Layout, store: IdentityStore, force: bool
+) -> wire.Left:
     if not force:
         raise errors.Unavailable(
             'the daemon does not run, so nobody can be told and no instance '
@@ -92,7 +94,7 @@ def _without_daemon(store: IdentityStore, force: bool) -> wire.Left:
     me = store.load()
     if me.role != names.PEER:
         raise errors.Forbidden(f'a {me.role} does not leave')
-    store.remove()
+    _finish(places, store)
     return wire.Left(me.overlay, me.peer_id)
 
 

@@ -261,6 +261,18 @@ def test_leaving_without_a_daemon_needs_force(office: Office) -> None:
     assert not store_of(pc).folder.exists()
 
 
+def test_leaving_without_a_daemon_forgets_what_it_had_promised(
+    office: Office,
+) -> None:
+    pc = started(office, 'stopped')
+    pc.stop()
+    database = pc.folder / 'state' / 'peer.sqlite'
+    assert database.exists()
+    assert pc.run('leave', '--force').returncode == 0
+    # The terms of another overlay's gateways are others.
+    assert not database.exists()
+
+
 def test_a_gateway_does_not_leave(office: Office) -> None:
     refused = office.gateway.run('leave', '--force')
     assert refused.returncode == 1
