@@ -209,7 +209,7 @@ class Instances:
         request: wire.ActionRequest,
         request_id: str,
     ) -> wire.Placed:
-        """Start, stop, reboot, pause; answers when its PC has done it.
+        """Start, stop, reboot, pause, suspend; answers when it is done.
 
         :raises Unreachable: its PC does not answer; asked or not
         :raises WrongState: its state does not allow it; it is unchanged

@@ -3,9 +3,8 @@
 
 Files are named by digest and read-only, for root and for the group that
 guests' processes run as: whoever else uses this PC sees their names in the
-list of processes.  An image that a run right names
-is never removed; of the others the one least recently used goes first
-when room is needed.
+list of processes.  An image that a run right names is never removed; of the
+others the one least recently used goes first when room is needed.
 """
 
 from __future__ import annotations
