@@ -49,5 +49,6 @@ def _filter(
         port=port.port,
         ips=port.ips,
         secured=port.secured,
-        rules=tuple(sorted(mine, key=msgspec.json.encode)),
+        # More would be refused as a whole: what was closed would stay open.
+        rules=tuple(sorted(mine, key=msgspec.json.encode)[: wire.RULES_MAX]),
     )

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from p2pcs_nova import wire
 from p2pcs_nova.virt import rules
 from tests.support import one_peer
@@ -52,3 +54,26 @@ def test_port_that_neutron_does_not_name_stays_shut() -> None:
     assert second == SPEC.vifs[1]
     assert second.secured
     assert second.rules == ()
+
+
+def test_what_no_pc_would_take_for_its_length_is_cut() -> None:
+    groups = {
+        str(number): tuple(
+            wire.Rule(
+                wire.Direction.INGRESS,
+                4,
+                protocol=6,
+                port_min=700 * number + port,
+                port_max=700 * number + port,
+            )
+            for port in range(700)
+        )
+        for number in (1, 2)
+    }
+    port = wire.SlicePort(
+        '6b1a6f0e-0b3c-4c87-9f3a-2f1d3f0a9f10', 'a', groups=('1', '2')
+    )
+    [told] = rules.port_filters(wire.SlicePorts((port,), groups))['a']
+    request = wire.FilterRequest((told,))
+    sent = msgspec.json.encode(request)
+    assert msgspec.json.decode(sent, type=wire.FilterRequest) == request
