@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from openstack.connection import Connection
 
-from devstack.lab import first_server, machines, network, processes
+from devstack.lab import first_server, machines, network
 from devstack.lab.inside.cloud import connect
 from devstack.lab.layout import CONTROL, SWITCH, Layout, pc_name
 from devstack.lab.machines import Machine
@@ -117,11 +117,3 @@ def attach(layout: Layout) -> Lab:
         connect('demo', words['demo'], 'demo'),
         connect('admin', words['admin'], 'admin'),
     )
-
-
-def daemon_environments(machine: Machine) -> list[dict[str, str]]:
-    """The environment of every process of a machine."""
-    return [
-        processes.environment(process.pid)
-        for process in processes.members(machine.init)
-    ]
