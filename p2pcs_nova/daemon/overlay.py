@@ -30,6 +30,7 @@ PARTS_MAX = NodeConfig().parts_max - 1
 """Parts of the list of instances: so many are kept of a peer, less one."""
 ROWS_PER_PART = 12
 """A row is at most 70 bytes: 12 of them fit with what is around them."""
+CUT = '…'
 
 T = TypeVar('T', bound=msgspec.Struct)
 
@@ -125,7 +126,7 @@ class Overlay:
 
         :raises RecordTooLarge: too many or too long attributes
         """
-        self._publish(PEER_PART, record)
+        self._publish(PEER_PART, with_short_reason(record))
 
     def publish_instances(self, rows: Sequence[wire.InstanceStatus]) -> None:
         """Tell the overlay which instances this PC holds.
@@ -167,6 +168,22 @@ class Overlay:
         except wire.UNDECODABLE:
             self.unreadable += 1
             return None
+
+
+def with_short_reason(record: wire.PeerRecord) -> wire.PeerRecord:
+    """The same; if it fits no datagram, with a part of its reason.
+
+    What tells why a PC offers nothing may be a page of a tool's errors,
+    and others must hear of it nevertheless.
+    """
+    excess = len(msgspec.msgpack.encode(record)) - PAYLOAD_MAX
+    if excess <= 0:
+        return record
+    whole = record.offer.reason.encode()
+    kept = whole[: max(len(whole) - excess - len(CUT.encode()), 0)]
+    reason = kept.decode(errors='ignore') + CUT if kept else ''
+    offer = msgspec.structs.replace(record.offer, reason=reason)
+    return msgspec.structs.replace(record, offer=offer)
 
 
 def instance_parts(

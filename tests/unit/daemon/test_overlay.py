@@ -38,6 +38,28 @@ def test_every_part_fits_a_datagram_and_no_row_is_lost(count: int) -> None:
         assert len(encoded) <= PAYLOAD_MAX
 
 
+def peer_record(reason: str, site: str = 'rome') -> wire.PeerRecord:
+    offer = wire.Offer(wire.Capacity(), networks=('office',), reason=reason)
+    return wire.PeerRecord('desk-7', offer, {'site': site}, wire.Capacity())
+
+
+@given(st.text(alphabet='ab €\U0001f600', min_size=500, max_size=3000))
+def test_reason_that_is_too_long_is_told_in_part(reason: str) -> None:
+    told = overlay.with_short_reason(peer_record(reason))
+    size = len(msgspec.msgpack.encode(told))
+    assert size <= PAYLOAD_MAX
+    if told.offer.reason != reason:
+        assert size > PAYLOAD_MAX - 8
+        assert reason.startswith(told.offer.reason.removesuffix(overlay.CUT))
+    assert told == peer_record(told.offer.reason)
+
+
+def test_attributes_that_fit_no_datagram_are_refused() -> None:
+    record = peer_record('nft refused the filters', site='r' * PAYLOAD_MAX)
+    with pytest.raises(overlay.RecordTooLarge, match='shorten'):
+        overlay.Overlay().publish_peer(record)
+
+
 def test_more_instances_than_the_overlay_keeps_are_refused_at_once() -> None:
     kept = overlay.PARTS_MAX * overlay.ROWS_PER_PART
     rows = [status(number) for number in range(kept + 1)]
