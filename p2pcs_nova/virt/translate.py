@@ -17,8 +17,8 @@ building    –        –         –            –
 Hence: a PC out of reach is NOSTATE, never SHUTDOWN; a VM that is being
 built or whose fate is unknown is NOSTATE too.  SUSPENDED is reported of a
 server that Nova suspends, and of no other (Nova would stop an active one):
-that one is PAUSED.  A crash is SHUTDOWN: Nova
-handles both alike, but only SHUTDOWN matches a lifecycle event.
+that one is PAUSED.  A crash is SHUTDOWN: Nova handles both alike, but only
+SHUTDOWN matches a lifecycle event.
 """
 
 from __future__ import annotations
