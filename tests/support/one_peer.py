@@ -99,6 +99,11 @@ class OnePeer:
             wire.BuildRequest(reservation.id, self.right(spec, n), spec),
         )
 
+    async def start(self, spec: wire.InstanceSpec) -> wire.InstanceStatus:
+        """Claim, build, and let it run."""
+        await self.place(spec)
+        return await self.act(spec, wire.Action.START)
+
     async def act(
         self,
         spec: wire.InstanceSpec,

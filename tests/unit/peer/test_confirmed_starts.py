@@ -34,8 +34,7 @@ async def test_what_ran_waits_and_runs_when_its_epoch_is_confirmed(
 ) -> None:
     server = spec()
     async with pc.run() as peer:
-        await peer.place(server)
-        await peer.act(server, Action.START)
+        await peer.start(server)
     lose_power(pc)
     async with pc.run() as peer:
         [status] = peer.service.statuses()
@@ -55,8 +54,7 @@ async def test_what_ran_waits_and_runs_when_its_epoch_is_confirmed(
 async def test_what_did_not_run_stays_off(pc: Pc, action: Action) -> None:
     server = spec()
     async with pc.run() as peer:
-        await peer.place(server)
-        await peer.act(server, Action.START)
+        await peer.start(server)
         await peer.act(server, action)
     lose_power(pc)
     async with pc.run() as peer:
@@ -70,8 +68,7 @@ async def test_guest_that_switched_itself_off_is_not_restored(
 ) -> None:
     server = spec()
     async with pc.run() as peer:
-        await peer.place(server)
-        await peer.act(server, Action.START)
+        await peer.start(server)
         pc.hypervisor.set_power(server.instance, Power.OFF)
         status = await peer.act(server, Action.RESTORE)
     assert status.state is State.STOPPED
@@ -80,8 +77,7 @@ async def test_guest_that_switched_itself_off_is_not_restored(
 async def test_quarantine_freezes_and_ends_as_it_began(pc: Pc) -> None:
     server = spec()
     async with pc.run() as peer:
-        await peer.place(server)
-        await peer.act(server, Action.START)
+        await peer.start(server)
         status = await peer.act(server, Action.QUARANTINE)
         assert status.state is State.QUARANTINED
         assert pc.hypervisor.rows[server.instance].power is Power.PAUSED
@@ -133,8 +129,7 @@ async def test_a_gateway_that_is_followed_meanwhile_starts_nothing(
 ) -> None:
     server = spec()
     async with pc.run() as peer:
-        await peer.place(server)
-        await peer.act(server, Action.START)
+        await peer.start(server)
     lose_power(pc)
     async with one_peer.one_peer(
         pc.root,
@@ -165,8 +160,7 @@ async def test_a_clone_that_is_found_out_in_time_starts_nothing(
 ) -> None:
     server = spec()
     async with pc.run() as peer:
-        await peer.place(server)
-        await peer.act(server, Action.START)
+        await peer.start(server)
     lose_power(pc)
     async with one_peer.one_peer(
         pc.root,

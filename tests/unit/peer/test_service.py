@@ -291,8 +291,7 @@ async def test_who_is_put_out_starts_nothing_and_lets_run_what_runs(
 ) -> None:
     spec, other = one_peer.spec_of(IMAGE), one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await peer.place(spec)
-        await peer.act(spec, Action.START)
+        await peer.start(spec)
         reservation = await peer.service.claim(GOLD, claim_of(other))
         peer.service.put_out('contested', 'cloned')
         peer.service.put_out('revoked', 'stolen')

@@ -129,8 +129,7 @@ async def test_guest_that_ignores_acpi_is_switched_off(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     pc.hypervisor.obeys = False
     async with pc.run() as peer:
-        await peer.place(spec)
-        await peer.act(spec, Action.START)
+        await peer.start(spec)
         status = await peer.act(spec, Action.STOP, timeout_s=0.05)
         assert status.state is State.STOPPED
         await peer.act(spec, Action.START)
@@ -141,8 +140,7 @@ async def test_guest_that_ignores_acpi_is_switched_off(pc: Pc) -> None:
 async def test_what_a_guest_does_by_itself_is_told_at_once(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await peer.place(spec)
-        await peer.act(spec, Action.START)
+        await peer.start(spec)
         for power, state in (
             (Power.OFF, State.STOPPED),
             (Power.CRASHED, State.CRASHED),
@@ -192,8 +190,7 @@ async def test_restart_of_the_daemon_touches_no_running_guest(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await peer.place(spec)
-        await peer.act(spec, Action.START)
+        await peer.start(spec)
     before = dict(pc.hypervisor.rows)
     pc.table.vifs = []
     async with pc.run() as peer:
@@ -208,8 +205,7 @@ async def test_restart_of_the_daemon_touches_no_running_guest(
 async def test_after_a_power_cut_nothing_starts_by_itself(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await peer.place(spec)
-        await peer.act(spec, Action.START)
+        await peer.start(spec)
     pc.hypervisor.set_power(spec.instance, Power.OFF)
     pc.table.vifs = []
     async with pc.run() as peer:

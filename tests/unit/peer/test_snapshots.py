@@ -25,11 +25,6 @@ EPOCH = wire.Counter(1, 1)
 ONCE = wire.SnapshotRequest(60.0, EPOCH)
 
 
-async def started(peer: OnePeer, spec: wire.InstanceSpec) -> None:
-    await peer.place(spec)
-    await peer.act(spec, Action.START)
-
-
 async def take(
     peer: OnePeer,
     spec: wire.InstanceSpec,
@@ -57,7 +52,7 @@ async def test_disk_in_use_is_copied_by_the_hypervisor(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         await peer.act(spec, last)
         async with peer.service.snapshot(GOLD, spec.instance, ONCE) as copy:
             # Ended: nothing is written to it any more.
@@ -74,7 +69,7 @@ async def test_disk_that_nobody_uses_is_flattened_by_qemu_img(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         before = await peer.act(spec, last)
         async with peer.service.snapshot(GOLD, spec.instance, ONCE) as copy:
             assert copy.stat().st_mode & 0o777 == 0o600
@@ -105,7 +100,7 @@ async def test_header_that_a_guest_has_changed_opens_no_other_file(
     spec = one_peer.spec_of(IMAGE)
     secret = pc.root / 'secret'
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         await peer.act(spec, Action.STOP)
         secret.write_bytes(b'secret' * 1000)
         await trio.run_process(
@@ -130,7 +125,7 @@ async def test_copy_that_does_not_fit_the_offer_is_not_begun(pc: Pc) -> None:
     need = wire.Capacity(1, 128, one_peer.RULES.disk_mb or 0)
     spec = one_peer.spec_of(IMAGE, need=need)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         with pytest.raises(errors.NoSpace, match='for its copy'):
             await take(peer, spec)
         assert left(pc) == []
@@ -140,7 +135,7 @@ async def test_copy_that_does_not_fit_the_offer_is_not_begun(pc: Pc) -> None:
 async def test_copy_that_ends_early_or_never_leaves_nothing(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         for copying, reason in (
             (Copying.NONE, 'ended early'),
             (Copying.RUNNING, 'not whole within 0.2 s'),
@@ -160,7 +155,7 @@ async def test_copy_that_cannot_be_made_leaves_nothing(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         pc.hypervisor.failing_at['begin_copy'] = errors.NoSpace('full')
         with pytest.raises(errors.NoSpace):
             await take(peer, spec)
@@ -176,7 +171,7 @@ async def test_who_may_not_command_the_slice_gets_no_copy(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     higher = wire.Command('gold', wire.Counter(1, 9))
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         with pytest.raises(errors.OtherSlice):
             await take(
                 peer, spec, command=wire.Command('silver', wire.Counter(1, 1))
@@ -203,7 +198,7 @@ async def hold_until_destroyed(peer: OnePeer, spec: wire.InstanceSpec) -> None:
 async def test_tombstone_ends_a_snapshot_and_leaves_nothing(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(hold_until_destroyed, peer, spec)
             await peer.wait(lambda: left(pc) != [])
@@ -223,7 +218,7 @@ async def test_copy_of_a_daemon_that_ended_is_removed(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
     fuse = Fuse(step)
     with power_cut():
         async with pc.run(passed=fuse) as peer:
@@ -240,7 +235,7 @@ async def test_copy_of_a_daemon_that_ended_is_removed(
 async def test_copy_that_cannot_be_removed_is_removed_later(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         async with peer.service.snapshot(GOLD, spec.instance, ONCE):
             pc.hypervisor.failing_at['end_copy'] = errors.HypervisorBusy('-')
         assert len(left(pc)) == 1
@@ -256,7 +251,7 @@ async def test_log_tells_how_far_a_copy_is(
     caplog.set_level('INFO')
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         pc.hypervisor.copying = Copying.RUNNING
         async with trio.open_nursery() as nursery:
             nursery.start_soon(take, peer, spec)
@@ -268,7 +263,7 @@ async def test_log_tells_how_far_a_copy_is(
 async def test_copy_that_died_with_its_guest_is_no_copy(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         pc.hypervisor.dies_copied = True
         with pytest.raises(errors.HypervisorFailed, match='ended early'):
             await take(peer, spec)
@@ -278,7 +273,7 @@ async def test_copy_that_died_with_its_guest_is_no_copy(pc: Pc) -> None:
 async def test_guest_that_stops_meanwhile_ends_its_copy(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         pc.hypervisor.copying = Copying.RUNNING
 
         async def die() -> None:

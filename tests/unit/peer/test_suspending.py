@@ -8,7 +8,6 @@ from p2pcs_nova.peer import memories
 from p2pcs_nova.peer.hypervisor import Power
 from p2pcs_nova.peer.steps import Step
 from tests.support import fake_hypervisor, one_peer
-from tests.support.one_peer import OnePeer
 from tests.unit.peer.conftest import CONTENT, Pc
 from tests.unit.peer.test_crash_points import Fuse, power_cut
 
@@ -17,11 +16,6 @@ pytestmark = pytest.mark.trio
 State = wire.InstanceState
 Action = wire.Action
 IMAGE = one_peer.image_of(CONTENT)
-
-
-async def started(peer: OnePeer, spec: wire.InstanceSpec) -> None:
-    await peer.place(spec)
-    await peer.act(spec, Action.START)
 
 
 def files(pc: Pc) -> set[str]:
@@ -42,7 +36,7 @@ async def test_suspended_guest_is_off_and_resumes_with_its_memory(
         disk_mb=spec.need.memory_mb + memories.HEAD_MB
     )
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         for _ in range(2):
             status = await peer.act(spec, Action.SUSPEND)
             assert status.state is State.SUSPENDED
@@ -72,7 +66,7 @@ async def test_other_ways_out_leave_no_memory(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         await peer.act(spec, Action.SUSPEND)
         assert (await peer.act(spec, action)).state is state
         assert files(pc) == set()
@@ -82,7 +76,7 @@ async def test_other_ways_out_leave_no_memory(
 async def test_suspended_guest_is_there_after_a_restart(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         await peer.act(spec, Action.SUSPEND)
         used = peer.service.used()
     async with pc.run() as peer:
@@ -98,7 +92,7 @@ async def test_suspended_guest_is_there_after_a_restart(pc: Pc) -> None:
 async def test_destroying_a_suspended_guest_leaves_nothing(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         await peer.act(spec, Action.SUSPEND)
         await peer.bury(spec)
         assert peer.service.used() == wire.Capacity()
@@ -111,7 +105,7 @@ async def test_guest_whose_memory_finds_no_room_runs_on(pc: Pc) -> None:
         IMAGE, need=wire.Capacity(1, 128, one_peer.RULES.disk_mb or 0)
     )
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         with pytest.raises(errors.NoSpace, match='144 MiB of disk'):
             await peer.act(spec, Action.SUSPEND)
         [status] = peer.service.statuses()
@@ -125,7 +119,7 @@ async def test_save_that_fails_leaves_nothing_and_the_guest_runs_on(
     spec = one_peer.spec_of(IMAGE)
     pc.hypervisor.failing_at['save'] = errors.NoSpace('the disk is full')
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         with pytest.raises(errors.NoSpace):
             await peer.act(spec, Action.SUSPEND)
         await peer.wait(lambda: not files(pc))
@@ -143,7 +137,7 @@ async def test_save_that_fails_leaves_nothing_and_the_guest_runs_on(
 async def test_only_a_running_guest_is_suspended(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         await peer.act(spec, Action.PAUSE)
         with pytest.raises(errors.WrongState, match='paused'):
             await peer.act(spec, Action.SUSPEND)
@@ -152,7 +146,7 @@ async def test_only_a_running_guest_is_suspended(pc: Pc) -> None:
 async def test_memory_beside_a_running_guest_is_old_and_goes(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
     [folder] = (pc.root / 'instances').iterdir()
     (folder / 'memory').write_bytes(fake_hypervisor.WHOLE)
     (folder / 'memory.part').write_bytes(fake_hypervisor.PART)
@@ -179,7 +173,7 @@ async def test_what_the_end_of_the_daemon_interrupts_is_finished_or_undone(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         if last is Action.RESUME:
             await peer.act(spec, Action.SUSPEND)
     fuse = Fuse(step)
@@ -213,7 +207,7 @@ async def test_save_that_libvirt_ends_without_the_daemon_is_kept(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
     [folder] = (pc.root / 'instances').iterdir()
     (folder / 'memory.part').write_bytes(fake_hypervisor.PART)
     pc.hypervisor.set_power(spec.instance, Power.PAUSED)
@@ -234,7 +228,7 @@ async def test_power_cut_of_the_pc_leaves_a_suspended_guest_suspended(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         await peer.act(spec, Action.SUSPEND)
     pc.hypervisor.set_power(spec.instance, Power.COLD)
     async with pc.run() as peer:
@@ -246,7 +240,7 @@ async def test_power_cut_of_the_pc_leaves_a_suspended_guest_suspended(
 async def test_power_cut_amid_a_resumption_loses_no_memory(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
         await peer.act(spec, Action.SUSPEND)
     with power_cut():
         async with pc.run(passed=Fuse(Step.DOMAIN_RESTORED)) as peer:
@@ -266,7 +260,7 @@ async def test_power_cut_amid_a_resumption_loses_no_memory(pc: Pc) -> None:
 async def test_half_a_memory_is_no_memory(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await started(peer, spec)
+        await peer.start(spec)
     [folder] = (pc.root / 'instances').iterdir()
     (folder / 'memory.part').write_bytes(fake_hypervisor.PART)
     pc.hypervisor.set_power(spec.instance, Power.CRASHED)
