@@ -96,6 +96,18 @@ class BootRaised:
 
 
 @dataclasses.dataclass(frozen=True)
+class RingKeyUnknown:
+    """Somebody seals with a ring key that we do not have.
+
+    Told every ten seconds at most. Anybody can have sent that datagram.
+
+    :param number: of the key, 0 to 255
+    """
+
+    number: int
+
+
+@dataclasses.dataclass(frozen=True)
 class IdentityContested:
     """Two live processes use one peer id: a disk has been cloned.
 
@@ -119,5 +131,6 @@ Event: typing.TypeAlias = (
     | RecordChanged
     | NewsHeard
     | BootRaised
+    | RingKeyUnknown
     | IdentityContested
 )

@@ -21,6 +21,7 @@ from gossip import (
     codec,
     descriptor,
     errors,
+    events,
     messages,
     protocol,
     rumours,
@@ -45,6 +46,7 @@ _FROM_STRANGERS = (
     messages.RevocationItem,
 )
 _TELL_S = 1.0
+_KEY_TOLD_S = 10.0
 
 _ANSWERED_AT_LENGTH = (messages.Hello, messages.Buckets, messages.Want)
 """Of these a datagram may hold one: answers are longer than they are."""
@@ -76,6 +78,7 @@ class Intake:
         self._store = store
         self._revocations = revocations
         self._tell_at = 0.0
+        self._key_told_at = -_KEY_TOLD_S
         self._introduction = introduction
         self._detection = detection
         self._dissemination = dissemination
@@ -108,6 +111,8 @@ class Intake:
             return
         except errors.Refused as error:
             self._drop(error.reason)
+            if error.reason == 'ring_key':
+                self._tell_of_key(datagram, now)
             return
         if opened.peer == self._view.identity.peer:
             self._drop('own_id')
@@ -135,6 +140,12 @@ class Intake:
         except errors.GossipError:
             return
         self._introduction.turn_away(sender, item)
+
+    def _tell_of_key(self, datagram: bytes, now: float) -> None:
+        if now >= self._key_told_at + _KEY_TOLD_S:
+            self._key_told_at = now
+            number = seal.ring_key_number(datagram)
+            self._view.emit(events.RingKeyUnknown(number))
 
     def _drop(self, reason: str) -> None:
         self._dropped[reason] += 1

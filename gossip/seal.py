@@ -72,6 +72,11 @@ def sender(datagram: bytes) -> descriptor.PeerId | None:
     return datagram[2 : 2 + descriptor.PEER_ID_BYTES]
 
 
+def ring_key_number(datagram: bytes) -> int:
+    """Which ring key the datagram says it is sealed with."""
+    return datagram[1]
+
+
 def _sender_key(
     ring_key: bytes, peer: descriptor.PeerId, boot_id: bytes
 ) -> aead.AESGCM:

@@ -113,6 +113,13 @@ class LocalClient(unix_http.Caller):
             'POST', path_of('peers', peer, 'revoke'), request_id=request_id
         )
 
+    def renew_ring_key(self, *, request_id: str = '') -> None:
+        """Give the overlay a new ring key; durable here at return.
+
+        :raises Forbidden: we are not root of this machine
+        """
+        self._call('POST', '/v1/ring', request_id=request_id)
+
     def graves(self, *, request_id: str = '') -> wire.Graves:
         """Deleted instances whose PCs have not yet destroyed them."""
         return self._get('/v1/graves', wire.Graves, request_id)

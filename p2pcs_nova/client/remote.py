@@ -99,6 +99,13 @@ class RemoteClient:
         """What the daemon says of itself."""
         return await self._ask('GET', '/v1/status', wire.DaemonStatus)
 
+    async def ring(self) -> wire.Ring:
+        """A gateway's ring keys.
+
+        :raises Forbidden: it is no gateway
+        """
+        return await self._ask('GET', '/v1/ring', wire.Ring)
+
     # -- a PC ---------------------------------------------------------------
 
     async def claim(

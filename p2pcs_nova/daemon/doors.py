@@ -91,7 +91,8 @@ async def open_all(
     if issuer is not None:
         remote += joining.relay_routes(issuer)
         local += joining.token_routes(issuer)
-        local.append(_revoke_route(station))
+        remote.append(_ring_route(station))
+        local += [_revoke_route(station), _renew_route(station)]
     await nursery.start(
         functools.partial(
             listeners.serve_mutual_tls,
@@ -171,6 +172,33 @@ def _revoke_route(station: Station) -> Route:
                 f'({error})'
             ) from None
         await station.keep(revocation)
+        await _renew_ring_key(station)
         return handling.answer(None)
 
     return Route('/v1/peers/{peer}/revoke', revoke, methods=['POST'])
+
+
+def _ring_route(station: Station) -> Route:
+    """For members: who has been put out does not come so far."""
+
+    async def ring(request: Request) -> Response:
+        handling.require(request, names.PEER, names.GATEWAY)
+        keys = tuple(wire.RingKey(*key) for key in station.ring.keys)
+        return handling.answer(wire.Ring(keys))
+
+    return Route('/v1/ring', ring, methods=['GET'])
+
+
+def _renew_route(station: Station) -> Route:
+    """For the UNIX socket of a gateway: the operator's word."""
+
+    async def renew(request: Request) -> Response:
+        handling.require_operator(request)
+        await _renew_ring_key(station)
+        return handling.answer(None)
+
+    return Route('/v1/ring', renew, methods=['POST'])
+
+
+async def _renew_ring_key(station: Station) -> None:
+    station.net.runtime.broadcast(await station.ring.renew())

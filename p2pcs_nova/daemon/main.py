@@ -70,6 +70,10 @@ async def serve(conf: cfg.ConfigOpts) -> None:
             nursery.start_soon(runtime.run)
             nursery.start_soon(_follow, station, role)
             nursery.start_soon(_follow_address, station)
+            station.ring.when_put_out = functools.partial(
+                _tell_out, station, role, station.net.peer, 'revoked', REVOKED
+            )
+            nursery.start_soon(station.ring.run)
             nursery.start_soon(
                 station.contests.watch,
                 functools.partial(_tell_contest, station, role),
@@ -170,6 +174,7 @@ async def _follow(station: Station, role: Role) -> None:
                 _tell_contest(station, role, event.peer, text)
         elif isinstance(event, news.PeerRevoked):
             await _put_out(station, role, event)
+        station.ring.on_event(event)
         try:
             role.on_event(event)
         except Exception:

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import os
 import pathlib
+import random
 
+import msgspec
 import trio
 from oslo_config import cfg
 
-from gossip.descriptor import Address, Status
+from gossip.descriptor import Address, Member, Status
 from gossip.runtime import boottime, wall_time
-from p2pcs_nova import errors, journal, layout, version, wire
+from p2pcs_nova import errors, journal, layout, names, version, wire
 from p2pcs_nova.client.pool import ConnectionPool
 from p2pcs_nova.client.remote import RemoteClient
-from p2pcs_nova.daemon import addresses, contest, overlay
+from p2pcs_nova.daemon import addresses, contest, overlay, ring
 from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.identity import credentials, tls
@@ -56,6 +58,19 @@ class Station:
         )
         self.pool = ConnectionPool(self.tls)
         self.seeds = addresses.parse_seeds(self.me.seeds)
+        self.ring = ring.Ring(
+            self.me.ring_keys,
+            keep=self._keep_ring,
+            seal=lambda keys: self.net.runtime.set_ring_keys(keys),
+            ask=self._ask_for_ring,
+            others=lambda: [
+                member
+                for member in self.net.members()
+                if member.peer != self.net.peer
+            ],
+            is_gateway=self.me.role == names.GATEWAY,
+            rng=random.Random(self.boot_id),  # noqa: S311
+        )
         self.address = self.find_address() or Address(NOWHERE, conf.port)
 
     def find_address(self) -> Address | None:
@@ -112,6 +127,18 @@ class Station:
                 self.store.add_revocation, revocation
             )
 
+    async def _keep_ring(self, keys: ring.Keys) -> None:
+        self.me = msgspec.structs.replace(self.me, ring_keys=keys)
+        if not self.has_left:
+            await trio.to_thread.run_sync(self.store.save, self.me)
+
+    async def _ask_for_ring(self, gateway: Member) -> wire.Ring:
+        peer = gateway.peer.hex()
+        async with self.connect(
+            peer, names.GATEWAY, None, ring.ASK_TIMEOUT_S
+        ) as client:
+            return await client.ring()
+
     def status(self, share: Share) -> wire.DaemonStatus:
         """What ``p2pcs-peer status`` shows.
 
@@ -138,4 +165,5 @@ class Station:
             dropped=self.net.dropped(),
             refused=self.refusals.listed(),
             revoked=self.net.revoked(),
+            ring_key=self.ring.number,
         )

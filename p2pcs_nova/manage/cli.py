@@ -17,6 +17,7 @@ from p2pcs_nova.manage import (
     instances,
     listing,
     revoking,
+    ring,
     tokens,
 )
 
@@ -26,6 +27,7 @@ _COMMANDS: dict[str, type[command.Command]] = {
     'token create': tokens.TokenCreate,
     'peer list': listing.PeerList,
     'peer revoke': revoking.PeerRevoke,
+    'ring renew': ring.RingRenew,
     'slice list': listing.SliceList,
     'instance list': listing.InstanceList,
     'instance forget': instances.InstanceForget,

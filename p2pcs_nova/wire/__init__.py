@@ -63,6 +63,8 @@ from p2pcs_nova.wire.joining import (
     JoinAnswer,
     JoinOffer,
     JoinRequest,
+    Ring,
+    RingKey,
     TokenAnswer,
     TokenRequest,
 )
@@ -176,6 +178,8 @@ __all__ = [
     'QuarantinedRows',
     'Remotes',
     'Reservation',
+    'Ring',
+    'RingKey',
     'Rule',
     'Rules',
     'RunRight',

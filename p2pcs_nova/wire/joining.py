@@ -63,3 +63,19 @@ class TokenAnswer(msgspec.Struct, frozen=True):
     """A join token in its text form: whoever has it may join once."""
 
     token: str
+
+
+class RingKey(msgspec.Struct, frozen=True):
+    """One of the keys that seal the overlay's datagrams."""
+
+    number: Annotated[int, msgspec.Meta(ge=0, le=255)]
+    key: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
+
+class Ring(msgspec.Struct, frozen=True):
+    """A gateway's ring keys, for who belongs to the overlay."""
+
+    keys: Annotated[
+        tuple[RingKey, ...], msgspec.Meta(min_length=1, max_length=8)
+    ]
+    """Oldest first."""

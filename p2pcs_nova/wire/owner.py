@@ -45,6 +45,8 @@ class DaemonStatus(msgspec.Struct, frozen=True):
     the daemon started: a reason is mostly the code of the error."""
     revoked: tuple[PeerId, ...] = ()
     """Who has been put out of the overlay, as far as this daemon knows."""
+    ring_key: int = 0
+    """The number of its newest ring key."""
 
 
 class LeaveRequest(msgspec.Struct, frozen=True):

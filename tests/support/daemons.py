@@ -20,6 +20,7 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.identity import token as tokens
 from p2pcs_nova.identity.authority import Authority
+from p2pcs_nova.identity.store import IdentityStore
 from tests.support import waiting
 
 DEADLINE_S = 60.0
@@ -189,6 +190,11 @@ def cloned(office: Office, machine: Machine) -> Machine:
     clone = office.machine(f'{machine.name}-clone')
     shutil.copytree(machine.folder / 'state', clone.folder / 'state')
     return clone
+
+
+def peer_id(machine: Machine) -> str:
+    """Of a machine that has joined."""
+    return IdentityStore(machine.folder / 'state/identity').load().peer_id
 
 
 def peer_row(machine: Machine, name: str) -> wire.PeerRow | None:

@@ -448,3 +448,21 @@ def test_wants_of_any_length_go_out_in_datagrams(case: Case) -> None:
     items = [item for want in wants for item in want.items]  # type: ignore[attr-defined]
     assert len(items) == 3 * 9
     assert case.dropped == {}
+
+
+def test_a_ring_key_that_we_lack_is_told_of_every_ten_seconds(
+    case: Case,
+) -> None:
+    case.meet()
+    case.happened()
+    ring = seal.RingKeys(((7, bytes(32)),))
+    stranger = seal.Sealer(ring, case.other.who.peer, b'elsewhere'[:8])
+
+    for now in (1.0, 2.0, 10.9, 11.1):
+        case.hear(stranger.seal(b''), now)
+
+    assert case.dropped['ring_key'] == 4
+    assert (
+        of_kind(case.happened(), events.RingKeyUnknown)
+        == [events.RingKeyUnknown(7)] * 2
+    )

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which ring keys open, which seals, and when a gateway is asked."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from gossip import events as news
+from gossip.descriptor import Address, Member, Role, Status
+from gossip.seal import RingKeys
+from p2pcs_nova import errors, wire
+from p2pcs_nova.daemon import ring
+
+pytestmark = pytest.mark.trio
+
+FIRST, SECOND, THIRD, FOURTH = (
+    (number, bytes([number]) * 32) for number in range(1, 5)
+)
+
+
+def member(name: bytes, role: Role) -> Member:
+    return Member(
+        name * 16,
+        role,
+        bytes(32),
+        Address('10.0.0.1', 7400),
+        7400,
+        1,
+        bytes(8),
+        0,
+        Status.ALIVE,
+    )
+
+
+class Daemon:
+    """A ring, and what is around it."""
+
+    def __init__(self, *, is_gateway: bool = False) -> None:
+        self.gateway: tuple[tuple[int, bytes], ...] = (FIRST,)
+        self.error: Exception | None = None
+        self.asked: list[bytes] = []
+        self.kept: list[ring.Keys] = []
+        self.sealed: list[RingKeys] = []
+        self.others = [member(b'g', Role.GATEWAY), member(b'p', Role.PEER)]
+        self.ring = ring.Ring(
+            (FIRST,),
+            keep=self._keep,
+            seal=self.sealed.append,
+            ask=self._ask,
+            others=lambda: self.others,
+            is_gateway=is_gateway,
+            rng=random.Random(1),
+        )
+
+    async def _keep(self, keys: ring.Keys) -> None:
+        self.kept.append(keys)
+
+    async def _ask(self, gateway: Member) -> wire.Ring:
+        self.asked.append(gateway.peer)
+        if self.error is not None:
+            raise self.error
+        return wire.Ring(tuple(wire.RingKey(*key) for key in self.gateway))
+
+    def hear(self, number: int) -> None:
+        self.ring.on_event(
+            news.NewsHeard(b'g' * 16, bytes(8), b'ring key %d' % number, 0)
+        )
+
+
+def running(daemon: Daemon, nursery: trio.Nursery) -> None:
+    nursery.start_soon(daemon.ring.run)
+
+
+@pytest.fixture
+def daemon() -> Daemon:
+    return Daemon()
+
+
+async def test_at_the_start_a_gateway_is_asked_and_nobody_else(
+    daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    running(daemon, nursery)
+    await trio.sleep(60)
+
+    assert daemon.asked == [b'g' * 16]
+    assert daemon.kept == []
+
+
+async def test_new_key_opens_at_once_and_seals_later_the_old_one_ends(
+    daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    running(daemon, nursery)
+    await trio.sleep(1)
+    daemon.gateway = (FIRST, SECOND)
+
+    daemon.hear(2)
+    await trio.sleep(1)
+    assert daemon.kept == [(FIRST, SECOND)]
+    assert daemon.sealed == [RingKeys((SECOND, FIRST))]
+
+    await trio.sleep(ring.GRACE_S)
+    assert daemon.sealed[1:] == [RingKeys((FIRST, SECOND))]
+
+    await trio.sleep(ring.KEPT_S)
+    assert daemon.kept[1:] == [(SECOND,)]
+    assert daemon.sealed[2:] == [RingKeys((SECOND,))]
+
+
+async def test_who_slept_seals_with_the_newest_at_once(
+    daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    running(daemon, nursery)
+    await trio.sleep(1)
+    daemon.gateway = (THIRD, FOURTH)
+
+    daemon.ring.on_event(news.RingKeyUnknown(4))
+    await trio.sleep(1)
+
+    assert daemon.sealed == [RingKeys((THIRD, FOURTH))]
+
+
+async def test_older_numbers_and_other_news_ask_nobody(
+    daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    running(daemon, nursery)
+    await trio.sleep(1)
+    asked = len(daemon.asked)
+
+    for payload in (b'ring key 1', b'ring key', b'ring key x', b'fire'):
+        daemon.ring.on_event(news.NewsHeard(b'g' * 16, bytes(8), payload, 0))
+    daemon.ring.on_event(news.RingKeyUnknown(1))
+    daemon.ring.on_event(news.RingKeyUnknown(200))
+    await trio.sleep(60)
+
+    assert len(daemon.asked) == asked
+
+
+async def test_a_gateway_that_does_not_answer_is_asked_again(
+    daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    daemon.error = errors.Unreachable('')
+    daemon.gateway = (FIRST, SECOND)
+    running(daemon, nursery)
+    await trio.sleep(60)
+    assert len(daemon.asked) > 1
+
+    daemon.error = None
+    await trio.sleep(60)
+
+    assert daemon.ring.number == 2
+
+
+async def test_who_was_put_out_is_told_and_asks_no_more(
+    daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    told: list[None] = []
+    daemon.ring.when_put_out = lambda: told.append(None)
+    daemon.error = errors.Revoked('')
+    running(daemon, nursery)
+    await trio.sleep(600)
+
+    assert told == [None]
+    assert len(daemon.asked) == 1
+
+
+async def test_an_older_ring_is_not_taken(
+    daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    daemon.gateway = ((255, bytes(32)),)
+    running(daemon, nursery)
+    await trio.sleep(60)
+
+    assert daemon.kept == []
+
+
+async def test_a_gateway_alone_has_nobody_to_ask_and_makes_keys(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    daemon = Daemon(is_gateway=True)
+    daemon.others = []
+    running(daemon, nursery)
+    await trio.sleep(60)
+    assert daemon.asked == []
+
+    said = await daemon.ring.renew()
+
+    assert said == b'ring key 2'
+    assert daemon.kept[0][0] == FIRST
+    assert daemon.sealed[0].keys[-1] == FIRST
+
+
+async def test_numbers_go_round() -> None:
+    assert ring.is_later(0, 255)
+    assert ring.is_later(127, 0)
+    assert not ring.is_later(128, 0)
+    assert not ring.is_later(5, 5)
+    assert ring.with_new_key(((255, bytes(32)),))[-1][0] == 0
