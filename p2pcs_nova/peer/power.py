@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
-from p2pcs_nova import wire
+import contextlib
+
+import trio
+
+from p2pcs_nova import errors, wire
 from p2pcs_nova.peer.builder import Builder
 from p2pcs_nova.peer.hypervisor import IS_OFF, Domain, Hypervisor, Power
 from p2pcs_nova.peer.memories import Memories
@@ -12,6 +16,8 @@ from p2pcs_nova.peer.store import Entry
 from p2pcs_nova.peer.watch import Watch
 
 SOFT_REBOOT_S = 60.0
+ASK_AGAIN_S = 10.0
+"""As often as Nova's other drivers press the button."""
 """A guest that has not rebooted by then is switched off and on."""
 
 Action = wire.Action
@@ -119,10 +125,18 @@ class PowerSwitch:
             return
         running = domain is not None and domain.power is Power.RUNNING
         if running and timeout_s:
-            await self._hypervisor.press_power_button(instance)
-            if await self._watch.wait(instance, _is_off, timeout_s):
+            with trio.move_on_after(timeout_s):
+                await self._ask_to_stop(instance)
                 return
         await self._cut(entry)
+
+    async def _ask_to_stop(self, instance: str) -> None:
+        """Until it is off: one that is just starting does not listen."""
+        await self._hypervisor.press_power_button(instance)
+        while not await self._watch.wait(instance, _is_off, ASK_AGAIN_S):
+            with contextlib.suppress(errors.HypervisorFailed):
+                # It may have gone off just now; then the wait says so.
+                await self._hypervisor.press_power_button(instance)
 
     async def _reboots(self, instance: str, timeout_s: float) -> bool:
         """Whether the guest obeys the request to reboot in time."""

@@ -105,7 +105,10 @@ def plug(
         )
         heard.put(placed)
         vifs.report_plugged(
-            context, [vif.port for vif in spec.vifs], instance.host
+            context,
+            [vif.port for vif in spec.vifs],
+            instance.host,
+            again=vifs.is_rebuild(instance),
         )
 
 

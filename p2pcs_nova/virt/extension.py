@@ -35,6 +35,15 @@ def report_plugged(context: Any, port: str, host: str) -> None:
         _tell(context, port, {'host': host, 'plugged': True})
 
 
+def report_unplugged(context: Any, port: str, host: str) -> None:
+    """Say that a PC has taken a port off; it goes DOWN.
+
+    :param host: the host that the port is bound to
+    """
+    with _answered():
+        _tell(context, port, {'host': host, 'plugged': False})
+
+
 def hold_addresses(context: Any, port: str, host: str, peer_name: str) -> None:
     """Let nobody have the addresses of a port that is about to be deleted.
 

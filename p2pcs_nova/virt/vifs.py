@@ -32,7 +32,9 @@ def plugging(
 ) -> Iterator[None]:
     """Wait, on leaving, until Neutron has seen every port plugged.
 
-    Ports that are ACTIVE already send no event and are not waited for.
+    Ports that are ACTIVE already send no event and are not waited for; what
+    Nova remembers of them may be older than that: see
+    :func:`report_plugged`.
 
     :raises VirtualInterfaceCreateException: Nova's; a port did not come up
         in ``vif_plugging_timeout`` and ``vif_plugging_is_fatal`` is set
@@ -59,15 +61,21 @@ def plugging(
             raise exception.VirtualInterfaceCreateException() from None
 
 
-def report_plugged(context: Any, ports: Iterable[str], host: str) -> None:
+def report_plugged(
+    context: Any, ports: Iterable[str], host: str, *, again: bool
+) -> None:
     """Tell Neutron, through our API extension, that a PC has plugged.
 
     :param host: the host that the ports are bound to
+    :param again: the ports were plugged before, by a guest that is gone: a
+        port that never went DOWN would not tell Nova that it is ACTIVE
     :raises VirtualInterfaceCreateException: Nova's; Neutron refused, or is
         without our extension; the log says which
     """
     for port in ports:
         try:
+            if again:
+                extension.report_unplugged(context, port, host)
             extension.report_plugged(context, port, host)
         except errors.Unavailable as error:
             LOG.error(
@@ -78,6 +86,11 @@ def report_plugged(context: Any, ports: Iterable[str], host: str) -> None:
                 error,
             )
             raise exception.VirtualInterfaceCreateException() from error
+
+
+def is_rebuild(instance: Any) -> bool:
+    """Whether Nova spawns a server anew, in the place of its old guest."""
+    return bool(instance.task_state == task_states.REBUILD_SPAWNING)
 
 
 def is_deletion(instance: Any) -> bool:

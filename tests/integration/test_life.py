@@ -237,6 +237,23 @@ def test_rebuild_gives_a_new_disk_and_keeps_the_address(
     lab.ssh(server.address, '!', 'test', '-e', SAVED)
 
 
+def test_rebuild_of_a_server_that_has_only_just_started(
+    lab: Lab, module_bench: Bench
+) -> None:
+    young = module_bench.create('young')
+    module_bench.wait(young)
+    address = module_bench.get(young).address
+
+    lab.openstack(
+        *('server', 'rebuild', '--wait', '--image', IMAGE, young),
+        timeout_s=240.0,
+    )
+
+    again = module_bench.get(young)
+    assert again.address == address
+    wait_for_login(lab, again)
+
+
 def test_delete_leaves_nothing(
     lab: Lab, server: Server, figure: Figure
 ) -> None:

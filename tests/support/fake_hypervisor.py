@@ -35,6 +35,8 @@ class FakeHypervisor(Hypervisor):
         self.xml: dict[str, str] = {}
         self.obeys = True
         """Whether guests listen to ACPI."""
+        self.deaf_for = 0
+        """So many presses of the power button are not heard."""
         self.failing: errors.P2PcsError | None = None
         """Raised by every call while it is set."""
         self.failing_at: dict[str, errors.P2PcsError] = {}
@@ -166,7 +168,8 @@ class FakeHypervisor(Hypervisor):
     async def press_power_button(self, instance: str) -> None:
         await self._enter('press_power_button')
         self._row(instance)
-        if self.obeys:
+        self.deaf_for -= 1
+        if self.obeys and self.deaf_for < 0:
             self._change(instance, Power.OFF, Power.RUNNING)
 
     async def ask_reboot(self, instance: str) -> None:

@@ -64,7 +64,7 @@ def test_everybody_fetches_a_new_key_and_stays_a_member(
     pcs[0].stop()
     pcs[0].start()
     waiting.until(lambda: pcs[0].status().members_alive == 4)
-    assert all(is_alive(office, pc) for pc in pcs)
+    waiting.until(lambda: all(is_alive(office, pc) for pc in pcs))
 
 
 def test_who_slept_through_three_keys_comes_back_who_was_put_out_does_not(

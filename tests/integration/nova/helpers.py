@@ -118,7 +118,7 @@ def stand_in_for_nova_and_neutron(case: Any) -> None:
 
 def stand_in_for_our_extension(case: Any) -> None:
     """Neutron with our service plug-in, and no rules."""
-    for name in ('report_plugged', 'hold_addresses'):
+    for name in ('report_plugged', 'report_unplugged', 'hold_addresses'):
         case.stub_out(f'p2pcs_nova.virt.extension.{name}', lambda *args: None)
     case.stub_out(
         'p2pcs_nova.virt.extension.slice_ports',

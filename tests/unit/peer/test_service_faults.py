@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from p2pcs_nova import errors, imaging, wire
-from p2pcs_nova.peer import builder, images, service
+from p2pcs_nova.peer import builder, images, power, service
 from p2pcs_nova.peer.hypervisor import Power
 from tests.support import one_peer
 from tests.support.one_peer import GOLD
@@ -135,6 +135,22 @@ async def test_guest_that_ignores_acpi_is_switched_off(pc: Pc) -> None:
         await peer.act(spec, Action.START)
         status = await peer.act(spec, Action.REBOOT_SOFT, timeout_s=0.05)
         assert status.state is State.RUNNING
+
+
+async def test_guest_that_is_just_starting_is_asked_again(
+    pc: Pc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(power, 'ASK_AGAIN_S', 0.02)
+    spec = one_peer.spec_of(IMAGE)
+    pc.hypervisor.deaf_for = 2
+    pc.hypervisor.failing_at['cut_power'] = errors.HypervisorFailed('cut')
+    async with pc.run() as peer:
+        await peer.start(spec)
+        status = await peer.act(spec, Action.STOP, timeout_s=600)
+        pc.hypervisor.failing_at.clear()
+
+    assert status.state is State.STOPPED
+    assert pc.hypervisor.deaf_for == -1
 
 
 async def test_what_a_guest_does_by_itself_is_told_at_once(pc: Pc) -> None:
