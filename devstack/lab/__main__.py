@@ -147,6 +147,19 @@ def number_of_pcs(text: str) -> int:
     )
 
 
+def pc_number(text: str) -> int:
+    """Which PC; its name will do.
+
+    :raises argparse.ArgumentTypeError: no number
+    """
+    number = text.removeprefix('pc')
+    if number.isdecimal():
+        return int(number)
+    raise argparse.ArgumentTypeError(
+        f'PC=2 is the second PC, PC={text} is none'
+    )
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their arguments."""
     root = argparse.ArgumentParser(prog='devstack.lab', description=__doc__)
@@ -171,7 +184,7 @@ def parser() -> argparse.ArgumentParser:
         ('pc-plug', command_pc_plug),
         ('pc-status', command_pc_status),
     ):
-        add(name, run).add_argument('pc', type=int, metavar='N')
+        add(name, run).add_argument('pc', type=pc_number, metavar='N')
     for name in testing.SUITES:
         add(name, command_test).set_defaults(suite=name)
     return root

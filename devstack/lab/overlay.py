@@ -196,17 +196,19 @@ def ask(machine: Machine, path: str) -> Any:
 def without_offer(layout: Layout, names: Iterable[str]) -> list[str]:
     """Those of the PCs that offer nothing to the gateway, and why.
 
-    One that its owner drains has an offer: it takes nothing new.
+    One that its owner drains has an offer: it takes nothing new. One that
+    the operator has put out is not waited for.
     """
     try:
         rows = ask(machines.get(layout, CONTROL), '/v1/peers')['peers']
     except LabError as error:
         return [str(error)]
     seen = {row['name']: row for row in rows if row['role'] == 'peer'}
+    out = {row['name'] for row in rows if row['state'] == 'revoked'}
     return [
         f'{name}: {_why(seen.get(name))}'
         for name in names
-        if not _offers(seen.get(name))
+        if not _offers(seen.get(name)) and (name in seen or name not in out)
     ]
 
 

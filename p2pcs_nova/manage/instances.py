@@ -5,9 +5,24 @@ from __future__ import annotations
 
 import argparse
 
+import msgspec
 from cliff import command
 
+from p2pcs_nova import wire
 from p2pcs_nova.manage import daemon
+
+
+def parse_uuid(text: str) -> str:
+    """The UUID of an instance.
+
+    :raises ArgumentTypeError: it is none
+    """
+    try:
+        return msgspec.convert(text, wire.Uuid)
+    except msgspec.ValidationError:
+        raise argparse.ArgumentTypeError(
+            f'not the UUID of an instance: {text!r}'
+        ) from None
 
 
 class InstanceForget(command.Command):
@@ -23,6 +38,7 @@ class InstanceForget(command.Command):
         parser.add_argument(
             'instance',
             metavar='UUID',
+            type=parse_uuid,
             help='an instance of `instance list --deleted`',
         )
         return parser
