@@ -114,30 +114,27 @@ class Store:
             if item == held.item:
                 self._rumours.repeat(item)
             return False
-        entry = self._view.get(said.peer)
-        if entry is None or entry.settled is descriptor.Status.LEFT:
-            raise errors.Refused('record_peer')
-        if not signing.holds(
-            self._view.trust,
-            entry.member.public_key,
-            messages.Part,
-            signing.Signed(item.body, item.signature),
-        ):
-            raise errors.Refused('record_signature')
+        self._check_signature(said, item)
+        news: messages.News | None = None
         if is_news(said.part):
-            self._accept_news(said, item, held)
-            return True
-        if held is None and self._is_full(said.peer):
+            # Our own of an earlier boot too: who has not heard them shall.
+            news = codec.decode_body(messages.News, said.payload)
+        elif held is None and self._is_full(said.peer):
             raise errors.Refused('parts_full')
-        if entry is self._view.own:
+        elif said.peer == self._view.identity.peer:
             self._hear_of_own(said)
             return False
         record = descriptor.Record(said.peer, said.part, said.payload, version)
         self._put(Held(record, item))
-        self._rumours.pass_on(_news(record), item, rumour.Care.CALM)
-        self._view.emit(
-            events.RecordChanged(said.peer, said.part, said.payload, version)
-        )
+        self._rumours.pass_on(_news(record), item, _care(said.part))
+        if news is None:
+            self._view.emit(
+                events.RecordChanged(
+                    said.peer, said.part, said.payload, version
+                )
+            )
+        elif held is None or _read_news(held).id != news.id:
+            self._hear(said.peer, news)
         return True
 
     def drop(self, peer: descriptor.PeerId) -> None:
@@ -155,21 +152,19 @@ class Store:
             if held.record.version.boot == before:
                 self._write(held.record.part, held.record.payload)
 
-    def _accept_news(
-        self,
-        said: messages.Part,
-        item: messages.RecordItem,
-        held: Held | None,
+    def _check_signature(
+        self, said: messages.Part, item: messages.RecordItem
     ) -> None:
-        """Take a piece of news: our own of an earlier boot too."""
-        news = codec.decode_body(messages.News, said.payload)
-        version = descriptor.Version(said.boot, said.n)
-        record = descriptor.Record(said.peer, said.part, said.payload, version)
-        self._put(Held(record, item))
-        self._rumours.pass_on(_news(record), item, rumour.Care.SURE)
-        before = None if held is None else _read_news(held)
-        if before is None or before.id != news.id:
-            self._hear(said.peer, news)
+        entry = self._view.get(said.peer)
+        if entry is None or entry.settled is descriptor.Status.LEFT:
+            raise errors.Refused('record_peer')
+        if not signing.holds(
+            self._view.trust,
+            entry.member.public_key,
+            messages.Part,
+            signing.Signed(item.body, item.signature),
+        ):
+            raise errors.Refused('record_signature')
 
     def _hear(self, peer: descriptor.PeerId, news: messages.News) -> None:
         if news.made_at > self._view.now_wall - NEWS_S:
@@ -195,8 +190,7 @@ class Store:
         version = descriptor.Version(self._boot, self._n)
         record = descriptor.Record(peer, part, payload, version)
         self._put(Held(record, item))
-        care = rumour.Care.SURE if is_news(part) else rumour.Care.CALM
-        self._rumours.tell(_news(record), item, care)
+        self._rumours.tell(_news(record), item, _care(part))
         return version
 
     def _is_full(self, peer: descriptor.PeerId) -> bool:
@@ -223,6 +217,10 @@ def is_news(part: str) -> bool:
 
 def _news(record: descriptor.Record) -> rumour.Key:
     return 'record', record.peer, record.part
+
+
+def _care(part: str) -> rumour.Care:
+    return rumour.Care.SURE if is_news(part) else rumour.Care.CALM
 
 
 def _read_news(held: Held) -> messages.News:

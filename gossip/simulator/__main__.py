@@ -8,7 +8,7 @@ import pathlib
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gossip.simulator import churn, measures
 from gossip.simulator.simulation import NetworkConfig, Simulation
@@ -18,7 +18,6 @@ HEADER_BYTES = 28
 """Of IPv4 and UDP."""
 WARM_UP_S = 20.0
 PROGRESS_S = 5.0
-SEEDS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Options:
     measure: measures.Measure
 
 
-def _number(low: int, high: int) -> 'type[int]':
+def _number(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         value = int(text)
         if not low <= value <= high:
@@ -41,7 +40,7 @@ def _number(low: int, high: int) -> 'type[int]':
         return value
 
     parse.__name__ = 'number'
-    return parse  # type: ignore[return-value]
+    return parse
 
 
 def _share(text: str) -> float:
@@ -157,8 +156,7 @@ class Run:
 
     def _switch_on(self, machine: int) -> int:
         many = self._many
-        up = [peer.number for peer in many.peers if peer.is_up]
-        seeds = self._rng.sample(up, min(len(up), SEEDS))
+        seeds = measures.draw_seeds(many, self._rng)
         number = self._numbers.get(machine)
         if number is None:
             number = many.add(seeds).number

@@ -20,6 +20,7 @@ _KILL_FOR_S = 14.0
 _CHANGE_EVERY_S = 600.0
 _NEWS_EVERY_S = 5.0
 _SETTLE_S = 10.0
+_SEEDS = 3
 _PART = 'record'
 
 
@@ -101,12 +102,11 @@ class Detection:
         many = self._many
         while self._down and many.now >= self._down[0][0]:
             _, number = self._down.pop(0)
-            many.restart(number, _seeds(many, number, self._rng))
+            many.restart(number, draw_seeds(many, self._rng))
             self._power.on(many.peers[number].id, many.now)
         if self._kills and many.now >= self._kill_at:
             self._kill_at += _KILL_EVERY_S
-            up = [peer.number for peer in many.peers if peer.is_up]
-            number = self._rng.choice(up)
+            number = self._rng.choice(many.up())
             many.kill(number)
             self._power.off(many.peers[number].id, many.now)
             self._down.append((many.now + _KILL_FOR_S, number))
@@ -198,7 +198,7 @@ class Dissemination:
         if len(self._sent) > 4 and many.now >= self._news_at - 1e-6:
             # Before: what went in the two seconds until now; after: until
             # two seconds from now, which is seen at the next news.
-            up = [peer.number for peer in many.peers if peer.is_up]
+            up = many.up()
             self._count(len(up))
             self._news_at = many.now + _NEWS_EVERY_S
             payload = b'%d' % len(self._told)
@@ -238,10 +238,10 @@ class Dissemination:
         }
 
 
-def _seeds(many: Simulation, number: int, rng: random.Random) -> list[int]:
-    up = [peer.number for peer in many.peers if peer.is_up]
-    others = [one for one in up if one != number]
-    return rng.sample(others, min(len(others), 3))
+def draw_seeds(many: Simulation, rng: random.Random) -> list[int]:
+    """Through whom a machine joins that is switched on now."""
+    up = many.up()
+    return rng.sample(up, min(len(up), _SEEDS))
 
 
 def _quantile(values: Iterable[float], share: float) -> float | None:

@@ -250,6 +250,10 @@ class Simulation:
 
     # What is seen from outside
 
+    def up(self) -> list[int]:
+        """The numbers of those that are on."""
+        return [peer.number for peer in self.peers if peer.is_up]
+
     def fingerprint(self) -> str:
         """Digest of all datagrams sent so far, and when."""
         return self._digest.hexdigest()
