@@ -116,7 +116,10 @@ class Ring:
         :returns: what everybody is to be told
         :raises OSError: it could not be stored; nothing changed
         """
-        await self._adopt(with_new_key(self.keys))
+        async with self._changing:
+            keys = with_new_key(self.keys)
+            await self._keep(keys)
+            self._adopt(keys)
         return b'%s %d' % (NEWS, self.number)
 
     async def run(self) -> None:
@@ -155,23 +158,30 @@ class Ring:
                 )
                 continue
             keys = tuple((one.number, one.key) for one in ring.keys)
-            if keys and is_later(keys[-1][0], self.number):
-                await self._adopt(keys)
+            async with self._changing:
+                if keys and is_later(keys[-1][0], self.number):
+                    await self._try_to_keep(keys)
+                    self._adopt(keys)
             return True
         return self._is_gateway and not gateways
 
-    async def _adopt(self, keys: Keys) -> None:
-        async with self._changing:
+    async def _try_to_keep(self, keys: Keys) -> None:
+        """Store them; what a full disk loses is fetched at the next start."""
+        try:
             await self._keep(keys)
-            self.keys = keys
-            if self._sealing in keys:
-                others = [key for key in keys if key != self._sealing]
-                self._seal(RingKeys((*others, self._sealing)))
-            else:
-                self._sealing = keys[-1]
-                self._seal(RingKeys(keys))
-            LOG.info('the overlay has ring key %d', self.number)
-            self._changed.set()
+        except OSError as error:
+            LOG.error('ring key %d is not stored: %s', keys[-1][0], error)
+
+    def _adopt(self, keys: Keys) -> None:
+        self.keys = keys
+        if self._sealing in keys:
+            others = [key for key in keys if key != self._sealing]
+            self._seal(RingKeys((*others, self._sealing)))
+        else:
+            self._sealing = keys[-1]
+            self._seal(RingKeys(keys))
+        LOG.info('the overlay has ring key %d', self.number)
+        self._changed.set()
 
     async def _change_over(self) -> None:
         """Seal with the newest after a while, and forget the older ones."""
@@ -186,7 +196,7 @@ class Ring:
                 continue
             async with self._changing:
                 newest = self.keys[-1:]
-                await self._keep(newest)
+                await self._try_to_keep(newest)
                 self.keys = newest
                 self._seal(RingKeys(newest))
 

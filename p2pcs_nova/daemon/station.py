@@ -128,9 +128,10 @@ class Station:
             )
 
     async def _keep_ring(self, keys: ring.Keys) -> None:
-        self.me = msgspec.structs.replace(self.me, ring_keys=keys)
+        me = msgspec.structs.replace(self.me, ring_keys=keys)
         if not self.has_left:
-            await trio.to_thread.run_sync(self.store.save, self.me)
+            await trio.to_thread.run_sync(self.store.save, me)
+        self.me = me
 
     async def _ask_for_ring(self, gateway: Member) -> wire.Ring:
         peer = gateway.peer.hex()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 
 import pytest
@@ -42,6 +43,7 @@ class Daemon:
     def __init__(self, *, is_gateway: bool = False) -> None:
         self.gateway: tuple[tuple[int, bytes], ...] = (FIRST,)
         self.error: Exception | None = None
+        self.full = False
         self.asked: list[bytes] = []
         self.kept: list[ring.Keys] = []
         self.sealed: list[RingKeys] = []
@@ -57,6 +59,9 @@ class Daemon:
         )
 
     async def _keep(self, keys: ring.Keys) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.full:
+            raise OSError(errno.ENOSPC, 'no space')
         self.kept.append(keys)
 
     async def _ask(self, gateway: Member) -> wire.Ring:
@@ -191,6 +196,33 @@ async def test_a_gateway_alone_has_nobody_to_ask_and_makes_keys(
     assert said == b'ring key 2'
     assert daemon.kept[0][0] == FIRST
     assert daemon.sealed[0].keys[-1] == FIRST
+
+
+async def test_a_full_disk_keeps_nobody_from_a_new_key(
+    daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    daemon.full = True
+    daemon.gateway = (FIRST, SECOND)
+    running(daemon, nursery)
+
+    await trio.sleep(1 + ring.GRACE_S + ring.KEPT_S)
+
+    assert daemon.sealed[-1] == RingKeys((SECOND,))
+    with pytest.raises(OSError, match='no space'):
+        await daemon.ring.renew()
+    assert daemon.ring.number == 2
+
+
+async def test_two_words_at_once_make_two_keys(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    daemon = Daemon(is_gateway=True)
+
+    async with trio.open_nursery() as words:
+        words.start_soon(daemon.ring.renew)
+        words.start_soon(daemon.ring.renew)
+
+    assert [keys[-1][0] for keys in daemon.kept] == [2, 3]
 
 
 async def test_numbers_go_round() -> None:
