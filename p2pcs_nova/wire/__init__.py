@@ -112,6 +112,12 @@ from p2pcs_nova.wire.story import (
     Story,
     StoryLine,
 )
+from p2pcs_nova.wire.wishes import (
+    FitRequest,
+    Fits,
+    SliceFit,
+    Wishes,
+)
 
 __all__ = [
     'COMMAND_HEADER',
@@ -142,6 +148,8 @@ __all__ = [
     'DiskDiagnostics',
     'DrainRequest',
     'FilterRequest',
+    'FitRequest',
+    'Fits',
     'Grave',
     'Graves',
     'HeldAddresses',
@@ -184,6 +192,7 @@ __all__ = [
     'Rules',
     'RunRight',
     'Signed',
+    'SliceFit',
     'SliceName',
     'SlicePort',
     'SlicePorts',
@@ -198,4 +207,5 @@ __all__ = [
     'Tombstone',
     'Uuid',
     'Vif',
+    'Wishes',
 ]

@@ -22,6 +22,9 @@ from p2pcs_nova.wire.instances import (
     InstanceSpec,
     InstanceStatus,
 )
+from p2pcs_nova.wire.wishes import (
+    Wishes,
+)
 
 
 class Destroyed(msgspec.Struct, frozen=True):
@@ -37,6 +40,7 @@ class SpawnRequest(msgspec.Struct, frozen=True):
     claim: Claim
     spec: InstanceSpec
     request_id: str = ''
+    wishes: Wishes = Wishes()
 
 
 class Placed(msgspec.Struct, frozen=True):

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user wishes beyond a flavor's size, and where that is to be had."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from p2pcs_nova.wire.basics import BoundSlice, Count, NetworkName, SliceName
+from p2pcs_nova.wire.capacity import Capacity
+
+Query = Annotated[str, msgspec.Meta(max_length=1000)]
+"""A text in the query language; '' takes every PC."""
+
+
+class Wishes(msgspec.Struct, frozen=True):
+    """From extra specs and hints; all that is named must hold."""
+
+    slice: BoundSlice = ''
+    query: Query = ''
+    not_owner: Annotated[str, msgspec.Meta(max_length=255)] = ''
+    """On no PC that belongs to this owner."""
+
+
+class FitRequest(msgspec.Struct, frozen=True):
+    """Scheduler to gateway: which slices can take such an instance now?"""
+
+    need: Capacity
+    networks: tuple[NetworkName, ...] = ()
+    wishes: Wishes = Wishes()
+
+
+class SliceFit(msgspec.Struct, frozen=True):
+    """What one slice can take, by the last records of its PCs."""
+
+    slice: SliceName
+    peers: Count
+    """PCs that could take one now."""
+    slots: Count
+    """How many of them the slice could take now, one by one."""
+    refused: dict[str, Count] = {}
+    """PCs that cannot, counted by reason."""
+
+
+class Fits(msgspec.Struct, frozen=True):
+    """All slices of the policy, in its order."""
+
+    slices: tuple[SliceFit, ...]
