@@ -133,10 +133,8 @@ class GatewayRole:
 
     def _on_record(self, peer: bytes, part: str, payload: bytes) -> None:
         name = peer.hex()
-        if part == overlay.PEER_PART:
-            self._service.peer_record(
-                name, self._net.read(payload, wire.PeerRecord)
-            )
+        if part in (overlay.ATTRIBUTES_PART, overlay.CAPACITY_PART):
+            self._service.peer_record(name, self._net.peer_record(peer))
         elif part.startswith(overlay.INSTANCES_PART):
             self._service.instances_record(
                 name, part, self._net.read(payload, wire.InstancesRecord)

@@ -24,7 +24,8 @@ from p2pcs_nova import wire
 
 LOG = logging.getLogger(__name__)
 
-PEER_PART = 'peer'
+ATTRIBUTES_PART = 'attributes'
+CAPACITY_PART = 'capacity'
 INSTANCES_PART = 'instances/'
 PARTS_MAX = NodeConfig().parts_max - 1
 """Parts of the list of instances: so many are kept of a peer, less one."""
@@ -126,7 +127,9 @@ class Overlay:
 
         :raises RecordTooLarge: too many or too long attributes
         """
-        self._publish(PEER_PART, with_short_reason(record))
+        words, capacity = record.split()
+        self._publish(ATTRIBUTES_PART, words)
+        self._publish(CAPACITY_PART, with_short_reason(capacity))
 
     def publish_instances(self, rows: Sequence[wire.InstanceStatus]) -> None:
         """Tell the overlay which instances this PC holds.
@@ -156,6 +159,19 @@ class Overlay:
 
     # -- others' records ----------------------------------------------------
 
+    def peer_record(self, peer: bytes) -> wire.PeerRecord | None:
+        """What a PC is and offers; None until it has told both."""
+        node = self.runtime.node
+        words = node.record(peer, ATTRIBUTES_PART)
+        capacity = node.record(peer, CAPACITY_PART)
+        if words is None or capacity is None:
+            return None
+        said = self.read(words.payload, wire.AttributesRecord)
+        offered = self.read(capacity.payload, wire.CapacityRecord)
+        if said is None or offered is None:
+            return None
+        return wire.PeerRecord.join(said, offered)
+
     def read(self, payload: bytes, kind: type[T]) -> T | None:
         """A record's payload as its type; None if it was deleted.
 
@@ -170,7 +186,7 @@ class Overlay:
             return None
 
 
-def with_short_reason(record: wire.PeerRecord) -> wire.PeerRecord:
+def with_short_reason(record: wire.CapacityRecord) -> wire.CapacityRecord:
     """The same; if it fits no datagram, with a part of its reason.
 
     What tells why a PC offers nothing may be a page of a tool's errors,

@@ -89,6 +89,8 @@ from p2pcs_nova.wire.ports import (
     Vif,
 )
 from p2pcs_nova.wire.records import (
+    AttributesRecord,
+    CapacityRecord,
     InstancesRecord,
     PeerRecord,
 )
@@ -130,9 +132,11 @@ __all__ = [
     'Accelerator',
     'Action',
     'ActionRequest',
+    'AttributesRecord',
     'BoundSlice',
     'BuildRequest',
     'Capacity',
+    'CapacityRecord',
     'Chapter',
     'Claim',
     'Command',

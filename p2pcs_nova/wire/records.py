@@ -19,20 +19,59 @@ from p2pcs_nova.wire.instances import (
 )
 
 
-class PeerRecord(msgspec.Struct, frozen=True):
-    """Record part 'peer': slow facts; gossiped, signed by its writer."""
+class AttributesRecord(msgspec.Struct, frozen=True):
+    """Record part 'attributes': what hardly ever changes."""
 
     name: str
     """Host name: for people."""
-    offer: Offer
     attributes: dict[str, str]
     """The owner's and operator's words: site, tier, country…"""
+    release: str = ''
+
+
+class CapacityRecord(msgspec.Struct, frozen=True):
+    """Record part 'capacity': what changes with every instance."""
+
+    offer: Offer
     used: Capacity
     """Held by run rights."""
     slice: BoundSlice = ''
     """The slice it is bound to while it holds claims; '' if free."""
     draining: bool = False
+
+
+class PeerRecord(msgspec.Struct, frozen=True):
+    """Both of them, as they are used; never sent so."""
+
+    name: str
+    offer: Offer
+    attributes: dict[str, str]
+    used: Capacity
+    slice: BoundSlice = ''
+    draining: bool = False
     release: str = ''
+
+    @classmethod
+    def join(
+        cls, words: AttributesRecord, capacity: CapacityRecord
+    ) -> PeerRecord:
+        """The two parts as one."""
+        return cls(
+            name=words.name,
+            offer=capacity.offer,
+            attributes=words.attributes,
+            used=capacity.used,
+            slice=capacity.slice,
+            draining=capacity.draining,
+            release=words.release,
+        )
+
+    def split(self) -> tuple[AttributesRecord, CapacityRecord]:
+        """The two parts that are gossiped, each signed by itself."""
+        return (
+            AttributesRecord(self.name, self.attributes, self.release),
+            CapacityRecord(self.offer, self.used, self.slice, self.draining),
+        )
 
 
 class InstancesRecord(msgspec.Struct, frozen=True):

@@ -96,14 +96,10 @@ def test_slice_that_a_pc_is_bound_to_is_one_or_none(slice_: str) -> None:
     'slice_', ['\x1b[2J', 'gold\n', 'é', 'Gold', '-', 'x' * 64]
 )
 def test_pc_cannot_be_bound_to_what_is_no_slice(slice_: str) -> None:
-    said = wire.PeerRecord(
-        name='pc',
-        offer=wire.Offer(wire.Capacity()),
-        attributes={},
-        used=wire.Capacity(),
-        slice=slice_,
+    said = wire.CapacityRecord(
+        offer=wire.Offer(wire.Capacity()), used=wire.Capacity(), slice=slice_
     )
     with pytest.raises(msgspec.ValidationError):
         msgspec.msgpack.decode(
-            msgspec.msgpack.encode(said), type=wire.PeerRecord
+            msgspec.msgpack.encode(said), type=wire.CapacityRecord
         )

@@ -38,24 +38,25 @@ def test_every_part_fits_a_datagram_and_no_row_is_lost(count: int) -> None:
         assert len(encoded) <= PAYLOAD_MAX
 
 
-def peer_record(reason: str, site: str = 'rome') -> wire.PeerRecord:
+def capacity_record(reason: str) -> wire.CapacityRecord:
     offer = wire.Offer(wire.Capacity(), networks=('office',), reason=reason)
-    return wire.PeerRecord('desk-7', offer, {'site': site}, wire.Capacity())
+    return wire.CapacityRecord(offer, wire.Capacity())
 
 
 @given(st.text(alphabet='ab €\U0001f600', min_size=500, max_size=3000))
 def test_reason_that_is_too_long_is_told_in_part(reason: str) -> None:
-    told = overlay.with_short_reason(peer_record(reason))
+    told = overlay.with_short_reason(capacity_record(reason))
     size = len(msgspec.msgpack.encode(told))
     assert size <= PAYLOAD_MAX
     if told.offer.reason != reason:
         assert size > PAYLOAD_MAX - 8
         assert reason.startswith(told.offer.reason.removesuffix(overlay.CUT))
-    assert told == peer_record(told.offer.reason)
+    assert told == capacity_record(told.offer.reason)
 
 
 def test_attributes_that_fit_no_datagram_are_refused() -> None:
-    record = peer_record('nft refused the filters', site='r' * PAYLOAD_MAX)
+    words = wire.AttributesRecord('desk-7', {'site': 'r' * PAYLOAD_MAX})
+    record = wire.PeerRecord.join(words, capacity_record('no filters'))
     with pytest.raises(overlay.RecordTooLarge, match='shorten'):
         overlay.Overlay().publish_peer(record)
 
@@ -77,11 +78,11 @@ def test_more_instances_than_the_overlay_keeps_are_refused_at_once() -> None:
 )  # fmt: skip
 def test_what_cannot_be_read_is_counted(payload: bytes) -> None:
     net = overlay.Overlay()
-    assert net.read(payload, wire.PeerRecord) is None
+    assert net.read(payload, wire.CapacityRecord) is None
     assert net.unreadable == 1
 
 
 def test_a_deleted_record_is_no_mistake() -> None:
     net = overlay.Overlay()
-    assert net.read(b'', wire.PeerRecord) is None
+    assert net.read(b'', wire.CapacityRecord) is None
     assert net.unreadable == 0
