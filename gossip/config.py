@@ -105,7 +105,7 @@ class NodeConfig:
     sync_settle_s: float = 0.4
     sync_datagrams: int = 32
     reconnect_s: float = 10.0
-    seed_retry_s: float = 1.0
+    seed_retry_s: float = 0.5
     overtake_s: float = 4.0
     members_max: int = 4096
     parts_max: int = 16

@@ -24,7 +24,6 @@ Rules, for a peer at one (boot, incarnation):
 """
 
 import random
-from collections.abc import Iterator
 
 from gossip import awareness as awarenesses
 from gossip import config as configs
@@ -59,15 +58,16 @@ class Detection:
         rng: random.Random,
         view: views.View,
         rumours: rumour.Rumours,
+        outbox: protocol.Outbox,
     ) -> None:
         self._config = config
         self._rng = rng
         self._view = view
         self._rumours = rumours
-        self._outbox = protocol.Outbox()
+        self._outbox = outbox
         self._awareness = awarenesses.Awareness(config.awareness_max)
         self._prober = probing.Prober(
-            config, rng, view, self._awareness, self._outbox, self
+            config, rng, view, self._awareness, outbox, self
         )
         self._refusals = refusals.Refusals(config.refusal_wait_s)
         self._suspects: dict[descriptor.PeerId, suspicions.Suspicion] = {}
@@ -103,6 +103,7 @@ class Detection:
                     sender.address,
                     messages.Ack(message.seq, self._view.digest.summary()),
                 )
+                self._prober.on_awake(now)
             case messages.Ack():
                 answered = self._prober.on_ack(message, sender)
                 if answered is not None:
@@ -136,10 +137,6 @@ class Detection:
                 del self._suspects[peer]
             elif now >= suspect.deadline():
                 self._on_expiry(entry, suspect, now)
-
-    def outgoing(self) -> Iterator[protocol.Letter]:
-        """What is to be sent."""
-        return self._outbox.outgoing()
 
     def on_unreachable(self, address: descriptor.Address, now: float) -> None:
         """A machine says that nobody listens there: see refusals."""

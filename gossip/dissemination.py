@@ -61,13 +61,14 @@ class Dissemination:
         view: views.View,
         store: stores.Store,
         revocations: revoking.Revocations,
+        outbox: protocol.Outbox,
     ) -> None:
         self._config = config
         self._rng = rng
         self._view = view
         self._store = store
         self._revocations = revocations
-        self._outbox = protocol.Outbox()
+        self._outbox = outbox
         self._next_at = 0.0
         self._seen = 0
         self._changed_at = 0.0
@@ -107,8 +108,8 @@ class Dissemination:
             first, self._waiting = self._waiting or sender, None
             self._begin(first, now)
 
-    def outgoing(self) -> Iterator[protocol.Letter]:
-        """What is to be sent."""
+    def pack(self) -> None:
+        """Make letters of all that was wanted and asked for meanwhile."""
         for to, wants in self._wants.items():
             for want in _cut(wants):
                 self._outbox.send(to.address, want, ride=False)
@@ -119,7 +120,6 @@ class Dissemination:
                 self._outbox.send_plain(to.address, plain)
         self._wants.clear()
         self._gives.clear()
-        return self._outbox.outgoing()
 
     def greet(self, sender: protocol.Origin, now: float) -> None:
         """Begin with a peer that has just answered us, if we are free."""

@@ -22,7 +22,7 @@ Rules:
 import collections
 import dataclasses
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from gossip import config as configs
 from gossip import descriptor, messages, protocol
@@ -71,11 +71,12 @@ class Introduction:
         config: configs.NodeConfig,
         rng: random.Random,
         view: views.View,
+        outbox: protocol.Outbox,
     ) -> None:
         self._config = config
         self._rng = rng
         self._view = view
-        self._outbox = protocol.Outbox()
+        self._outbox = outbox
         self._seeds: list[_Seed] = []
         self._revive_at: float | None = None
         self._strangers = _OncePerSecond()
@@ -147,10 +148,6 @@ class Introduction:
             self._hello(seed.address, reply=True)
             seed.next_at = now + self._draw(seed.wait)
             seed.wait = min(2 * seed.wait, self._config.reconnect_s)
-
-    def outgoing(self) -> Iterator[protocol.Letter]:
-        """What is to be sent."""
-        return self._outbox.outgoing()
 
     def _revive(self) -> None:
         dead = [

@@ -94,16 +94,24 @@ class Node:
             now_wall,
         )
         self._store = stores.Store(config, self._view, self._rumours)
+        self._outbox = protocol.Outbox()
         self._detection = detection.Detection(
-            config, rng, self._view, self._rumours
+            config, rng, self._view, self._rumours, self._outbox
         )
         self._revocations = revocations.Revocations(self._view, self._rumours)
         self._dissemination = dissemination.Dissemination(
-            config, rng, self._view, self._store, self._revocations
+            config,
+            rng,
+            self._view,
+            self._store,
+            self._revocations,
+            self._outbox,
         )
-        self._introduction = introduction.Introduction(config, rng, self._view)
+        self._introduction = introduction.Introduction(
+            config, rng, self._view, self._outbox
+        )
         self._spreading = spreading.Spreading(
-            config, rng, self._view, self._rumours
+            config, rng, self._view, self._rumours, self._outbox
         )
         self._protocols: tuple[protocol.Protocol, ...] = (
             self._introduction,
@@ -129,6 +137,8 @@ class Node:
         self._expire_at = now + _EXPIRE_S
         self._overtake_at = now + config.overtake_s
         self._left = False
+        self._due: float | None = None
+        self._due_is_known = False
         self._detection.start(now)
         self._introduction.join((), now)
 
@@ -164,6 +174,7 @@ class Node:
         if self._left:
             return
         self._left = True
+        self._outbox.clear()
         self._spreading.leave(self._detection.leave())
         self._settle(now)
 
@@ -345,14 +356,10 @@ class Node:
 
     def deadline(self) -> float | None:
         """When :meth:`on_deadline` is to be called; None after a leave."""
-        if self._left:
-            return None
-        due: float | None = None
-        for part in self._protocols:
-            other = part.deadline()
-            if due is None or (other is not None and other < due):
-                due = other
-        return due
+        if not self._due_is_known:
+            self._due_is_known = True
+            self._due = None if self._left else self._first_due()
+        return self._due
 
     def on_deadline(self, now: float) -> None:
         """Do what is due."""
@@ -370,11 +377,12 @@ class Node:
 
     def outgoing(self) -> Iterator[tuple[descriptor.Address, bytes]]:
         """Datagrams to send, and where; each is given once."""
-        for part in self._protocols:
-            for letter in part.outgoing():
-                plain = self._write(letter, part)
-                if plain:
-                    yield letter.to, self._seal(plain)
+        if not self._left:
+            self._dissemination.pack()
+        for letter in self._outbox.outgoing():
+            plain = self._write(letter)
+            if plain:
+                yield letter.to, self._seal(plain)
 
     def events(self) -> Iterator[events.Event]:
         """What happened, in order; each is given once."""
@@ -383,12 +391,16 @@ class Node:
 
     # Inside
 
-    def _write(
-        self, letter: protocol.Letter, part: protocol.Protocol
-    ) -> bytes:
-        """A letter as one plain text; empty if it is not to be sent."""
-        if self._left and (self._is_out() or part is not self._spreading):
-            return b''
+    def _first_due(self) -> float | None:
+        due: float | None = None
+        for part in self._protocols:
+            other = part.deadline()
+            if due is None or (other is not None and other < due):
+                due = other
+        return due
+
+    def _write(self, letter: protocol.Letter) -> bytes:
+        """A letter as one plain text; empty if it is too long."""
         plain = letter.plain
         room = seal.MAX_PLAIN - len(plain)
         if room < 0:
@@ -427,6 +439,8 @@ class Node:
     def _settle(self, now: float) -> None:
         if self._is_out():
             self._left = True
+            self._outbox.clear()
+        self._due_is_known = False
         self._store.settle()
         for event in self._view.take_events():
             if isinstance(event, events.PeerLeft):

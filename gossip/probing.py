@@ -9,6 +9,9 @@ Departures: the direct probe is repeated along with the indirect ones, for
 one lost datagram is the likeliest cause; who was asked and hears nothing
 says so (Lifeguard's nack), so that we can tell our own silence from theirs.
 Where nobody can be asked, a failed probe says nothing of our own health.
+One probe is due in each period, and who is awake anyway in its later part,
+to answer another's probe, makes it then: a wake-up costs more than what it
+brings.
 """
 
 import dataclasses
@@ -25,6 +28,8 @@ from gossip import view as views
 _RELAYS_MAX = 256
 #: After a pause we probe again within this time, not all at once.
 _RESUME_S = 0.1
+#: The share of a period in which a probe may be made early.
+_EARLY = 0.75
 
 
 @dataclasses.dataclass
@@ -32,6 +37,7 @@ class _Probe:
     entry: entries.Entry
     seq: int
     escalate_at: float
+    finish_at: float
     asked: int = 0
     heard: int = 0
     is_refused: bool = False
@@ -86,6 +92,7 @@ class Prober:
         self._probe: _Probe | None = None
         self._relays: dict[int, _Relay] = {}
         self._tick_at: float | None = None
+        self._early_at = math.inf
 
     def start(self, now: float) -> None:
         """Begin to probe, at a moment drawn by chance within a period."""
@@ -103,6 +110,7 @@ class Prober:
         self._relays.clear()
         if self._tick_at is not None:
             self._tick_at = now + self._rng.random() * _RESUME_S
+            self._early_at = math.inf
 
     def deadline(self) -> float | None:
         """When something is due."""
@@ -110,7 +118,7 @@ class Prober:
         if due is None:
             return None
         if self._probe is not None:
-            due = min(due, self._probe.escalate_at)
+            due = min(due, self._probe.escalate_at, self._probe.finish_at)
         for relay in self._relays.values():
             due = min(due, relay.nack_at)
             if relay.say_at is not None:
@@ -131,9 +139,16 @@ class Prober:
         probe = self._probe
         if probe is not None and now >= probe.escalate_at:
             self._escalate(probe, self._config.indirect_probes)
+        if probe is not None and now >= probe.finish_at:
+            self._finish(probe, now)
         if self._tick_at is not None and now >= self._tick_at:
-            self._finish(now)
-            self._next(now)
+            self._next(now, now)
+
+    def on_awake(self, now: float) -> None:
+        """We are awake anyway: probe now if that is due soon."""
+        if now >= self._early_at and self._probe is None:
+            assert self._tick_at is not None
+            self._next(now, max(now, self._tick_at))
 
     def on_request(
         self,
@@ -218,22 +233,23 @@ class Prober:
         self._seq = (self._seq + 1) % 2**16
         return self._seq
 
-    def _finish(self, now: float) -> None:
-        probe, self._probe = self._probe, None
-        if probe is None:
-            return
+    def _finish(self, probe: _Probe, now: float) -> None:
+        self._probe = None
         self._awareness.add(probe.asked - probe.heard)
         self._judge.on_failed(probe.entry, now)
 
-    def _next(self, now: float) -> None:
+    def _next(self, now: float, began_at: float) -> None:
+        """Make the probe of the period that begins then."""
         scale = self._awareness.scale
-        self._tick_at = now + scale(self._config.probe_period_s)
+        period = scale(self._config.probe_period_s)
+        self._tick_at = began_at + period
+        self._early_at = self._tick_at - period * _EARLY
         entry = self._draw()
         if entry is None:
             return
         seq = self._next_seq()
         escalate_at = now + scale(self._config.ack_timeout_s)
-        self._probe = _Probe(entry, seq, escalate_at)
+        self._probe = _Probe(entry, seq, escalate_at, now + period)
         self._outbox.send(entry.member.address, self._ping(seq))
 
     def _draw(self) -> entries.Entry | None:

@@ -49,12 +49,9 @@ class Protocol(typing.Protocol):
     def on_deadline(self, now: float) -> None:
         """Do what is due."""
 
-    def outgoing(self) -> Iterator[Letter]:
-        """What is to be sent; each letter is given once."""
-
 
 class Outbox:
-    """The letters of a protocol."""
+    """The letters of all protocols of a node, in order."""
 
     def __init__(self) -> None:
         self._letters: collections.deque[Letter] = collections.deque()
@@ -76,3 +73,7 @@ class Outbox:
         """What is to be sent; each letter is given once."""
         while self._letters:
             yield self._letters.popleft()
+
+    def clear(self) -> None:
+        """Send nothing of it."""
+        self._letters.clear()

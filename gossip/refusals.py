@@ -68,9 +68,9 @@ class Refusals:
 
     def deadline(self) -> float | None:
         """When something is due."""
-        return min(
-            (case.judge_at for case in self._cases.values()), default=None
-        )
+        if not self._cases:
+            return None
+        return min(case.judge_at for case in self._cases.values())
 
     def due(self, now: float) -> list[descriptor.PeerId]:
         """Whom to judge now."""

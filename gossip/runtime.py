@@ -106,8 +106,10 @@ class Runtime:
         try:
             while True:
                 with trio.CancelScope(deadline=self.due()) as scope:
-                    await trio.lowlevel.wait_readable(self._socket)
-                await trio.lowlevel.checkpoint_if_cancelled()
+                    while True:
+                        await trio.lowlevel.wait_readable(self._socket)
+                        self.turn()
+                        scope.deadline = self.due()
                 self.turn()
         finally:
             self.end()

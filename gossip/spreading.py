@@ -26,7 +26,6 @@ import bisect
 import dataclasses
 import random
 import typing
-from collections.abc import Iterator
 
 from gossip import codec, descriptor, messages, protocol, rumours, seal
 from gossip import config as configs
@@ -74,12 +73,13 @@ class Spreading:
         rng: random.Random,
         view: views.View,
         news: rumours.Rumours,
+        outbox: protocol.Outbox,
     ) -> None:
         self._config = config
         self._rng = rng
         self._view = view
         self._news = news
-        self._outbox = protocol.Outbox()
+        self._outbox = outbox
         self._seq = rng.randrange(2**16)
         self._sent: dict[int, _Sent] = {}
 
@@ -126,10 +126,6 @@ class Spreading:
         sure = [one.frame for one in fresh if one.care > rumours.Care.CALM]
         self._tell(_ALL, sure, b'', now)
         self._tell(_ALL, calm, b'', None)
-
-    def outgoing(self) -> Iterator[protocol.Letter]:
-        """What is to be sent."""
-        return self._outbox.outgoing()
 
     def leave(self, claim: messages.ClaimItem) -> None:
         """Tell everybody that we go, and wait for no answer."""

@@ -6,6 +6,7 @@ import statistics
 import pytest
 
 from gossip import events
+from gossip.node import Node
 from gossip.simulator import NetworkConfig, Simulation
 
 
@@ -148,3 +149,27 @@ def test_leave_is_known_to_all_at_once() -> None:
     simulation.run(30)
     assert not simulation.seen(events.PeerFailed)
     assert not simulation.seen(events.PeerJoined, since)
+
+
+def test_who_answers_a_probe_makes_its_own_along_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds, peers = 60, 20
+    simulation = Simulation(4)
+    simulation.add_many(peers)
+    simulation.run(30)
+    woken = 0
+    wake = Node.on_deadline
+
+    def count(node: Node, now: float) -> None:
+        nonlocal woken
+        woken += 1
+        wake(node, now)
+
+    monkeypatch.setattr(Node, 'on_deadline', count)
+    before = simulation.datagrams
+    simulation.run(seconds)
+
+    sent = simulation.datagrams - before
+    assert 1.98 < sent / peers / seconds < 2.02  # one ping and one answer
+    assert woken < 0.8 * peers * seconds
