@@ -26,13 +26,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from tests.benchmarks import conditions, peer_at_rest
-from tests.benchmarks.gossip import rivals
+from tests.benchmarks.gossip import hardships, rivals
 
 STAGGER_S = 0.1
 JOIN_S = 120.0
 SETTLE_S = 15.0
 EVENT_S = 10.0
 EVENT_GAP_S = 1.0
+FORGE_S = 10.0
+LOSS_S = 60.0
 DEATH_S = 60.0
 DEATH_GAP_S = 3.0
 INSIDE = 'P2PCS_BENCH_INSIDE'
@@ -135,6 +137,11 @@ class Cluster:
         )
         return self.times(said)
 
+    def forget(self, said: rivals.Said) -> None:
+        """Hear it anew."""
+        for one in self.agents:
+            one.said.pop(said, None)
+
     def close(self) -> None:
         """End them all."""
         for agent in self.agents:
@@ -220,7 +227,7 @@ def measure_rest(cluster: Cluster, seconds: float) -> list[Row]:
 
 
 def measure_events(
-    cluster: Cluster, count: int, rng: random.Random
+    cluster: Cluster, count: int, rng: random.Random, label: str = 'event'
 ) -> list[Row]:
     """How soon all have heard, and what it costs beyond rest."""
     half, all_, missed = [], [], 0
@@ -229,7 +236,7 @@ def measure_events(
     at_rest = (_counts(cluster)[2] - before[2]) / (time.monotonic() - began)
     before, began = _counts(cluster), time.monotonic()
     for number in range(count):
-        what = f'event{number}'
+        what = f'{label}{number}'
         told = time.monotonic()
         rng.choice(cluster.alive).broadcast(what)
         times = cluster.wait_for(rivals.Said('EVENT', what), EVENT_S)
@@ -256,6 +263,7 @@ def measure_deaths(
     for _ in range(count):
         victim = rng.choice(cluster.alive[1:])
         cluster.dead.add(victim.name)
+        cluster.forget(rivals.Said('FAIL', victim.name))
         died = time.monotonic()
         victim.process.send_signal(kill)
         times = cluster.wait_for(rivals.Said('FAIL', victim.name), DEATH_S)
@@ -275,6 +283,53 @@ def measure_deaths(
         Row(f'{name}: 95 % of halves within, s', '', f'{_p95(half):.1f}'),
         Row(f'{name}: never heard, of {count}', '0', str(unheard)),
     ]
+
+
+def measure_hardships(
+    cluster: Cluster, options: argparse.Namespace, rng: random.Random
+) -> list[Row]:
+    """Stops, loss, and refusals that are forged or do not come."""
+    rows = []
+    for seconds, goal in ((6.0, '0'), (12.0, '')):
+        before = _falsely_dead(cluster)
+        few = rng.sample(cluster.alive[1:], 5)
+        for one in few:
+            one.process.send_signal(signal.SIGSTOP)
+        cluster.watch(seconds)
+        for one in few:
+            one.process.send_signal(signal.SIGCONT)
+        cluster.watch(SETTLE_S)
+        what = f'5 stopped for {seconds:.0f} s: held for dead'
+        rows.append(Row(what, goal, str(_falsely_dead(cluster) - before)))
+    believed = {
+        said.what
+        for one in cluster.agents
+        for said in one.said
+        if said.kind == 'FAIL'
+    }
+    victim = next(one for one in cluster.alive[1:] if one.name not in believed)
+    before = _falsely_dead(cluster)
+    others = [one.number for one in cluster.alive if one is not victim]
+    for _ in range(10):
+        hardships.forge_refusals(victim.number, others, FORGE_S / 10)
+        cluster.watch(FORGE_S / 10)
+    false = str(_falsely_dead(cluster) - before)
+    rows.append(Row('forged refusals: held for dead', '0', false))
+    with hardships.unrefused():
+        crash = measure_deaths(cluster, options.silent, rng, signal.SIGKILL)
+    name = 'crash, refusals filtered: half / all know, s'
+    rows.append(Row(name, 'as silent', crash[0].value))
+    with hardships.losing(20):
+        before = _falsely_dead(cluster)
+        cluster.watch(LOSS_S)
+        heard = measure_events(cluster, options.events, rng, 'lossy')
+        false = str(_falsely_dead(cluster) - before)
+        rows.append(Row('20 % loss: held for dead', '0', false))
+        rows.append(Row('20 % loss: event, half / all, s', '', heard[0].value))
+        missed = f'20 % loss: event missed, of {options.events}'
+        rows.append(Row(missed, '0', heard[2].value))
+    cluster.watch(SETTLE_S)
+    return rows
 
 
 def _falsely_dead(cluster: Cluster) -> int:
@@ -304,8 +359,10 @@ def measure(rival: rivals.Rival, options: argparse.Namespace) -> list[Row]:
         rows += measure_rest(cluster, options.rest)
         rows += measure_events(cluster, options.events, rng)
         rows += measure_deaths(cluster, options.deaths, rng, signal.SIGKILL)
-        rows += measure_deaths(cluster, options.silent, rng, signal.SIGSTOP)
         false = str(_falsely_dead(cluster))
+        if options.hard:
+            rows += measure_hardships(cluster, options, rng)
+        rows += measure_deaths(cluster, options.silent, rng, signal.SIGSTOP)
         return [*rows, Row('held for dead though alive', '0', false)]
 
 
@@ -332,6 +389,9 @@ def main() -> None:
     parser.add_argument('--events', type=int, default=20)
     parser.add_argument('--deaths', type=int, default=10)
     parser.add_argument('--silent', type=int, default=3)
+    parser.add_argument(
+        '--hard', action='store_true', help='stops, loss, refusals, too'
+    )
     parser.add_argument('--only', metavar='NAME', help='one of them')
     options = parser.parse_args()
     if INSIDE not in os.environ:
