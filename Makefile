@@ -53,7 +53,7 @@ test test-fast test-all: $(PYTHON)
 	@$(LAB) $@
 
 bench: cloud
-	@for name in peer_at_rest get_info boot 'make_cloud --yes'; do \
+	@for name in peer_at_rest get_info boot queries 'make_cloud --yes'; do \
 	  echo; .venvs/cloud/bin/python -W ignore -m tests.benchmarks.$$name \
 	    || exit; \
 	done

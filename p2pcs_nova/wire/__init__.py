@@ -8,6 +8,13 @@ that expires unless confirmed), a *term* (who may command a slice) and a
 *run right* (which PC runs which epoch of an instance).
 """
 
+from p2pcs_nova.wire.attributes import (
+    Attribute,
+    Attributes,
+    Kind,
+    Vocabulary,
+    kind_of,
+)
 from p2pcs_nova.wire.basics import (
     COMMAND_HEADER,
     REQUEST_ID_HEADER,
@@ -132,6 +139,8 @@ __all__ = [
     'Accelerator',
     'Action',
     'ActionRequest',
+    'Attribute',
+    'Attributes',
     'AttributesRecord',
     'BoundSlice',
     'BuildRequest',
@@ -169,6 +178,7 @@ __all__ = [
     'JoinAnswer',
     'JoinOffer',
     'JoinRequest',
+    'Kind',
     'LeaveRequest',
     'Left',
     'Mac',
@@ -211,5 +221,7 @@ __all__ = [
     'Tombstone',
     'Uuid',
     'Vif',
+    'Vocabulary',
     'Wishes',
+    'kind_of',
 ]
