@@ -97,8 +97,10 @@ owner_opts = [
     cfg.DictOpt(
         'attributes',
         default={},
-        help='What the policy may ask of this PC, as key:value pairs: '
-        'site:rome,tier:gold.',
+        help="What the policy and users' queries may ask of this PC, as "
+        'key:value pairs: site:rome,country:IT,owner:chemistry,floor:3,'
+        "laptop:true. Between the texts of a list there is ';'. What is "
+        'said here goes before what the PC measures itself.',
     ),
     cfg.DictOpt(
         'bridge_mappings',

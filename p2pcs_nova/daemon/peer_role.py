@@ -15,7 +15,7 @@ from starlette.routing import Route
 from gossip import events as news
 from gossip.descriptor import Role as MemberRole
 from gossip.runtime import boottime
-from p2pcs_nova import errors, names, version, wire
+from p2pcs_nova import attributes, errors, names, version, wire
 from p2pcs_nova.daemon import overlay
 from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.daemon.station import Station
@@ -164,7 +164,7 @@ def owner_rules(conf: cfg.ConfigOpts) -> capacity.OwnerRules:
         keep_vcpus=owner.keep_vcpus,
         keep_memory_mb=owner.keep_memory_mb,
         keep_disk_mb=owner.keep_disk_mb,
-        attributes=dict(owner.attributes),
+        attributes=attributes.read(owner.attributes),
         bridge_mappings=dict(owner.bridge_mappings),
     )
 

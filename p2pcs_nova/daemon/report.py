@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from p2pcs_nova import wire
+from p2pcs_nova import attributes, wire
 
 _STATES = {
     wire.InstanceState.BUILDING: 'being built',
@@ -60,7 +60,7 @@ def _offer(status: wire.DaemonStatus, offer: wire.Offer) -> Iterator[str]:
     yield f'In use: {_capacity(status.used)}.'
     if status.attributes:
         words = ', '.join(
-            f'{key}={value}'
+            f'{key}={attributes.write(value)}'
             for key, value in sorted(status.attributes.items())
         )
         yield f'Its owner says: {words}.'

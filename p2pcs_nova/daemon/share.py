@@ -15,7 +15,7 @@ class Share:
     """A PC fills it all; a gateway offers nothing."""
 
     offer: wire.Offer | None = None
-    attributes: dict[str, str] = dataclasses.field(default_factory=dict)
+    attributes: wire.Attributes = dataclasses.field(default_factory=dict)
     used: wire.Capacity = _NOTHING
     slice: str = ''
     draining: bool = False

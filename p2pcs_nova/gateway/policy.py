@@ -20,9 +20,11 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import yaml
+
+from p2pcs_nova import attributes, wire
 
 NAME = re.compile('[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?')
 """As :data:`p2pcs_nova.wire.SliceName`: a host name's single label."""
@@ -48,9 +50,12 @@ class SlicePolicy:
     match: tuple[tuple[str, tuple[str, ...]], ...]
     """(attribute, accepted values); all of them must hold."""
 
-    def takes(self, attributes: Mapping[str, str]) -> bool:
+    def takes(self, words: wire.Attributes) -> bool:
         """Whether a PC with these attributes has all that is asked."""
-        return all(attributes.get(key) in values for key, values in self.match)
+        return all(
+            key in words and attributes.write(words[key]) in values
+            for key, values in self.match
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +69,10 @@ class Policy:
         """The names of the slices, in order."""
         return tuple(one.name for one in self.slices)
 
-    def slice_of(self, attributes: Mapping[str, str]) -> str:
+    def slice_of(self, words: wire.Attributes) -> str:
         """The first slice that takes a PC; '' if none does."""
         for one in self.slices:
-            if one.takes(attributes):
+            if one.takes(words):
                 return one.name
         return ''
 

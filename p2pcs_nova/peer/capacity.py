@@ -23,7 +23,7 @@ class OwnerRules:
     keep_vcpus: int = 1
     keep_memory_mb: int = 2048
     keep_disk_mb: int = 10240
-    attributes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    attributes: wire.Attributes = dataclasses.field(default_factory=dict)
     bridge_mappings: Mapping[str, str] = dataclasses.field(
         default_factory=dict
     )

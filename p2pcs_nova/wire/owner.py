@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import msgspec
 
+from p2pcs_nova.wire.attributes import (
+    Attributes,
+)
 from p2pcs_nova.wire.basics import (
     Count,
     PeerId,
@@ -29,7 +32,7 @@ class DaemonStatus(msgspec.Struct, frozen=True):
     members_alive: int
     members_failed: int
     offer: Offer | None
-    attributes: dict[str, str]
+    attributes: Attributes
     used: Capacity
     slice: str
     draining: bool

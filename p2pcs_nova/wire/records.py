@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import msgspec
 
+from p2pcs_nova.wire.attributes import (
+    Attributes,
+)
 from p2pcs_nova.wire.basics import (
     BoundSlice,
     Counter,
@@ -24,8 +27,8 @@ class AttributesRecord(msgspec.Struct, frozen=True):
 
     name: str
     """Host name: for people."""
-    attributes: dict[str, str]
-    """The owner's and operator's words: site, tier, country…"""
+    attributes: Attributes
+    """What it has measured, and its owner's words: site, tier, country…"""
     release: str = ''
 
 
@@ -45,7 +48,7 @@ class PeerRecord(msgspec.Struct, frozen=True):
 
     name: str
     offer: Offer
-    attributes: dict[str, str]
+    attributes: Attributes
     used: Capacity
     slice: BoundSlice = ''
     draining: bool = False

@@ -31,7 +31,7 @@ class FakePc:
         number: int,
         total: wire.Capacity,
         *,
-        attributes: dict[str, str] | None = None,
+        attributes: wire.Attributes | None = None,
         networks: tuple[str, ...] = ('office',),
     ) -> None:
         self.id = f'{number:032x}'
