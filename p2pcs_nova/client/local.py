@@ -92,6 +92,19 @@ class LocalClient(unix_http.Caller):
             path_of('slices', name), wire.SliceSummary, request_id
         )
 
+    def fits(
+        self, request: wire.FitRequest, *, request_id: str = ''
+    ) -> wire.Fits:
+        """Which slices can take such an instance now.
+
+        :raises Malformed: the query does not parse, or names what no PC
+            has; the message says where
+        :raises NotFound: a slice is wished that the policy does not have
+        """
+        return self._ask(
+            'POST', '/v1/fits', wire.Fits, value=request, request_id=request_id
+        )
+
     def peers(self, *, request_id: str = '') -> wire.PeerRows:
         """The whole overlay as this gateway sees it."""
         return self._get('/v1/peers', wire.PeerRows, request_id)

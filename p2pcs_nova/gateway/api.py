@@ -29,6 +29,7 @@ def local_routes(service: services.GatewayService) -> list[Route]:
     one = '/v1/slices/{slice}/instances/{uuid}'
     return [
         _route('/v1/slices', 'GET', local.slices),
+        _route('/v1/fits', 'POST', local.fits),
         _route('/v1/slices/{slice}', 'GET', local.slice),
         _route('/v1/slices/{slice}/instances', 'GET', local.placements),
         _route(one, 'GET', local.look),
@@ -86,6 +87,10 @@ class Local:
 
     async def slices(self, request: Request) -> Response:
         return handling.answer(self._service.slices())
+
+    async def fits(self, request: Request) -> Response:
+        wanted = await handling.decode(request, wire.FitRequest)
+        return handling.answer(self._service.fits(wanted))
 
     async def slice(self, request: Request) -> Response:
         return handling.answer(

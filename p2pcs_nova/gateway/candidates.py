@@ -50,7 +50,7 @@ def screen(
     candidates: list[Candidate] = []
     refused: dict[str, str] = {}
     for one in members:
-        reason = _refusal(one, claim)
+        reason = refusal(one, claim.need, claim.networks)
         if reason or one.record is None:
             refused[one.peer] = reason
             continue
@@ -64,7 +64,9 @@ def screen(
     return Screening(tuple(candidates), refused)
 
 
-def _refusal(one: views.PeerView, claim: wire.Claim) -> str:
+def refusal(
+    one: views.PeerView, need: wire.Capacity, networks: Collection[str]
+) -> str:
     """Why a PC cannot serve a claim whatever is free; '' if it may."""
     if not one.reachable:
         return 'unreachable'
@@ -73,9 +75,9 @@ def _refusal(one: views.PeerView, claim: wire.Claim) -> str:
     if one.record.draining:
         return 'draining'
     offer = one.record.offer
-    if not set(claim.networks) <= set(offer.networks):
+    if not set(networks) <= set(offer.networks):
         return 'without the network'
-    if not offer.total.fits(claim.need):
+    if not offer.total.fits(need):
         return 'too small'
     return ''
 

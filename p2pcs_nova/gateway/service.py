@@ -21,6 +21,7 @@ from p2pcs_nova import layout as layouts
 from p2pcs_nova.gateway import book as books
 from p2pcs_nova.gateway import (
     claims,
+    fitting,
     images,
     instances,
     signals,
@@ -93,6 +94,7 @@ class GatewayService:
         self._options = options
         self._run_blocking = run_blocking
         self._view = views.View(policy)
+        self._fitting = fitting.Fitting(self._view)
         self._changed = signals.Signal()
         self._spoken = signals.Signal()
         self._states = states.States(options.settle_s, self._spoken.notify)
@@ -302,6 +304,17 @@ class GatewayService:
         return wire.SliceRows(
             tuple(self.slice_summary(name) for name in self._policy.names)
         )
+
+    def fits(self, request: wire.FitRequest) -> wire.Fits:
+        """Which slices can take such an instance now, by the records.
+
+        :raises NotFound: a slice is wished that there is not
+        :raises Malformed: the query is none
+        """
+        rows = self._running.book.rows
+        if request.wishes.slice:
+            self.check_slice(request.wishes.slice)
+        return self._fitting.answer(request, rows)
 
     def peer_rows(self) -> wire.PeerRows:
         """Every member of the overlay, and every PC that holds anything."""

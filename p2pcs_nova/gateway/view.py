@@ -177,6 +177,15 @@ class View:
         one = self._peers.get(peer, PeerView(peer))
         return dataclasses.replace(one, bar=self._bars.get(peer))
 
+    def peers(self) -> Iterator[PeerView]:
+        """All that the overlay tells of, in no order.
+
+        The same object as long as nothing of that PC has changed.
+        """
+        for peer, one in self._peers.items():
+            bar = self._bars.get(peer)
+            yield one if one.bar is bar else dataclasses.replace(one, bar=bar)
+
     def slice_of(self, peer: str, holdings: Holdings) -> str:
         """The slice that a PC is in; '' if none of the policy.
 

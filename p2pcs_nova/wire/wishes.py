@@ -41,6 +41,8 @@ class SliceFit(msgspec.Struct, frozen=True):
     """How many of them the slice could take now, one by one."""
     refused: dict[str, Count] = {}
     """PCs that cannot, counted by reason."""
+    matching: Count = 0
+    """PCs that the wishes allow, whatever is free on them."""
 
 
 class Fits(msgspec.Struct, frozen=True):

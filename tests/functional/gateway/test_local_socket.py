@@ -97,6 +97,25 @@ async def test_driver_leads_an_instance_through_its_life(
     assert pcs.live(uuid) == []
 
 
+async def test_scheduler_hears_which_slices_can_take_a_server(
+    tmp_path: pathlib.Path,
+) -> None:
+    pcs = office()
+    request = wire.FitRequest(SMALL, ('office',))
+    async with listening(tmp_path, pcs) as client:
+        one = wire.SliceFit('all', peers=2, slots=6, matching=2)
+        assert (await ask(client.fits, request)).slices == (one,)
+        await ask(client.spawn, 'all', fake_pcs.spawn_request(0, SMALL), 10.0)
+        (one,) = (await ask(client.fits, request)).slices
+        assert (one.peers, one.slots) == (2, 5)
+        large = wire.FitRequest(wire.Capacity(64))
+        (one,) = (await ask(client.fits, large)).slices
+        assert (one.peers, one.refused) == (0, {'too small': 2})
+        strange = wire.FitRequest(SMALL, wishes=wire.Wishes(slice='bronze'))
+        with pytest.raises(errors.NotFound, match='bronze'):
+            await ask(client.fits, strange)
+
+
 async def test_pc_that_never_comes_back_is_given_up_by_an_operator(
     tmp_path: pathlib.Path,
 ) -> None:

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import collections
+import random
+import uuid
+
+import msgspec
+import pytest
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.gateway import candidates, facts, fitting, store
+from p2pcs_nova.gateway import policy as policies
+from p2pcs_nova.gateway import view as views
+
+POLICY = policies.read_policy(
+    'slices: [{name: gold, match: {tier: gold}},'
+    ' {name: silver, match: {tier: silver}}]',
+    'policy',
+)
+OTHER = policies.read_policy('slices: [{name: silver, match: {}}]', 'policy')
+FLAVORS = (
+    wire.Capacity(1, 100, 10),
+    wire.Capacity(2, 300, 10),
+    wire.Capacity(9, 100, 10),
+)
+KINDS = (
+    *(wire.FitRequest(need, ('office',)) for need in FLAVORS),
+    wire.FitRequest(FLAVORS[0], wishes=wire.Wishes(slice='gold')),
+    wire.FitRequest(FLAVORS[0], wishes=wire.Wishes(not_owner='anna')),
+    wire.FitRequest(FLAVORS[0], ('lab',)),
+)
+
+
+def peer(number: int) -> str:
+    return f'{number:032x}'
+
+
+def record(
+    rng: random.Random | None = None, **attributes: str
+) -> wire.PeerRecord:
+    """A PC of 4 CPUs; with a generator, one of many."""
+    found = wire.PeerRecord(
+        name='pc',
+        offer=wire.Offer(wire.Capacity(4, 400, 100), networks=('office',)),
+        attributes={'tier': 'gold'} | attributes,
+        used=wire.Capacity(),
+    )
+    if rng is None:
+        return found
+    return msgspec.structs.replace(
+        found,
+        attributes={
+            'tier': rng.choice(('gold', 'silver', 'tin')),
+            'owner': rng.choice(('anna', 'bruno')),
+        },
+        used=wire.Capacity(rng.randrange(5), 100, 0),
+        draining=rng.random() < 0.1,
+    )
+
+
+def see(view: views.View, number: int, liveness: views.Liveness) -> None:
+    view.see(views.PeerSeen(peer(number), 'peer', '::1', 7400, liveness))
+
+
+def make(*records: wire.PeerRecord) -> views.View:
+    view = views.View(POLICY)
+    for number, one in enumerate(records):
+        see(view, number, views.Liveness.ALIVE)
+        view.take_record(peer(number), one)
+    return view
+
+
+def row(number: int, slice_: str = 'gold') -> store.InstanceRow:
+    """A server of 2 CPUs on this PC."""
+    key = str(uuid.uuid4())
+    spec = wire.InstanceSpec(
+        instance=key,
+        name='server',
+        need=wire.Capacity(2, 100, 10),
+        image=wire.Image('sha256:' + '0' * 64, 'raw', 1),
+        root_mb=10,
+    )
+    return store.InstanceRow(
+        key,
+        slice_,
+        peer(number),
+        'pc',
+        wire.Counter(1, 1),
+        store.RowState.PLACED,
+        wire.Signed(b'', '0' * 32, b''),
+        spec,
+    )
+
+
+def as_screened(
+    view: views.View, request: wire.FitRequest, rows: facts.Rows
+) -> dict[str, tuple[int, int]]:
+    """PCs with room and their slots, as a claim would see the slices."""
+    holdings = views.rows_to_holdings(rows.values())
+    claim = wire.Claim(str(uuid.uuid4()), request.need, request.networks)
+    found = {}
+    for name in view.policy.names:
+        members = view.members(name, holdings)
+        slots = [
+            one.slots
+            for one in candidates.screen(members, holdings, claim).candidates
+            if one.slots
+        ]
+        found[name] = (len(slots), sum(slots))
+    return found
+
+
+class Office:
+    """A view and rows, to which things happen at random."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.view = views.View(POLICY)
+        self.rows: dict[str, store.InstanceRow] = {}
+
+    def step(self) -> None:
+        number = self.rng.randrange(12)
+        self.rng.choice(
+            (
+                self.see,
+                self.see,
+                self.tell,
+                self.tell,
+                self.tell,
+                self.place,
+                self.bury,
+                self.drop,
+                self.bar,
+                self.change_policy,
+            )
+        )(number)
+
+    def see(self, number: int) -> None:
+        see(self.view, number, self.rng.choice(list(views.Liveness)))
+
+    def tell(self, number: int) -> None:
+        self.view.take_record(peer(number), record(self.rng))
+
+    def place(self, number: int) -> None:
+        placed = row(number, self.rng.choice(('gold', 'silver')))
+        self.rows[placed.instance] = placed
+
+    def bury(self, number: int) -> None:
+        if self.rows:
+            del self.rows[self.rng.choice(list(self.rows))]
+
+    def drop(self, number: int) -> None:
+        self.view.drop(peer(number))
+
+    def bar(self, number: int) -> None:
+        bar = views.Bar(views.Liveness.REVOKED, 'stolen')
+        self.view.bar(peer(number), self.rng.choice((bar, None)))
+
+    def change_policy(self, number: int) -> None:
+        if self.rng.random() < 0.2:
+            self.view.policy = self.rng.choice((POLICY, OTHER))
+
+
+@pytest.mark.parametrize('seed', range(10))
+def test_what_is_kept_never_differs_from_what_is_counted_anew(
+    seed: int,
+) -> None:
+    office = Office(random.Random(seed))
+    kept = fitting.Fitting(office.view)
+    for _ in range(300):
+        office.step()
+        request = office.rng.choice(KINDS)
+        anew = fitting.Fitting(office.view).answer(request, office.rows)
+        assert kept.answer(request, office.rows) == anew
+        if request.wishes == wire.Wishes():
+            assert as_screened(office.view, request, office.rows) == {
+                one.slice: (one.peers, one.slots) for one in anew.slices
+            }
+
+
+def test_slices_tell_who_could_take_one_and_why_others_cannot() -> None:
+    view = make(
+        record(),
+        record(),
+        msgspec.structs.replace(record(), draining=True),
+        record(tier='silver'),
+    )
+    see(view, 1, views.Liveness.FAILED)
+    held = row(3, 'silver')
+    answer = fitting.Fitting(view).answer(
+        wire.FitRequest(wire.Capacity(3, 100, 10), ('office',)),
+        {held.instance: held},
+    )
+    assert answer == wire.Fits(
+        (
+            wire.SliceFit('gold', 1, 1, {'unreachable': 1, 'draining': 1}, 3),
+            wire.SliceFit('silver', 0, 0, {'full': 1}, 1),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ('wishes', 'slots', 'matching'),
+    [
+        (wire.Wishes(), [8, 4], [2, 1]),
+        (wire.Wishes(slice='silver'), [0, 4], [0, 1]),
+        (wire.Wishes(not_owner='anna'), [4, 4], [1, 1]),
+        (wire.Wishes(slice='gold', not_owner='anna'), [4, 0], [1, 0]),
+    ],
+)
+def test_wishes_are_limits(
+    wishes: wire.Wishes, slots: list[int], matching: list[int]
+) -> None:
+    view = make(record(owner='anna'), record(), record(tier='silver'))
+    answer = fitting.Fitting(view).answer(
+        wire.FitRequest(FLAVORS[0], wishes=wishes), {}
+    )
+    assert [one.slots for one in answer.slices] == slots
+    assert [one.matching for one in answer.slices] == matching
+
+
+def test_pc_of_which_nothing_is_known_matches_no_wish() -> None:
+    view = make()
+    see(view, 1, views.Liveness.ALIVE)
+    held = row(1)
+    wishes = wire.Wishes(not_owner='anna')
+    answer = fitting.Fitting(view).answer(
+        wire.FitRequest(FLAVORS[0], wishes=wishes), {held.instance: held}
+    )
+    gold, _ = answer.slices
+    assert gold == wire.SliceFit('gold', 0, 0, {'not yet known': 1})
+
+
+def test_query_is_refused_as_long_as_nobody_reads_it() -> None:
+    request = wire.FitRequest(FLAVORS[0], wishes=wire.Wishes(query='cores>1'))
+    with pytest.raises(errors.Unsupported):
+        fitting.Fitting(make()).answer(request, {})
+
+
+def test_only_so_many_kinds_of_requests_are_kept() -> None:
+    kept = fitting.Fitting(make(record()))
+    counted = collections.Counter[int]()
+    for vcpus in range(1, fitting.KINDS * 3):
+        need = wire.Capacity(vcpus)
+        (gold, _) = kept.answer(wire.FitRequest(need), {}).slices
+        counted[gold.slots] += 1
+    assert counted == {4: 1, 2: 1, 1: 2, 0: fitting.KINDS * 3 - 5}
+    assert len(kept._kinds) == fitting.KINDS
