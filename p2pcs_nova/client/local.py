@@ -105,6 +105,10 @@ class LocalClient(unix_http.Caller):
             'POST', '/v1/fits', wire.Fits, value=request, request_id=request_id
         )
 
+    def wishable(self, *, request_id: str = '') -> wire.Wishable:
+        """The attributes and slices that a wish can name now."""
+        return self._get('/v1/wishable', wire.Wishable, request_id)
+
     def peers(self, *, request_id: str = '') -> wire.PeerRows:
         """The whole overlay as this gateway sees it."""
         return self._get('/v1/peers', wire.PeerRows, request_id)

@@ -30,6 +30,7 @@ def local_routes(service: services.GatewayService) -> list[Route]:
     return [
         _route('/v1/slices', 'GET', local.slices),
         _route('/v1/fits', 'POST', local.fits),
+        _route('/v1/wishable', 'GET', local.wishable),
         _route('/v1/slices/{slice}', 'GET', local.slice),
         _route('/v1/slices/{slice}/instances', 'GET', local.placements),
         _route(one, 'GET', local.look),
@@ -91,6 +92,9 @@ class Local:
     async def fits(self, request: Request) -> Response:
         wanted = await handling.decode(request, wire.FitRequest)
         return handling.answer(self._service.fits(wanted))
+
+    async def wishable(self, request: Request) -> Response:
+        return handling.answer(self._service.wishable())
 
     async def slice(self, request: Request) -> Response:
         return handling.answer(

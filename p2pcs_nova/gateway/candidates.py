@@ -13,7 +13,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import random
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from p2pcs_nova import wire
 from p2pcs_nova.gateway import view as views
@@ -45,12 +45,16 @@ def screen(
     members: Iterable[views.PeerView],
     holdings: views.Holdings,
     claim: wire.Claim,
+    mismatch: Callable[[views.PeerView], str],
 ) -> Screening:
-    """Split a slice's PCs into who may be asked and who cannot serve."""
+    """Split a slice's PCs into who may be asked and who cannot serve.
+
+    :param mismatch: why the user's wishes do not allow a PC; '' if they do
+    """
     candidates: list[Candidate] = []
     refused: dict[str, str] = {}
     for one in members:
-        reason = refusal(one, claim.need, claim.networks)
+        reason = mismatch(one) or refusal(one, claim.need, claim.networks)
         if reason or one.record is None:
             refused[one.peer] = reason
             continue

@@ -33,7 +33,7 @@ from p2pcs_nova.gateway import book as books
 from p2pcs_nova.gateway import candidates as choosing
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import peers as asking
-from p2pcs_nova.gateway import signals, store
+from p2pcs_nova.gateway import signals, store, wanting
 from p2pcs_nova.gateway import view as views
 
 LOG = logging.getLogger(__name__)
@@ -76,7 +76,10 @@ class Tools:
 
 
 class Spawn:
-    """One spawn, from its request to its answer."""
+    """One spawn, from its request to its answer.
+
+    :raises Malformed: the wishes are none; nothing is begun
+    """
 
     def __init__(
         self, tools: Tools, slice_: str, request: wire.SpawnRequest
@@ -84,6 +87,8 @@ class Spawn:
         self._tools = tools
         self._slice = slice_
         self._request = request
+        wanting.check_slice(request.wishes, tools.view)
+        self._wanted = wanting.Matcher(request.wishes, tools.view)
         self._refused: dict[str, errors.P2PcsError] = {}
         self._asked: set[str] = set()
         """PCs that have not yet answered."""
@@ -144,7 +149,12 @@ class Spawn:
         tools = self._tools
         holdings = tools.holdings()
         members = tools.view.members(self._slice, holdings)
-        return choosing.screen(members, holdings, self._request.claim)
+        return choosing.screen(
+            members,
+            holdings,
+            self._request.claim,
+            lambda one: self._wanted.mismatch(one, self._slice),
+        )
 
     def _left(self) -> list[choosing.Candidate]:
         """PCs that have neither refused nor still owe an answer."""

@@ -55,15 +55,18 @@ class _Tally:
 class _Kind:
     """All verdicts on one kind of request."""
 
-    def __init__(self, request: wire.FitRequest) -> None:
+    def __init__(self, request: wire.FitRequest, view: views.View) -> None:
         self._request = request
-        self._matcher = wanting.Matcher(request.wishes)
+        self._matcher = wanting.Matcher(request.wishes, view)
         self._verdicts: dict[str, _Verdict] = {}
         self._tallies: dict[str, _Tally] = collections.defaultdict(_Tally)
 
     def follow(self, known: Mapping[str, facts.Fact]) -> None:
         """Judge again what has changed since the last call."""
         verdicts = self._verdicts
+        if self._matcher.refresh():
+            verdicts.clear()
+            self._tallies.clear()
         for peer, fact in known.items():
             old = verdicts.get(peer)
             if old is None or old.fact is not fact:
@@ -123,7 +126,7 @@ class Fitting:
         """
         kind = self._kinds.get(request)
         if kind is None:
-            kind = self._kinds[request] = _Kind(request)
+            kind = self._kinds[request] = _Kind(request, self._view)
         self._kinds.move_to_end(request)
         if len(self._kinds) > KINDS:
             self._kinds.popitem(last=False)

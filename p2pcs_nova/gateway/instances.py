@@ -118,7 +118,8 @@ class Instances:
 
         :raises NoPeerFits: every PC of the slice refused
         :raises WrongState: another slice has it, or it was deleted
-        :raises Malformed: claim and spec do not belong together
+        :raises Malformed: claim and spec do not belong together, or the
+            wishes are none; nothing is begun
         """
         spec, claim = request.spec, request.claim
         if claim.instance != spec.instance or not claim.need.fits(spec.need):
@@ -131,13 +132,18 @@ class Instances:
         if flight is None:
             if row is not None and row.state is store.RowState.PLACED:
                 return self.placed(row)
+            spawn = claims.Spawn(self._tools, slice_, request)
             flight = self._flights[spec.instance] = Flight(slice_)
-            self._tools.nursery.start_soon(self._fly, flight, request)
+            self._tools.nursery.start_soon(self._fly, flight, request, spawn)
         return await flight.wait()
 
-    async def _fly(self, flight: Flight, request: wire.SpawnRequest) -> None:
+    async def _fly(
+        self,
+        flight: Flight,
+        request: wire.SpawnRequest,
+        spawn: claims.Spawn,
+    ) -> None:
         instance = request.claim.instance
-        spawn = claims.Spawn(self._tools, flight.slice, request)
         try:
             with flight.scope:
                 row, status = await spawn.run()

@@ -316,6 +316,10 @@ class GatewayService:
             self.check_slice(request.wishes.slice)
         return self._fitting.answer(request, rows)
 
+    def wishable(self) -> wire.Wishable:
+        """What a wish can name."""
+        return wire.Wishable(self._view.vocabulary(), self._policy.names)
+
     def peer_rows(self) -> wire.PeerRows:
         """Every member of the overlay, and every PC that holds anything."""
         return wire.PeerRows(tuple(self._view.rows(self._holdings())))

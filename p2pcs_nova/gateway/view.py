@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from p2pcs_nova import texts, wire
+from p2pcs_nova import attributes, texts, wire
 from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.gateway import policy as policies
 from p2pcs_nova.gateway import store
@@ -185,6 +185,16 @@ class View:
         for peer, one in self._peers.items():
             bar = self._bars.get(peer)
             yield one if one.bar is bar else dataclasses.replace(one, bar=bar)
+
+    def said(self) -> Iterator[wire.Attributes]:
+        """What the PCs of all slices say of themselves, in no order."""
+        for one in self._peers.values():
+            if one.record is not None:
+                yield one.record.attributes
+
+    def vocabulary(self) -> wire.Vocabulary:
+        """All attributes that a query can ask of."""
+        return attributes.merge(attributes.KNOWN, self.said())
 
     def slice_of(self, peer: str, holdings: Holdings) -> str:
         """The slice that a PC is in; '' if none of the policy.

@@ -125,6 +125,7 @@ from p2pcs_nova.wire.wishes import (
     FitRequest,
     Fits,
     SliceFit,
+    Wishable,
     Wishes,
 )
 
@@ -222,6 +223,7 @@ __all__ = [
     'Uuid',
     'Vif',
     'Vocabulary',
+    'Wishable',
     'Wishes',
     'kind_of',
 ]

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
 
+from p2pcs_nova.wire.attributes import Kind
 from p2pcs_nova.wire.basics import BoundSlice, Count, NetworkName, SliceName
 from p2pcs_nova.wire.capacity import Capacity
 
@@ -21,6 +23,13 @@ class Wishes(msgspec.Struct, frozen=True):
     query: Query = ''
     not_owner: Annotated[str, msgspec.Meta(max_length=255)] = ''
     """On no PC that belongs to this owner."""
+
+
+class Wishable(msgspec.Struct, frozen=True):
+    """What a wish can name."""
+
+    attributes: Mapping[str, Kind]
+    slices: tuple[SliceName, ...]
 
 
 class FitRequest(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from p2pcs_nova.peer import reservations, terms
 from tests.support import disk_images
 
 HOLD_S = 30.0
+NO_WISHES = wire.Wishes()
 
 
 class FakePc:
@@ -352,6 +353,7 @@ def spawn_request(
     *,
     image: str = 'sha256:' + 'a' * 64,
     networks: tuple[str, ...] = ('office',),
+    wishes: wire.Wishes = NO_WISHES,
 ) -> wire.SpawnRequest:
     """What the driver would ask for."""
     instance = str(uuid.UUID(int=number + 1))
@@ -366,4 +368,5 @@ def spawn_request(
             config_drive=(wire.ConfigFile('secret', b'password'),),
         ),
         request_id=f'req-{number}',
+        wishes=wishes,
     )

@@ -28,6 +28,10 @@ KINDS = (
     *(wire.FitRequest(need, ('office',)) for need in FLAVORS),
     wire.FitRequest(FLAVORS[0], wishes=wire.Wishes(slice='gold')),
     wire.FitRequest(FLAVORS[0], wishes=wire.Wishes(not_owner='anna')),
+    wire.FitRequest(
+        FLAVORS[0],
+        wishes=wire.Wishes(query="cores >= p(70) && owner == 'anna'"),
+    ),
     wire.FitRequest(FLAVORS[0], ('lab',)),
 )
 
@@ -37,13 +41,13 @@ def peer(number: int) -> str:
 
 
 def record(
-    rng: random.Random | None = None, **attributes: str
+    rng: random.Random | None = None, **attributes: wire.Attribute
 ) -> wire.PeerRecord:
     """A PC of 4 CPUs; with a generator, one of many."""
     found = wire.PeerRecord(
         name='pc',
         offer=wire.Offer(wire.Capacity(4, 400, 100), networks=('office',)),
-        attributes={'tier': 'gold'} | attributes,
+        attributes={'tier': 'gold', **attributes},
         used=wire.Capacity(),
     )
     if rng is None:
@@ -53,6 +57,7 @@ def record(
         attributes={
             'tier': rng.choice(('gold', 'silver', 'tin')),
             'owner': rng.choice(('anna', 'bruno')),
+            'cores': rng.randrange(100),
         },
         used=wire.Capacity(rng.randrange(5), 100, 0),
         draining=rng.random() < 0.1,
@@ -104,7 +109,9 @@ def as_screened(
         members = view.members(name, holdings)
         slots = [
             one.slots
-            for one in candidates.screen(members, holdings, claim).candidates
+            for one in candidates.screen(
+                members, holdings, claim, lambda _: ''
+            ).candidates
             if one.slots
         ]
         found[name] = (len(slots), sum(slots))
@@ -232,10 +239,35 @@ def test_pc_of_which_nothing_is_known_matches_no_wish() -> None:
     assert gold == wire.SliceFit('gold', 0, 0, {'not yet known': 1})
 
 
-def test_query_is_refused_as_long_as_nobody_reads_it() -> None:
-    request = wire.FitRequest(FLAVORS[0], wishes=wire.Wishes(query='cores>1'))
-    with pytest.raises(errors.Unsupported):
-        fitting.Fitting(make()).answer(request, {})
+def scored(*scores: int) -> views.View:
+    return make(*(record(score=score) for score in scores))
+
+
+def test_query_takes_the_best_of_all_slices_as_they_are_now() -> None:
+    view = scored(1, 2, 3)
+    silver = record(tier='silver', score=9)
+    view.take_record(peer(7), silver)
+    request = wire.FitRequest(
+        FLAVORS[0], wishes=wire.Wishes(query='score >= p(70)')
+    )
+    kept = fitting.Fitting(view)
+    gold, other = kept.answer(request, {}).slices
+    assert (gold.matching, other.matching) == (0, 1)
+    assert gold.refused == {'not matching the query': 3}
+    view.take_record(peer(7), msgspec.structs.replace(silver, attributes={}))
+    gold, _ = kept.answer(request, {}).slices
+    assert gold.matching == 1
+
+
+def test_query_that_is_none_is_refused_with_its_place() -> None:
+    wishes = wire.Wishes(query='cores > 3 && scroe > 1')
+    with pytest.raises(errors.Malformed) as caught:
+        fitting.Fitting(scored(1)).answer(
+            wire.FitRequest(FLAVORS[0], wishes=wishes), {}
+        )
+    assert caught.value.message.startswith(
+        "p2pcs:query: line 1, column 14: there is no attribute 'scroe'; near:"
+    )
 
 
 def test_only_so_many_kinds_of_requests_are_kept() -> None:

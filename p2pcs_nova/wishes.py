@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a user wishes, read from a flavor's extra specs and from hints.
+
+=====================  ================================================
+``p2pcs:slice``        in this slice
+``p2pcs:query``        on a PC of which this query is true
+``p2pcs:not_owner``    on no PC that belongs to this owner
+=====================  ================================================
+
+A flavor is its operator's word, a hint the user's; all that is said must
+hold.  So a hint may add a wish to those of the flavor, and never replace
+one.  Neither is checked before it comes here: hints never are, and extra
+specs only by new versions of Nova's API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from p2pcs_nova import errors, texts, wire
+
+PREFIX = 'p2pcs:'
+KEYS = tuple(PREFIX + name for name in wire.Wishes.__struct_fields__)
+
+
+def read_wishes(
+    extra_specs: Mapping[str, str],
+    hints: Mapping[str, str | Sequence[str]],
+) -> wire.Wishes:
+    """All wishes of a request.
+
+    :raises Malformed: a wish has not the form of its kind, is not known,
+        or flavor and hint say different things
+    """
+    found: dict[str, str] = {}
+    for key, text in (*_ours(extra_specs), *_ours(hints)):
+        if key not in KEYS:
+            raise errors.Malformed(
+                f'{texts.printable(key)} is not known; known: '
+                f'{", ".join(KEYS)}'
+            )
+        name = key.removeprefix(PREFIX)
+        if found.setdefault(name, text) != text:
+            raise errors.Malformed(f'flavor and hint both give {key}')
+        _check(key, name, text)
+    return wire.Wishes(**found)
+
+
+def _ours(
+    said: Mapping[str, str | Sequence[str]],
+) -> list[tuple[str, str]]:
+    found = []
+    for key, value in said.items():
+        if key.startswith(PREFIX):
+            # Nova keeps a hint as a list.
+            values = [value] if isinstance(value, str) else list(value)
+            if len(values) != 1:
+                raise errors.Malformed(
+                    f'{texts.printable(key)} must have one value'
+                )
+            found.append((key, values[0]))
+    return found
+
+
+def _check(key: str, name: str, text: str) -> None:
+    if not text:
+        raise errors.Malformed(f'{key} is empty')
+    try:
+        msgspec.convert({name: text}, wire.Wishes)
+    except msgspec.ValidationError as error:
+        reason = str(error).partition(' - at ')[0]
+        raise errors.Malformed(f'{key}: {reason}') from None
