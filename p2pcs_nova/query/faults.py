@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from p2pcs_nova import texts
 from p2pcs_nova.query import language
 
-WHAT_LIMIT = 150
+WHAT_LIMIT = 120
 """Characters: a server's fault holds 255 with what is around them."""
 LISTED = 8
 """Names that are listed when none is near."""

@@ -82,6 +82,7 @@ def plug(
     context: Any,
     instance: Any,
     spec: wire.InstanceSpec,
+    wished: wire.Wishes,
     network_info: Iterable[Any],
     timeout_s: float,
 ) -> None:
@@ -99,6 +100,7 @@ def plug(
                 claim=translate.spec_to_claim(spec),
                 spec=spec,
                 request_id=request_id,
+                wishes=wished,
             ),
             timeout_s,
             request_id=request_id,

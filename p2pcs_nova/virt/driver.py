@@ -41,6 +41,7 @@ from p2pcs_nova.virt import (
     unfinished,
     view,
     vifs,
+    wishing,
 )
 
 LOG = log.getLogger(__name__)
@@ -237,6 +238,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         ports = [] if network_info is None else network_info
         with contextlib.ExitStack() as undo:
             try:
+                wished = wishing.read(self._client, context, instance)
                 spec = build.make_spec(
                     self._images,
                     context,
@@ -260,6 +262,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                     context,
                     instance,
                     spec,
+                    wished,
                     ports,
                     CONF.p2pcs.build_timeout_s,
                 )

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import attributes, errors, query, wire
 from p2pcs_nova.client.downloads import Download
 from tests.support import disk_images
 
@@ -58,6 +58,7 @@ class FakePc:
     networks: tuple[str, ...] = ('office',)
     reachable: bool = True
     """A test may cut it off."""
+    attributes: wire.Attributes = dataclasses.field(default_factory=dict)
 
     @property
     def peer(self) -> str:
@@ -88,6 +89,8 @@ class FakeOverlay:
         """Of disks, that are open."""
         self.requests: list[str] = []
         """The names of all calls, in order."""
+        self.wishes: dict[str, wire.Wishes] = {}
+        """Of every spawn, by instance."""
         self.fail: dict[str, errors.P2PcsError] = {}
         """By name of a call: what it raises from now on."""
         self.revision = 1
@@ -137,6 +140,31 @@ class FakeOverlay:
         return _sum(
             row.spec.need for row in self.rows.values() if row.pc is pc
         )
+
+    def allowed(self, wishes: wire.Wishes) -> list[FakePc]:
+        """The PCs that these wishes allow."""
+        said = [pc.attributes for pc in self.pcs]
+        slices = dict.fromkeys(pc.slice for pc in self.pcs)
+        if wishes.slice and wishes.slice not in slices:
+            raise errors.Malformed(f'there is no slice {wishes.slice}')
+        try:
+            takes = (
+                query.parse(
+                    wishes.query or 'true',
+                    attributes.merge(attributes.KNOWN, said),
+                )
+                .among(said)
+                .takes
+            )
+        except query.QueryError as error:
+            raise errors.Malformed(f'p2pcs:query: {error}') from None
+        return [
+            pc
+            for pc in self.pcs
+            if takes(pc.attributes)
+            and wishes.slice in ('', pc.slice)
+            and wishes.not_owner != pc.attributes.get('owner', '?')
+        ]
 
     def summary(self, name: str) -> wire.SliceSummary:
         """As the gateway counts: an unreachable PC by what it holds."""
@@ -190,6 +218,23 @@ class FakeClient:
         self._overlay.note('slice')
         return self._overlay.summary(name)
 
+    def fits(
+        self, request: wire.FitRequest, *, request_id: str = ''
+    ) -> wire.Fits:
+        self._overlay.note('fits')
+        allowed = self._overlay.allowed(request.wishes)
+        return wire.Fits(
+            tuple(
+                wire.SliceFit(
+                    name,
+                    peers=0,
+                    slots=0,
+                    matching=sum(pc.slice == name for pc in allowed),
+                )
+                for name in dict.fromkeys(pc.slice for pc in self._overlay.pcs)
+            )
+        )
+
     def placements(
         self,
         slice: str,  # noqa: A002
@@ -238,12 +283,16 @@ class FakeClient:
             msgspec.json.encode(request), type=wire.SpawnRequest
         )
         claim, spec = request.claim, request.spec
+        self._overlay.wishes[spec.instance] = request.wishes
+        allowed = self._overlay.allowed(request.wishes)
         row = self._overlay.rows.get(spec.instance)
         if row is None:
             if spec.image.digest not in self._overlay.images:
                 raise errors.NotFound('no such image')
             row = Row(
-                self._choose(slice, claim), spec, self._overlay.new_epoch()
+                self._choose(slice, claim, allowed),
+                spec,
+                self._overlay.new_epoch(),
             )
             self._overlay.rows[spec.instance] = row
             self._overlay.changed()
@@ -402,9 +451,11 @@ class FakeClient:
         if not row.pc.reachable:
             raise errors.Unreachable(f'PC {row.pc.name} does not answer')
 
-    def _choose(self, name: str, claim: wire.Claim) -> FakePc:
+    def _choose(
+        self, name: str, claim: wire.Claim, allowed: Iterable[FakePc]
+    ) -> FakePc:
         fitting = []
-        for pc in self._overlay.pcs:
+        for pc in allowed:
             free = _minus(pc.offer, self._overlay.used(pc))
             if (
                 pc.slice == name

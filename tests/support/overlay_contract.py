@@ -191,6 +191,39 @@ class OverlayContract:
         with pytest.raises(errors.NotFound):
             overlay.client.instance(overlay.slice, request.spec.instance)
 
+    @pytest.mark.parametrize(
+        'wishes',
+        [
+            wire.Wishes(query='cores >='),
+            wire.Wishes(query='corse >= 1'),
+            wire.Wishes(slice='no-such-slice'),
+        ],
+    )
+    def test_wish_that_is_none_is_refused_and_nothing_begun(
+        self, overlay: Subject, wishes: wire.Wishes
+    ) -> None:
+        put_image(overlay)
+        request = structs.replace(make_request(overlay), wishes=wishes)
+        with pytest.raises(errors.Malformed):
+            overlay.client.spawn(overlay.slice, request, overlay.timeout_s)
+        with pytest.raises((errors.Malformed, errors.NotFound)):
+            overlay.client.fits(wire.FitRequest(overlay.need, wishes=wishes))
+        with pytest.raises(errors.NotFound):
+            overlay.client.instance(overlay.slice, request.spec.instance)
+
+    def test_wish_that_no_pc_fulfils_is_refused(
+        self, overlay: Subject
+    ) -> None:
+        put_image(overlay)
+        wishes = wire.Wishes(slice=overlay.slice, query="site == 'nowhere'")
+        request = structs.replace(make_request(overlay), wishes=wishes)
+        with pytest.raises(errors.NoPeerFits):
+            overlay.client.spawn(overlay.slice, request, overlay.timeout_s)
+        found = overlay.client.fits(
+            wire.FitRequest(overlay.need, wishes=wishes)
+        )
+        assert not any(one.matching for one in found.slices)
+
     def test_unknown_instance_is_not_found(self, overlay: Subject) -> None:
         with pytest.raises(errors.NotFound):
             overlay.client.instance(overlay.slice, UNKNOWN_UUID)

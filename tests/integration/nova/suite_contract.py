@@ -14,9 +14,10 @@ import uuid
 from typing import Any
 from unittest import mock
 
+import oslo_messaging
 import pytest
 from neutronclient.common import exceptions as neutron_errors
-from nova import exception, test
+from nova import exception, objects, test
 from nova.compute import power_state, task_states, vm_states
 from nova.image import glance
 from nova.network import neutron
@@ -249,6 +250,31 @@ class DriverTestCase(helpers.DriverTestCase):
             self.spawn(properties={'hw_firmware_type': 'uefi'})
         assert self.overlay.rows == {}
         assert 'put_image' not in self.overlay.requests
+
+    def test_hints_that_cannot_be_read_are_not_passed_over(self) -> None:
+        for error in (
+            exception.NovaException('no such database'),
+            oslo_messaging.RemoteError('CantStartEngineError', 'no database'),
+        ):
+            with (
+                self.asked_for_hints(side_effect=error),
+                pytest.raises(
+                    exception.InstanceDeployFailure, match=r'no.* database'
+                ),
+            ):
+                self.spawn()
+        assert 'spawn' not in self.overlay.requests
+
+    def test_hints_are_not_asked_for_where_nova_asks_nothing(self) -> None:
+        self.flags(disable_group_policy_check_upcall=True, group='workarounds')
+        with self.asked_for_hints() as asked:
+            self.spawn()
+        asked.assert_not_called()
+
+    def asked_for_hints(self, **how: Any) -> Any:
+        return mock.patch.object(
+            objects.RequestSpec, 'get_by_instance_uuid', autospec=True, **how
+        )
 
     def test_machine_follows_the_image(self) -> None:
         instance = self.spawn(

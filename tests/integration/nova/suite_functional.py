@@ -42,16 +42,28 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         self.compute = self.start_service('compute', host='gold')
         [self.provider] = self._get_all_providers()
 
-    def create(self, vcpus: int = 1, **expected: Any) -> Any:
+    def create(
+        self,
+        vcpus: int = 1,
+        extra_specs: dict[str, str] | None = None,
+        hints: dict[str, str] | None = None,
+        **expected: Any,
+    ) -> Any:
         flavor = self._create_flavor(
-            vcpu=vcpus, memory_mb=512, disk=1, ephemeral=0
+            vcpu=vcpus,
+            memory_mb=512,
+            disk=1,
+            ephemeral=0,
+            extra_spec=extra_specs,
         )
         server = self._build_server(
             image_uuid=IMAGE,
             flavor_id=flavor,
             networks=[{'port': self.neutron.port_1['id']}],
         )
-        created = self.api.post_server({'server': server})
+        created = self.api.post_server(
+            {'server': server, 'os:scheduler_hints': hints or {}}
+        )
         return self._wait_for_state_change(
             created, expected.get('status', 'ACTIVE')
         )
@@ -108,6 +120,49 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         assert found.body['num_cpus'] == 1
         self._delete_server(server)
         assert self.overlay.rows == {}
+        assert self.used() == {'VCPU': 0, 'MEMORY_MB': 0, 'DISK_GB': 0}
+
+    def test_server_is_built_and_rebuilt_as_flavor_and_hints_wish(
+        self,
+    ) -> None:
+        for number, pc in enumerate(self.overlay.pcs, 1):
+            pc.attributes = {'site': f'floor{number}', 'owner': 'anna'}
+        server = self.create(
+            extra_specs={'p2pcs:query': "site == 'floor2'"},
+            hints={'p2pcs:slice': 'gold', 'p2pcs:not_owner': 'bruno'},
+        )
+        wishes = wire.Wishes('gold', "site == 'floor2'", 'bruno')
+        assert self.overlay.wishes.pop(server['id']) == wishes
+        assert self.overlay.rows[server['id']].pc.name == 'gold-pc2'
+        self._rebuild_server(server, IMAGE)
+        assert self.overlay.wishes[server['id']] == wishes
+        assert self.overlay.rows[server['id']].pc.name == 'gold-pc2'
+
+    def test_wish_that_is_none_ends_in_error_with_its_place(self) -> None:
+        far = "site == 'floor2' && cores > 2 && ownr == 'bruno'"
+        long = 'x' * 255
+        for extra_specs, hints, expected in (
+            ({'p2pcs:query': 'cores >='}, {}, 'column 9: it ends too early'),
+            ({}, {'p2pcs:query': far}, 'column 34: there is no attribute'),
+            ({}, {'p2pcs:query': long}, f"no attribute '{long[:60]}"),
+            ({}, {'p2pcs:slice': 'bronze'}, 'there is no slice bronze'),
+            ({}, {'p2pcs:querry': 'true'}, 'p2pcs:querry is not known'),
+            (
+                {'p2pcs:query': "site == 'floor1'"},
+                {'p2pcs:query': 'true) || (true'},
+                'flavor and hint both give p2pcs:query',
+            ),
+        ):
+            self.overlay.requests.clear()
+            server = self.create(
+                extra_specs=extra_specs, hints=hints, status='ERROR'
+            )
+            assert not {'put_image', 'spawn'} & set(self.overlay.requests)
+            message = server['fault']['message']
+            assert f'Build of instance {server["id"]} aborted' in message
+            assert expected in message
+            assert len(message) <= 255
+            assert not message.endswith('...')
         assert self.used() == {'VCPU': 0, 'MEMORY_MB': 0, 'DISK_GB': 0}
 
     def test_what_fits_no_pc_finds_no_valid_host(self) -> None:

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the user of a server wishes, when its build begins.
+
+Extra specs come with the instance.  Hints do not: Nova keeps them in its
+request specification, in the API's database, which a compute service asks
+by its conductor, as Nova itself does for the policy of a server group.
+Where conductors of cells must not ask that database, Nova's own option
+``[workarounds] disable_group_policy_check_upcall`` says so; hints are then
+the scheduler's alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import nova.conf
+import oslo_messaging
+from nova import exception, objects
+
+from p2pcs_nova import errors, wire, wishes
+from p2pcs_nova.client import local
+from p2pcs_nova.virt import translate
+
+CONF = nova.conf.CONF
+
+
+def read(
+    client: local.LocalClient, context: Any, instance: Any
+) -> wire.Wishes:
+    """All wishes for a server; the gateway has checked them.
+
+    It is asked before an image moves, so that who asked wrongly hears of it
+    at once.
+
+    :raises Malformed: a wish is none; says where in it, and why
+    :raises Unavailable: Nova does not tell the hints
+    """
+    found = wishes.read_wishes(
+        instance.flavor.extra_specs or {}, _hints(context, instance.uuid)
+    )
+    if found != wire.Wishes():
+        need = translate.flavor_to_capacity(instance.flavor)
+        try:
+            client.fits(
+                wire.FitRequest(need, wishes=found),
+                request_id=context.global_id or '',
+            )
+        except errors.NotFound as error:
+            raise errors.Malformed(error.message) from None
+    return found
+
+
+def _hints(context: Any, uuid: str) -> Mapping[str, Sequence[str]]:
+    """The hints of a server, as Nova keeps them.
+
+    :raises Unavailable: they cannot be read: limits may be among them
+    """
+    if CONF.workarounds.disable_group_policy_check_upcall:
+        return {}
+    try:
+        spec = objects.RequestSpec.get_by_instance_uuid(context, uuid)
+    except exception.RequestSpecNotFound:
+        return {}
+    except (exception.NovaException, oslo_messaging.MessagingException) as e:
+        raise errors.Unavailable(
+            "the server's scheduler hints cannot be read by the conductor "
+            f'(see [workarounds] disable_group_policy_check_upcall): {e}'
+        ) from e
+    hints: Mapping[str, Sequence[str]] = {}
+    if 'scheduler_hints' in spec and spec.scheduler_hints:
+        hints = spec.scheduler_hints
+    return hints
