@@ -69,10 +69,13 @@ class Matcher:
         return value is True
 
 
-def parse(text: str, vocabulary: Vocabulary) -> Query:
+def parse(
+    text: str, vocabulary: Vocabulary, *, is_whole: bool = True
+) -> Query:
     """Check a query, and make it ready.
 
     :param vocabulary: the attributes that there are
+    :param is_whole: whether there are no others
     :raises QueryError: it is none; says where and why
     """
     if len(text) > LENGTH_MAX:
@@ -89,9 +92,9 @@ def parse(text: str, vocabulary: Vocabulary) -> Query:
         if language.RESERVED.fullmatch(word):
             raise faults.at(text, offset, f'{word!r} is no attribute')
     kinds = {
-        name: vocabulary[name]
+        name: vocabulary.get(name, Kind.ANY)
         for name in cut.words
-        if name in vocabulary and language.can_be_asked(name)
+        if language.can_be_asked(name) and (name in vocabulary or not is_whole)
     }
     _check_ranks(text, cut, kinds)
     places = {rank.variable: Kind.NUMBER for rank in cut.ranks}

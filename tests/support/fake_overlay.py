@@ -141,6 +141,11 @@ class FakeOverlay:
             row.spec.need for row in self.rows.values() if row.pc is pc
         )
 
+    def vocabulary(self) -> wire.Vocabulary:
+        """What the PCs say, and what is known."""
+        said = [pc.attributes for pc in self.pcs]
+        return attributes.merge(attributes.KNOWN, said)
+
     def allowed(self, wishes: wire.Wishes) -> list[FakePc]:
         """The PCs that these wishes allow."""
         said = [pc.attributes for pc in self.pcs]
@@ -149,10 +154,7 @@ class FakeOverlay:
             raise errors.Malformed(f'there is no slice {wishes.slice}')
         try:
             takes = (
-                query.parse(
-                    wishes.query or 'true',
-                    attributes.merge(attributes.KNOWN, said),
-                )
+                query.parse(wishes.query or 'true', self.vocabulary())
                 .among(said)
                 .takes
             )
@@ -217,6 +219,13 @@ class FakeClient:
     ) -> wire.SliceSummary:
         self._overlay.note('slice')
         return self._overlay.summary(name)
+
+    def wishable(self, *, request_id: str = '') -> wire.Wishable:
+        self._overlay.note('wishable')
+        return wire.Wishable(
+            self._overlay.vocabulary(),
+            tuple(dict.fromkeys(pc.slice for pc in self._overlay.pcs)),
+        )
 
     def fits(
         self, request: wire.FitRequest, *, request_id: str = ''

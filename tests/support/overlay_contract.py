@@ -191,6 +191,11 @@ class OverlayContract:
         with pytest.raises(errors.NotFound):
             overlay.client.instance(overlay.slice, request.spec.instance)
 
+    def test_what_a_wish_can_name_is_told(self, overlay: Subject) -> None:
+        found = overlay.client.wishable()
+        assert overlay.slice in found.slices
+        assert found.attributes['cores'] is wire.Kind.NUMBER
+
     @pytest.mark.parametrize(
         'wishes',
         [

@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import sys
 from typing import Any
 from unittest import mock
 
+import pytest
 from nova import context as nova_context
 from nova import exception, objects
+from nova import utils as nova_utils
 from nova.compute import manager as compute_manager
 from nova.image import glance
 from nova.tests.functional import integrated_helpers
+from nova.tests.functional.api import client
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.virt import plugin
@@ -49,13 +53,15 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         hints: dict[str, str] | None = None,
         **expected: Any,
     ) -> Any:
-        flavor = self._create_flavor(
-            vcpu=vcpus,
-            memory_mb=512,
-            disk=1,
-            ephemeral=0,
-            extra_spec=extra_specs,
-        )
+        # By a version of the API that does not check them.
+        with nova_utils.temporary_mutation(self.api, microversion='2.85'):
+            flavor = self._create_flavor(
+                vcpu=vcpus,
+                memory_mb=512,
+                disk=1,
+                ephemeral=0,
+                extra_spec=extra_specs,
+            )
         server = self._build_server(
             image_uuid=IMAGE,
             flavor_id=flavor,
@@ -164,6 +170,46 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
             assert len(message) <= 255
             assert not message.endswith('...')
         assert self.used() == {'VCPU': 0, 'MEMORY_MB': 0, 'DISK_GB': 0}
+
+    def test_api_refuses_extra_specs_that_are_no_wishes(self) -> None:
+        self.overlay.pcs[0].attributes = {'floor': 3}
+        flavor = self._create_flavor(vcpu=1, memory_mb=512, disk=1)
+        for name, value, expected in (
+            ('p2pcs:query', 'cores >=', 'line 1, column 9: it ends too early'),
+            ('p2pcs:query', 'flor > 1', "no attribute 'flor'; near: floor"),
+            ('p2pcs:slice', 'bronze', 'no slice bronze; there are gold'),
+            ('p2pcs:slice', 'Gold!', 'p2pcs:slice: '),
+            ('p2pcs:not_owner', '', 'p2pcs:not_owner is empty'),
+            ('p2pcs:querry', 'true', 'not appear to be a valid extra spec'),
+        ):
+            with pytest.raises(client.OpenStackApiException) as caught:
+                self.api.post_extra_spec(
+                    flavor, {'extra_specs': {name: value}}
+                )
+            assert caught.value.response.status_code == 400
+            assert expected in str(caught.value)
+        for extra_specs in (
+            {'p2pcs:query': 'floor >= p(90) && cores >= 8'},
+            {'p2pcs:slice': 'gold', 'p2pcs:not_owner': 'anna'},
+        ):
+            self.api.post_extra_spec(flavor, {'extra_specs': extra_specs})
+
+    def test_api_without_a_daemon_passes_over_names_alone(self) -> None:
+        self.overlay.fail['wishable'] = errors.Unavailable('nobody listens')
+        flavor = self._create_flavor(vcpu=1, memory_mb=512, disk=1)
+        for query, fine in (
+            ('floor > 3', True),
+            ('cores > "x"', False),
+            ('floor >', False),
+        ):
+            with contextlib.ExitStack() as stack:
+                if not fine:
+                    stack.enter_context(
+                        pytest.raises(client.OpenStackApiException)
+                    )
+                self.api.post_extra_spec(
+                    flavor, {'extra_specs': {'p2pcs:query': query}}
+                )
 
     def test_what_fits_no_pc_finds_no_valid_host(self) -> None:
         server = self.create(vcpus=5, status='ERROR')

@@ -141,6 +141,17 @@ def test_name_that_no_query_can_have_harms_no_other(name: str) -> None:
         query.parse(f'{name} == "x"', vocabulary)
 
 
+def test_other_names_are_of_any_kind_if_not_all_are_known() -> None:
+    def parse(text: str) -> query.Query:
+        return query.parse(text, VOCABULARY, is_whole=False)
+
+    found = parse("shelf >= p(90) && shelf != 'top' && size(cpu_flags) > 0")
+    assert found.among([{'shelf': 1}]).ranks == {'_0': 1.0}
+    for wrong in ('shelf >', 'near(shelf)', "cores > 'x'", 'for > 3'):
+        with pytest.raises(query.QueryError):
+            parse(wrong)
+
+
 BOMBS = {
     'nested': '(' * 400 + 'laptop' + ')' * 400,
     'negated': '!' * 990 + 'laptop',
