@@ -49,6 +49,11 @@ class Layout:
         return self.root / 'ballast'
 
     @property
+    def measured(self) -> pathlib.Path:
+        """What a PC has measured of itself."""
+        return self.root / 'measured.json'
+
+    @property
     def gateway_database(self) -> pathlib.Path:
         """What a gateway has signed: SQLite."""
         return self.root / 'gateway.sqlite'

@@ -32,6 +32,8 @@ PARTS_MAX = NodeConfig().parts_max - 1
 ROWS_PER_PART = 12
 """A row is at most 70 bytes: 12 of them fit with what is around them."""
 CUT = '…'
+LONGEST = ('cpu_flags', 'gpus')
+"""Attributes that are left out where there is no room for all."""
 
 T = TypeVar('T', bound=msgspec.Struct)
 
@@ -128,7 +130,7 @@ class Overlay:
         :raises RecordTooLarge: too many or too long attributes
         """
         words, capacity = record.split()
-        self._publish(ATTRIBUTES_PART, words)
+        self._publish(ATTRIBUTES_PART, with_room(words))
         self._publish(CAPACITY_PART, with_short_reason(capacity))
 
     def publish_instances(self, rows: Sequence[wire.InstanceStatus]) -> None:
@@ -184,6 +186,20 @@ class Overlay:
         except wire.UNDECODABLE:
             self.unreadable += 1
             return None
+
+
+def with_room(words: wire.AttributesRecord) -> wire.AttributesRecord:
+    """The same; if it fits no datagram, without its longest measurements.
+
+    An owner's words are not cut: he is told that they are too long.
+    """
+    kept = dict(words.attributes)
+    for name in LONGEST:
+        if len(msgspec.msgpack.encode(words)) <= PAYLOAD_MAX:
+            break
+        kept.pop(name, None)
+        words = msgspec.structs.replace(words, attributes=dict(kept))
+    return words
 
 
 def with_short_reason(record: wire.CapacityRecord) -> wire.CapacityRecord:

@@ -15,11 +15,11 @@ from starlette.routing import Route
 from gossip import events as news
 from gossip.descriptor import Role as MemberRole
 from gossip.runtime import boottime
-from p2pcs_nova import attributes, errors, names, version, wire
+from p2pcs_nova import attributes, errors, names, version, wall, wire
 from p2pcs_nova.daemon import overlay
 from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.daemon.station import Station
-from p2pcs_nova.peer import api, capacity, kvm_probe, service
+from p2pcs_nova.peer import api, capacity, kvm_probe, measuring, service
 from p2pcs_nova.peer.libvirt_host import LibvirtHost
 
 LOG = logging.getLogger(__name__)
@@ -40,10 +40,15 @@ class PeerRole:
         self._connect = station.connect
         self._changed = trio.Event()
         self._too_large = ''
-        self._rules = owner_rules(conf)
+        self._measuring = measuring.Measuring(
+            station.places.root,
+            station.places.measured,
+            wall.utc_now,
+            self._on_change,
+        )
         self._service = service.PeerService(
             station.places,
-            self._rules,
+            owner_rules(conf),
             LibvirtHost(
                 conf.hypervisor.uri,
                 call_timeout_s=conf.hypervisor.call_timeout_s,
@@ -59,6 +64,7 @@ class PeerRole:
                 journal=station.journal,
                 on_change=self._on_change,
                 probe=_probe(conf),
+                measured=self._measuring.said,
             ),
             emulator=conf.hypervisor.emulator,
             restore_after_s=CLONE_S,
@@ -91,7 +97,7 @@ class PeerRole:
             reasons = (*reasons, self._too_large)
         return Share(
             offer=self._service.offer(),
-            attributes=dict(self._rules.attributes),
+            attributes=self._service.attributes(),
             used=self._service.used(),
             slice=self._service.slice,
             draining=self._service.draining,
@@ -107,6 +113,7 @@ class PeerRole:
         """Serve, and tell the overlay of every change."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._service.run)
+            nursery.start_soon(self._measuring.run)
             self._publish()
             task_status.started()
             while True:

@@ -63,7 +63,7 @@ def _offer(status: wire.DaemonStatus, offer: wire.Offer) -> Iterator[str]:
             f'{key}={attributes.write(value)}'
             for key, value in sorted(status.attributes.items())
         )
-        yield f'Its owner says: {words}.'
+        yield f'It says of itself: {words}.'
     if status.slice:
         yield f'It works for slice {status.slice}.'
     if status.draining:

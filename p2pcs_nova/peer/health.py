@@ -52,9 +52,14 @@ class Health:
         )
 
     @property
+    def kvm(self) -> bool | None:
+        """Whether KVM works here; None: not yet known."""
+        return None if self._verdict is None else self._verdict.works
+
+    @property
     def accelerator(self) -> wire.Accelerator:
         """How guests are run here."""
-        if self._verdict is not None and self._verdict.works:
+        if self.kvm:
             return wire.Accelerator.KVM
         return wire.Accelerator.TCG
 

@@ -73,6 +73,8 @@ class Surroundings:
     """The records may have changed; called in the trio thread."""
     probe: Probe | None = None
     """Whether KVM works here; None: it is not even tried."""
+    measured: Callable[[], wire.Attributes] = dict
+    """What is known of this PC now, its owner's words aside."""
 
 
 class PeerService:
@@ -242,6 +244,7 @@ class PeerService:
 
     async def _probe(self) -> None:
         await self._health.probe(self._around.probe)
+        self._around.on_change()
         self._look_again.set()
 
     def _find_problem(self, error: errors.P2PcsError) -> None:
@@ -313,12 +316,19 @@ class PeerService:
         ]
         return tuple(found)
 
+    def attributes(self) -> wire.Attributes:
+        """What it says of itself: its owner's words before what it found."""
+        found = dict(self._around.measured())
+        if self._health.kvm is not None:
+            found['kvm'] = self._health.kvm
+        return found | dict(self._rules.attributes)
+
     def record(self) -> wire.PeerRecord:
         """What is gossiped of this PC."""
         return wire.PeerRecord(
             name=self._around.name,
             offer=self.offer(),
-            attributes=dict(self._rules.attributes),
+            attributes=self.attributes(),
             used=self.used(),
             slice=self.slice,
             draining=self._draining,

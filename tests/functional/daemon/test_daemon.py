@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from p2pcs_nova import errors
+from p2pcs_nova import errors, wire
 from tests.support import daemons, waiting
 
 POLICY = pathlib.Path(__file__).parents[3] / 'etc' / 'p2pcs' / 'policy.yaml'
@@ -35,6 +35,18 @@ def reason_of(office: daemons.Office, name: str) -> str:
     return '' if row is None else row.reason
 
 
+def wishable(office: daemons.Office) -> wire.Wishable:
+    with office.gateway.client as client:
+        return client.wishable()
+
+
+def takes(office: daemons.Office, query: str) -> int:
+    """How many PCs the query takes, by the gateway's word."""
+    request = wire.FitRequest(wire.Capacity(), wishes=wire.Wishes(query=query))
+    with office.gateway.client as client:
+        return sum(one.matching for one in client.fits(request).slices)
+
+
 def test_a_pc_joins_works_and_dies(office: daemons.Office) -> None:
     pc = office.joined('pc1', attributes='tier:gold')
     pc.start()
@@ -43,6 +55,14 @@ def test_a_pc_joins_works_and_dies(office: daemons.Office) -> None:
     assert row is not None
     assert (row.role, row.slice) == ('peer', 'gold')
     waiting.until(lambda: 'libvirt' in reason_of(office, 'pc1'))
+    waiting.until(lambda: 'cpu_score' in pc.status().attributes)
+    said = dict(pc.status().attributes)
+    assert said.pop('tier') == 'gold'
+    known = wishable(office).attributes
+    assert said.keys() <= known.keys()
+    waiting.until(lambda: takes(office, f'cores == {said["cores"]}') == 1)
+    assert takes(office, "cores >= p(0) && tier == 'gold'") == 1
+    assert takes(office, f'cores > {said["cores"]}') == 0
 
     pc.stop(signal.SIGKILL)
     waiting.until(lambda: state_of(office, 'pc1') == 'failed')
