@@ -46,12 +46,16 @@ SOCKET_TIMEOUT_S = 10.0
 
 
 def pc_configuration(number: int) -> Ini:
-    """The owner's file of a PC: what it offers, and to which tier."""
+    """The owner's file of a PC: what it offers, to which tier, from where.
+
+    Two PCs share a floor, each is its owner's.
+    """
     tier = SLICES[(number - 1) % len(SLICES)]
     return {
         'owner': {
             **OFFER,
-            'attributes': f'tier:{tier}',
+            'attributes': f'tier:{tier},floor:{(number + 1) // 2},'
+            f'owner:owner{number}',
             'bridge_mappings': f'{PHYSICAL_NETWORK}:{PC_BRIDGE}',
         },
     }

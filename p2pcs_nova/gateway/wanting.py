@@ -58,7 +58,7 @@ def check_slice(wishes: wire.Wishes, view: views.View) -> None:
     """
     if wishes.slice and wishes.slice not in view.policy.names:
         raise errors.Malformed(
-            f'there is no slice {wishes.slice}; there are '
+            f'there is no slice {wishes.slice}; the policy has '
             f'{", ".join(view.policy.names)}'
         )
 

@@ -59,7 +59,7 @@ def check(wished: wire.Wishes, there: wire.Wishable | None) -> None:
     """
     if there and wished.slice and wished.slice not in there.slices:
         raise errors.Malformed(
-            f'p2pcs:slice: there is no slice {wished.slice}; there are '
+            f'p2pcs:slice: there is no slice {wished.slice}; the policy has '
             f'{", ".join(there.slices)}'
         )
     if wished.query:

@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import os
 import pathlib
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from openstack import exceptions
 
 from devstack.lab.network import NIC
 from p2pcs_nova.imaging import image_path
+from tests.conftest import Figure
 from tests.support import pcs
 from tests.support.lab import Lab
 from tests.support.servers import Bench, wait_for_login
@@ -155,6 +157,75 @@ def _pc_of(lab: Lab, server_id: str) -> Any:
 def _disk_bus(xml: Any) -> str:
     (disk,) = xml.findall('devices/disk[@device="disk"]')
     return str(disk.find('target').get('bus'))
+
+
+def test_server_is_on_the_pc_that_flavor_and_user_wish(
+    lab: Lab, bench: Bench
+) -> None:
+    said = {
+        name: pcs.status(pc).attributes for name, pc in pcs.pcs(lab).items()
+    }
+    *_, other, wanted = sorted(said, key=pcs.number_of)
+    floor = said[wanted]['floor']
+    assert said[other]['floor'] == floor
+    specs = {
+        'p2pcs:query': f'floor == {floor} && cores >= p(0) && memory_mb > 64'
+    }
+    hints = {'p2pcs:not_owner': str(said[other]['owner'])}
+    with flavor(lab, 'test.wish', specs) as name:
+        found = bench.create('wished', name, hints=hints)
+        bench.wait(found)
+        assert pcs.where(lab, found) == wanted
+        bench.delete(found)
+
+
+def test_wish_that_is_none_ends_in_error_at_once_with_its_place(
+    lab: Lab, bench: Bench, figure: Figure
+) -> None:
+    for wish, value, expected in (
+        ('query', 'floor == 1 && flor', "column 15: there is no attribute 'f"),
+        ('query', 'cores >=', 'line 1, column 9: it ends too early'),
+        ('slice', 'bronze', 'there is no slice bronze; the policy'),
+    ):
+        begin = time.monotonic()
+        found = bench.create('unwished', hints={f'p2pcs:{wish}': value})
+        fault = bench.wait(found, 'ERROR').fault['message']
+        figure('wishes: in ERROR', time.monotonic() - begin)
+        assert expected in fault
+        assert len(fault) <= 255
+        bench.delete(found)
+
+
+def test_server_that_no_pc_may_have_is_on_none(lab: Lab, bench: Bench) -> None:
+    found = bench.create('nowhere', hints={'p2pcs:query': 'floor == 0'})
+    bench.wait(found, 'ERROR')
+    assert pcs.placed(lab, found) is None
+    bench.delete(found)
+
+
+def test_api_refuses_extra_specs_that_are_no_wishes(lab: Lab) -> None:
+    compute = lab.admin.compute
+    made = compute.create_flavor(name='test.none', vcpus=1, ram=128, disk=1)
+    try:
+        for specs, status in (
+            ({'p2pcs:query': 'floor >= p(50)', 'p2pcs:slice': 'gold'}, 200),
+            ({'p2pcs:query': 'flor >= 1'}, 400),
+            ({'p2pcs:slice': 'bronze'}, 400),
+            ({'p2pcs:querry': 'true'}, 400),
+        ):
+            answer = compute.post(
+                f'/flavors/{made.id}/os-extra_specs',
+                json={'extra_specs': specs},
+                microversion='2.86',
+            )
+            assert answer.status_code == status, answer.text
+            if 'flor >= 1' in specs.values():
+                assert (
+                    "column 1: there is no attribute 'flor'; near: floor"
+                    in (answer.text)
+                )
+    finally:
+        compute.delete_flavor(made)
 
 
 def received(lab: Lab, pc: Any) -> int:

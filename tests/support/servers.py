@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -61,6 +62,7 @@ class Bench:
         *,
         image: str = IMAGE,
         slice_name: str = '',
+        hints: Mapping[str, str] | None = None,
         **more: Any,
     ) -> str:
         """Ask for a server; gives its id.
@@ -90,7 +92,10 @@ class Bench:
             wish['key_name'] = KEY_NAME
         answer = cloud.compute.post(
             '/servers',
-            json={'server': {**wish, **more}},
+            json={
+                'server': {**wish, **more},
+                'os:scheduler_hints': dict(hints or {}),
+            },
             microversion=FORCED_HOST,
         )
         exceptions.raise_from_response(answer)

@@ -177,7 +177,7 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         for name, value, expected in (
             ('p2pcs:query', 'cores >=', 'line 1, column 9: it ends too early'),
             ('p2pcs:query', 'flor > 1', "no attribute 'flor'; near: floor"),
-            ('p2pcs:slice', 'bronze', 'no slice bronze; there are gold'),
+            ('p2pcs:slice', 'bronze', 'no slice bronze; the policy has gold'),
             ('p2pcs:slice', 'Gold!', 'p2pcs:slice: '),
             ('p2pcs:not_owner', '', 'p2pcs:not_owner is empty'),
             ('p2pcs:querry', 'true', 'not appear to be a valid extra spec'),

@@ -115,7 +115,7 @@ async def test_server_for_another_slice_is_not_built_in_this_one(
     [
         ({'query': 'cores >='}, 'line 1, column 9: it ends too early'),
         ({'query': 'scroe > 1'}, "there is no attribute 'scroe'; near: score"),
-        ({'slice': 'al'}, 'there is no slice al; there are all, other'),
+        ({'slice': 'al'}, 'there is no slice al; the policy has all'),
     ],
 )
 async def test_wish_that_is_none_begins_nothing(
