@@ -7,6 +7,8 @@ they may hold escape sequences, line ends, or megabytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 LIMIT = 500
 """Characters that are enough to say what is wrong."""
 
@@ -21,3 +23,20 @@ def printable(text: str, limit: int = LIMIT) -> str:
     return ''.join(
         c if c.isprintable() and c <= '\uffff' else ' ' for c in shown
     )
+
+
+def counts_to_text(counts: Mapping[str, int], limit: int = LIMIT) -> str:
+    """How many PCs say what, the most frequent first.
+
+    :param counts: PCs by what they say; those of which there is none are
+        left out
+    :param limit: characters
+    """
+    said = [(what, count) for what, count in counts.items() if count]
+    total = sum(count for _, count in said)
+    noun = 'PC' if total == 1 else 'PCs'
+    parts = [
+        f'{count} {what}'
+        for what, count in sorted(said, key=lambda one: (-one[1], one[0]))
+    ]
+    return printable(f'{total} {noun}: {", ".join(parts) or "none"}', limit)

@@ -15,7 +15,7 @@ import dataclasses
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from p2pcs_nova import wire
+from p2pcs_nova import texts, wire
 from p2pcs_nova.gateway import view as views
 
 REASON_LIMIT = 200
@@ -148,15 +148,4 @@ def reasons_to_text(reasons: Sequence[str]) -> str:
     """How many PCs refused for which reason, the most frequent first."""
     if not reasons:
         return 'the slice has no PCs'
-    counted = collections.Counter(reasons)
-    parts = [
-        f'{count} {reason}'
-        for reason, count in sorted(
-            counted.items(), key=lambda item: (-item[1], item[0])
-        )
-    ]
-    noun = 'PC' if len(reasons) == 1 else 'PCs'
-    text = f'{len(reasons)} {noun}: {", ".join(parts)}'
-    if len(text) > REASON_LIMIT:
-        text = text[: REASON_LIMIT - 1] + '…'
-    return text
+    return texts.counts_to_text(collections.Counter(reasons), REASON_LIMIT)

@@ -243,6 +243,9 @@ class View:
                 _larger, (offer.total for offer in offers), NOTHING
             ),
             used=_sum(one.used(holdings.get(one.peer)) for one in members),
+            largest_free=functools.reduce(
+                _larger, _free(members, holdings), NOTHING
+            ),
             accelerators=tuple(
                 sorted({offer.accelerator for offer in offers})
             ),
@@ -318,6 +321,20 @@ def _counted(
             yield one.offer.total
         elif one.peer in holdings:
             yield holdings[one.peer].need
+
+
+def _free(
+    members: Iterable[PeerView], holdings: Holdings
+) -> Iterator[wire.Capacity]:
+    """What is free on each PC that takes something new."""
+    for one in members:
+        if one.offer is not None:
+            total, used = one.offer.total, one.used(holdings.get(one.peer))
+            yield wire.Capacity(
+                max(total.vcpus - used.vcpus, 0),
+                max(total.memory_mb - used.memory_mb, 0),
+                max(total.disk_mb - used.disk_mb, 0),
+            )
 
 
 def _draining(one: PeerView) -> bool:

@@ -16,12 +16,21 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
+
 from p2pcs_nova import wire
 
 VCPU = 'VCPU'
 MEMORY_MB = 'MEMORY_MB'
 DISK_GB = 'DISK_GB'
 ARCH = 'x86_64'
+LARGEST_FREE = (
+    'p2pcs_largest_free_vcpus',
+    'p2pcs_largest_free_memory_mb',
+    'p2pcs_largest_free_disk_mb',
+)
+"""In a node's statistics: the most that is free on one PC, which the
+scheduler's filter and weigher read."""
 LARGEST = 2**31 - 1
 """Nova's and Placement's databases keep amounts in 32 bits."""
 
@@ -75,7 +84,16 @@ def summary_to_resources(
             (ARCH, hypervisor, 'hvm') for hypervisor in hypervisors
         ],
         'numa_topology': None,
-        'stats': {'p2pcs_peers': summary.peers},
+        'stats': {
+            'p2pcs_peers': summary.peers,
+            **dict(
+                zip(
+                    LARGEST_FREE,
+                    msgspec.structs.astuple(summary.largest_free),
+                    strict=True,
+                )
+            ),
+        },
     }
 
 

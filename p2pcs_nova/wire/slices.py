@@ -65,6 +65,8 @@ class SliceSummary(msgspec.Struct, frozen=True):
     largest: Capacity
     """Largest single offer, part by part, of the live PCs."""
     used: Capacity
+    largest_free: Capacity = Capacity()
+    """The most that is free on one PC, part by part."""
     accelerators: tuple[Accelerator, ...] = ()
     networks: tuple[NetworkName, ...] = ()
     cpu_model: str = ''

@@ -31,6 +31,9 @@ pytestmark = pytest.mark.nova
         ('nova/suite_contract.py', THREADS),
         ('nova/suite_functional.py', THREADS),
         ('nova/suite_parts.py', THREADS),
+        pytest.param(
+            'nova/suite_scheduler.py', THREADS, marks=pytest.mark.slow
+        ),
     ],
 )
 def test_suite_passes(

@@ -14,12 +14,13 @@ import dataclasses
 import hashlib
 import io
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from p2pcs_nova import attributes, errors, query, wire
 from p2pcs_nova.client.downloads import Download
+from p2pcs_nova.gateway.candidates import count_slots
 from tests.support import disk_images
 
 State = wire.InstanceState
@@ -232,16 +233,28 @@ class FakeClient:
     ) -> wire.Fits:
         self._overlay.note('fits')
         allowed = self._overlay.allowed(request.wishes)
+        names = dict.fromkeys(pc.slice for pc in self._overlay.pcs)
         return wire.Fits(
-            tuple(
-                wire.SliceFit(
-                    name,
-                    peers=0,
-                    slots=0,
-                    matching=sum(pc.slice == name for pc in allowed),
-                )
-                for name in dict.fromkeys(pc.slice for pc in self._overlay.pcs)
-            )
+            tuple(self._fit(name, allowed, request) for name in names)
+        )
+
+    def _fit(
+        self, name: str, allowed: Sequence[FakePc], request: wire.FitRequest
+    ) -> wire.SliceFit:
+        matching = [pc for pc in allowed if pc.slice == name]
+        slots = [
+            count_slots(pc.offer, self._overlay.used(pc), request.need)
+            if pc.reachable and set(request.networks) <= set(pc.networks)
+            else 0
+            for pc in matching
+        ]
+        full = slots.count(0)
+        return wire.SliceFit(
+            name,
+            len(matching) - full,
+            sum(slots),
+            {'full': full} if full else {},
+            len(matching),
         )
 
     def placements(

@@ -103,6 +103,24 @@ class OverlayContract:
         with pytest.raises(errors.NotFound):
             overlay.client.slice('no-such-slice')
 
+    def test_slices_tell_their_room_and_wishes_limit_it(
+        self, overlay: Subject
+    ) -> None:
+        def fit(need: wire.Capacity, name: str = '') -> wire.SliceFit:
+            request = wire.FitRequest(need, wishes=wire.Wishes(slice=name))
+            found = overlay.client.fits(request).slices
+            return next(one for one in found if one.slice == overlay.slice)
+
+        some = fit(overlay.need)
+        assert some.slots >= some.peers >= 1
+        assert some.matching >= some.peers
+        assert fit(overlay.need, overlay.slice) == some
+        none = fit(wire.Capacity(2**12, 1, 1))
+        assert (none.peers, none.slots) == (0, 0)
+        assert sum(none.refused.values()) == none.matching == some.matching
+        with pytest.raises(errors.NotFound):
+            fit(overlay.need, 'no-such-slice')
+
     def test_spawn_answers_when_plugged_and_is_idempotent(
         self, overlay: Subject, plugged: str
     ) -> None:

@@ -10,11 +10,22 @@ import pytest
 from nova import exception
 from nova.compute import power_state
 from nova.network import model
+from nova.objects.flavor import Flavor
+from nova.objects.request_spec import RequestSpec
+from nova.scheduler import host_manager, weights
 from nova.virt import event
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client import local
-from p2pcs_nova.virt import events, faults, images, translate, view
+from p2pcs_nova.scheduler import filters, stats, weighers
+from p2pcs_nova.virt import (
+    events,
+    faults,
+    images,
+    inventory,
+    translate,
+    view,
+)
 from tests.integration.nova import helpers
 
 State = wire.InstanceState
@@ -220,3 +231,60 @@ def test_watcher_survives_a_daemon_that_restarts(watched: Watched) -> None:
     watched.overlay.revision = 0
     watched.overlay.set_state(watched.uuid, State.PAUSED)
     assert watched.next() == (watched.uuid, event.EVENT_LIFECYCLE_PAUSED)
+
+
+# -- what the scheduler reads of a slice -------------------------------------
+
+
+def make_host(name: str, **said: str) -> Any:
+    """What Nova's scheduler knows of a host."""
+    state = host_manager.HostState(name, name, 'cell')
+    state.stats = said
+    return state
+
+
+def make_slice(name: str, *free: int) -> Any:
+    """One that has told what is free on its emptiest PC."""
+    return make_host(
+        name, **dict(zip(inventory.LARGEST_FREE, map(str, free), strict=True))
+    )
+
+
+SPEC = RequestSpec(flavor=Flavor(vcpus=2, memory_mb=512, root_gb=1))
+
+
+@pytest.mark.parametrize(
+    ('state', 'passes', 'slots'),
+    [
+        (make_slice('room', 8, 2048, 10240), True, 4),
+        (make_slice('exactly', 2, 512, 1024), True, 1),
+        (make_slice('narrow', 1, 2048, 10240), False, 0),
+        (make_slice('full disk', 8, 2048, 1023), False, 0),
+        (make_host('ordinary'), True, 0),
+        (make_host('strange', **dict.fromkeys(inventory.LARGEST_FREE, '?')),
+         True, 0),
+        (make_host('asked', **{stats.SLOTS: '7'}), True, 7),
+    ],
+    ids=lambda value: getattr(value, 'host', None),
+)  # fmt: skip
+def test_slice_without_a_pc_with_room_is_filtered_and_room_weighs(
+    state: Any, passes: bool, slots: int
+) -> None:
+    assert filters.P2PRoomFilter().host_passes(state, SPEC) is passes
+    assert weighers.P2PSlotsWeigher()._weigh_object(state, SPEC) == slots
+
+
+def test_host_that_has_told_nothing_yet_passes() -> None:
+    state = host_manager.HostState('new', 'new', 'cell')
+    assert filters.P2PRoomFilter().host_passes(state, SPEC)
+    assert weighers.P2PSlotsWeigher()._weigh_object(state, SPEC) == 0
+
+
+def test_slice_with_most_room_comes_first() -> None:
+    states = [
+        make_slice(str(vcpus), vcpus, 4096, 10240) for vcpus in (2, 8, 4)
+    ]
+    weighed = weights.HostWeightHandler().get_weighed_objects(
+        [weighers.P2PSlotsWeigher()], states, SPEC
+    )
+    assert [one.obj.host for one in weighed] == ['8', '4', '2']

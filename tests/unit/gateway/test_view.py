@@ -106,6 +106,7 @@ def test_summary_adds_what_live_pcs_offer() -> None:
         total=BIG + WIDE,
         largest=wire.Capacity(8, 900, 90),
         used=ONE,
+        largest_free=wire.Capacity(8, 800, 80),
         accelerators=(wire.Accelerator.TCG,),
         networks=('office',),
         cpu_model='qemu64',

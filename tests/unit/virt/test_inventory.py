@@ -46,6 +46,19 @@ def test_total_is_the_sum_and_max_unit_the_largest_pc() -> None:
     }
 
 
+def test_node_says_what_is_free_on_one_pc() -> None:
+    free = wire.Capacity(3, 2048, 20480)
+    found = inventory.summary_to_resources(
+        make_summary(largest_free=free), 'gold'
+    )
+    assert found['stats'] == {
+        'p2pcs_peers': 3,
+        'p2pcs_largest_free_vcpus': 3,
+        'p2pcs_largest_free_memory_mb': 2048,
+        'p2pcs_largest_free_disk_mb': 20480,
+    }
+
+
 def test_empty_slice_is_all_reserved() -> None:
     nothing = wire.Capacity()
     found = inventory.summary_to_inventory(
