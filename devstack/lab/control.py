@@ -202,19 +202,30 @@ def nova_conductor(settings: Settings) -> Service:
 
 
 def nova_scheduler(settings: Settings) -> Service:
-    """Chooses the slice of a server."""
-    return _nova_daemon(settings, 'scheduler')
+    """Chooses the slice of a server: ours, under Nova's name."""
+    return _nova_daemon(
+        settings,
+        'scheduler',
+        'p2pcs-scheduler',
+        source=settings.layout.source(),
+    )
 
 
-def _nova_daemon(settings: Settings, what: str) -> Service:
+def _nova_daemon(
+    settings: Settings,
+    what: str,
+    command: str = '',
+    source: Iterable[pathlib.Path] = (),
+) -> Service:
+    """A daemon of Nova; its command has its name if none is given."""
     configuration = settings.layout.etc('nova') / 'nova.conf'
     return Service(
         name=f'nova-{what}',
         argv=(
-            settings.venv(f'bin/nova-{what}'),
+            settings.venv(f'bin/{command or f"nova-{what}"}'),
             '--config-file',
             str(configuration),
         ),
-        configuration=(configuration,),
+        configuration=(configuration, *source),
         ready_line=f'Starting {what} node',
     )

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from openstack import exceptions
 
-from devstack.lab.layout import DEFAULT_PCS, SLICES
+from devstack.lab.layout import CONTROL, DEFAULT_PCS, SLICES
 from devstack.lab.overlay import OFFER
 from p2pcs_nova import wire
 from tests.conftest import Figure
@@ -115,7 +115,36 @@ def test_flavor_that_fits_no_pc_ends_in_no_valid_host(
         found = bench.create('wide', name)
         server = bench.wait(found, 'ERROR', FAULT_TIMEOUT_S)
         figure('placing: no PC is so large, ERROR', time.monotonic() - begin)
-        assert 'No valid host was found' in server.fault['message']
+        assert server.fault['message'] == (
+            'No valid host was found. '
+            f'{DEFAULT_PCS} PCs: {DEFAULT_PCS} too small'
+        )
+
+
+@pytest.mark.parametrize('name', SLICES)
+def test_server_goes_to_the_slice_that_its_user_wishes(
+    lab: Lab, bench: Bench, name: str
+) -> None:
+    found = bench.create(f'wished-{name}', hints={'p2pcs:slice': name})
+    bench.wait(found)
+    server = lab.admin.compute.get_server(found)
+    assert server.hypervisor_hostname == name
+    log = lab.layout.log(CONTROL, 'nova-scheduler').read_text()
+    assert f'instance {found}: goes to {name};' in log
+
+
+def test_wish_that_is_none_is_an_error_with_its_reason(
+    lab: Lab, bench: Bench, figure: Figure
+) -> None:
+    begin = time.monotonic()
+    wished = {'p2pcs:slice': 'bronze'}
+    server = bench.wait(
+        bench.create('bronze', hints=wished), 'ERROR', FAULT_TIMEOUT_S
+    )
+    figure('placing: no slice of that name, ERROR', time.monotonic() - begin)
+    assert server.fault['message'].startswith(
+        'No valid host was found. there is no slice bronze; the policy has '
+    )
 
 
 def test_what_no_single_pc_has_left_is_refused_by_the_pcs(

@@ -69,6 +69,7 @@ class Bench:
 
         :param slice_name: only the administrator may choose one: it is
             then his server, without a key
+        :param hints: for the scheduler
         :param more: of the API's request
         """
         cloud = self.lab.admin if slice_name else self.lab.demo
