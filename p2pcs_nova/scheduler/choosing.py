@@ -104,18 +104,23 @@ class Choice:
             some.append(f'{len(there) - len(some)} more')
         return f'room in {", ".join(some)}' if some else 'room in no slice'
 
-    def reason(self) -> str:
-        """How many PCs do not serve the request for which reason.
+    @property
+    def explains(self) -> bool:
+        """Whether what the overlay sees is why there is no host.
 
-        '' if all of them would: then it is Nova that refuses.
+        Where it sees room, Nova's own words are the reason: a zone, a
+        group, a host that was asked for.
         """
+        return self.is_limited or (
+            self._known and not any(one.slots for one in self._fits.values())
+        )
+
+    def reason(self) -> str:
+        """How many PCs do not serve the request for which reason."""
         if not self._known:
             return 'The overlay is out of reach' if self.is_limited else ''
         counts = collections.Counter[str]()
         for one in self._fits.values():
             counts.update(one.refused)
-        there = sum(one.peers for one in self._fits.values())
-        if there and not counts.total():
-            return ''
-        counts['in slices that Nova refuses'] = there
+            counts['in slices that Nova refuses'] += one.peers
         return texts.counts_to_text(counts, REASON_LIMIT)

@@ -227,12 +227,14 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
         choice: choosing.Choice | None,
         error: Exception | None,
     ) -> Exception:
-        """NoValidHost with all reasons, which are logged too."""
+        """NoValidHost with its reasons; the log has all that is seen."""
         said = '' if error is None else _reason(error)
         seen = '' if choice is None else choice.reason()
-        reason = _truncated(f'{said} {seen}'.strip())
+        whole = f'{said} {seen}'.strip()
         for uuid in _uuids(spec_obj, instance_uuids):
-            self._say(context, uuid, f'finds no host: {reason}')
+            self._say(context, uuid, f'finds no host: {whole}')
+        explained = choice is None or choice.explains
+        reason = _truncated(whole if explained else said)
         refusal: Exception = exception.NoValidHost(reason=reason)
         return refusal
 

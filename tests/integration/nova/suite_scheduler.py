@@ -77,7 +77,7 @@ class SchedulerTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
             lambda socket, timeout_s: self.overlay,
         )
         self.flags(api_paste_config=str(API_PASTE), group='wsgi')
-        self.flags(instances=-1, group='quota')
+        self.flags(instances=-1, cores=-1, group='quota')
         self.enterContext(
             mock.patch.dict(
                 service.SERVICE_MANAGERS, {'nova-scheduler': command.MANAGER}
@@ -129,10 +129,10 @@ class SchedulerTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         """Why a server is in ERROR."""
         found = self._wait_for_state_change(self.post(hints), 'ERROR')
         message = str(found['fault']['message'])
-        assert message.startswith('No valid host was found. '), message
+        assert message.startswith('No valid host was found.'), message
         assert len(message.encode()) < 255
         assert found['OS-EXT-SRV-ATTR:host'] is None
-        return message.removeprefix('No valid host was found. ')
+        return message.removeprefix('No valid host was found.').strip()
 
     def flavor_with(self, **wishes: str) -> str:
         extra_specs = {f'p2pcs:{key}': value for key, value in wishes.items()}
@@ -266,11 +266,15 @@ class SchedulerTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
     def test_what_nova_refuses_is_told_with_the_overlays_reasons(
         self,
     ) -> None:
-        self.overlay.room |= dict.fromkeys(SLICES[:5], 0)
         self.flavor = self._create_flavor(vcpu=11, memory_mb=64, disk=1)
-        assert self.refusal() == (
-            '12 PCs: 10 full, 2 in slices that Nova refuses'
+        self.overlay.room |= dict.fromkeys(SLICES[:5], 0)
+        # Where there is room, it is not the overlay that refuses.
+        assert self.refusal() == ''
+        assert self.logged.pop().endswith(
+            ': finds no host: 12 PCs: 10 full, 2 in slices that Nova refuses'
         )
+        self.overlay.room |= dict.fromkeys(SLICES, 0)
+        assert self.refusal() == '12 PCs: 12 full'
 
     # -- the overlay is away -------------------------------------------------
 

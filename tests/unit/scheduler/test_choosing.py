@@ -108,10 +108,20 @@ def test_reason_counts_pcs_of_all_slices() -> None:
     assert known.reason() == (
         '8 PCs: 4 full, 2 away, 2 in slices that Nova refuses'
     )
-    assert choice(fit('gold', 2)).reason() == ''
+    assert choice(fit('gold', 2)).reason() == (
+        '2 PCs: 2 in slices that Nova refuses'
+    )
     assert choice(fit('gold', 0)).reason() == '0 PCs: none'
     many = {f'{"long reason" * 3} {n}': n for n in range(30)}
     assert len(choice(fit('gold', 0, **many)).reason()) <= REASON_LIMIT
+
+
+def test_overlay_explains_only_what_it_refuses_itself() -> None:
+    assert choice(fit('gold', 0, full=3)).explains
+    assert not choice(fit('gold', 0, full=3), fit('silver', 1)).explains
+    assert choice(fit('gold', 1), wishes=GOLD).explains
+    assert not Choice(NONE, None).explains
+    assert Choice(GOLD, None).explains
 
 
 def test_what_is_seen_is_told_in_few_words() -> None:
