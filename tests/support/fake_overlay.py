@@ -232,8 +232,11 @@ class FakeClient:
         self, request: wire.FitRequest, *, request_id: str = ''
     ) -> wire.Fits:
         self._overlay.note('fits')
-        allowed = self._overlay.allowed(request.wishes)
         names = dict.fromkeys(pc.slice for pc in self._overlay.pcs)
+        wished = request.wishes.slice
+        if wished and wished not in names:
+            raise errors.NotFound(f'there is no slice {wished}')
+        allowed = self._overlay.allowed(request.wishes)
         return wire.Fits(
             tuple(self._fit(name, allowed, request) for name in names)
         )

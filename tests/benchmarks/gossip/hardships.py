@@ -86,7 +86,7 @@ def forge_refusals(victim: int, hearers: Sequence[int], seconds: float) -> int:
 
 
 def _refusal(hearer: int, victim: int) -> bytes:
-    """ "Port unreachable", with the head of a datagram to the victim."""
+    """What a machine answers to a datagram for the victim."""
     head = _IP.pack(
         0x45, 0, 28 + 8, 0, 0, 64, socket.IPPROTO_UDP, 0,
         socket.inet_aton(rivals.address(hearer)),
