@@ -3,15 +3,17 @@
 
 Batch sampling as in Sparrow (Ousterhout et al. 2013): some PCs that
 probably fit are asked at once, the best grant is taken.  The departures:
-sampling is weighted by free capacity, which the records tell roughly, and
-before a spawn is given up every PC is asked whose offer is large enough,
-whatever its record says is in use.
+sampling is weighted by free capacity, which the records tell roughly (a
+slice that packs asks the fuller PCs sooner, one that spreads the emptier
+ones), and before a spawn is given up every PC is asked whose offer is large
+enough, whatever its record says is in use.
 """
 
 from __future__ import annotations
 
 import collections
 import dataclasses
+import enum
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
@@ -20,6 +22,15 @@ from p2pcs_nova.gateway import view as views
 
 REASON_LIMIT = 200
 """Characters of a refusal: a server's fault holds 255 with Nova's own."""
+
+
+class Placing(enum.StrEnum):
+    """Which of the PCs with room a slice prefers."""
+
+    SPREAD = 'spread'
+    """The emptiest, so that no owner feels all instances."""
+    PACK = 'pack'
+    """The fullest, so that large instances still find room."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,18 +112,24 @@ def count_slots(
 
 
 def sample(
-    candidates: Iterable[Candidate], width: int, rng: random.Random
+    candidates: Iterable[Candidate],
+    width: int,
+    rng: random.Random,
+    placing: Placing = Placing.SPREAD,
 ) -> list[Candidate]:
     """At most ``width`` candidates, at random, weighted by their slots.
 
     Without replacement (Efraimidis and Spirakis 2006: the largest of
-    u^(1/weight)).  A suspect comes after everyone else, one that is full
-    by its record after those with room.
+    u^(1/weight), which is the smallest of as many exponential draws).  A
+    slice that packs weighs by the inverse of the slots' square.  A suspect
+    comes after everyone else, one that is full by its record after those
+    with room.
     """
 
     def rank(one: Candidate) -> tuple[bool, bool, float]:
-        draw: float = rng.random() ** (1 / max(one.slots, 1))
-        return (one.suspect, one.slots == 0, -draw)
+        slots = max(one.slots, 1)
+        weight = slots if placing is Placing.SPREAD else slots**-2
+        return (one.suspect, one.slots == 0, rng.expovariate(weight))
 
     return sorted(candidates, key=rank)[:width]
 
@@ -121,23 +138,24 @@ def best(
     grants: Mapping[str, wire.Reservation],
     need: wire.Capacity,
     last: Collection[str] = (),
+    placing: Placing = Placing.SPREAD,
 ) -> str:
-    """The PC whose grant to take: room for most more such instances.
+    """The PC whose grant to take: room for most, or fewest, more such.
 
     :param last: PCs that are taken only if there is no other
 
-    Instances spread, so that no owner feels them all; of PCs that are
-    equally loaded one that has the image is taken.
+    Of PCs that are equally loaded one that has the image is taken.
     """
+    sign = 1 if placing is Placing.SPREAD else -1
 
     def rank(peer: str) -> tuple[bool, int, bool, int, str]:
         grant = grants[peer]
         slots = count_slots(grant.free, wire.Capacity(), need)
         return (
             peer not in last,
-            slots,
+            sign * slots,
             grant.has_image,
-            grant.free.memory_mb,
+            sign * grant.free.memory_mb,
             peer,
         )
 

@@ -95,7 +95,14 @@ class Spawn:
         self._grants: dict[str, wire.Reservation] = {}
         self._open = False
         """Whether a grant is wanted now."""
+        self._patience = trio.current_time()
+        """Until when what is only held is waited for."""
         self._answered = signals.Signal()
+        self._placing = (
+            choosing.Placing.PACK
+            if slice_ in tools.options.packed
+            else choosing.Placing.SPREAD
+        )
 
     async def run(self) -> Built:
         """Build the instance on some PC of the slice.
@@ -134,16 +141,21 @@ class Spawn:
     # -- searching ----------------------------------------------------------
 
     async def _search(self) -> Built:
-        options = self._tools.options
-        give_up = trio.current_time() + options.held_wait_s
+        self._be_patient()
         while True:
             await self._gather()
             if self._grants:
                 placed = await self._take_best()
                 if placed is not None:
                     return placed
+                self._be_patient()
             elif not self._left():
-                await self._wait_for_held(give_up)
+                await self._wait_for_held()
+
+    def _be_patient(self) -> None:
+        """A build that failed may have taken long: it is not to count."""
+        wait_s = self._tools.options.held_wait_s
+        self._patience = trio.current_time() + wait_s
 
     def _screen(self) -> choosing.Screening:
         tools = self._tools
@@ -170,7 +182,10 @@ class Spawn:
         options = self._tools.options
         self._open = True
         chosen = choosing.sample(
-            self._left(), options.claim_width, self._tools.rng
+            self._left(),
+            options.claim_width,
+            self._tools.rng,
+            self._placing,
         )
         for one in chosen:
             self._asked.add(one.peer)
@@ -223,7 +238,7 @@ class Spawn:
             self._say('release on %s failed: %s', self._name(peer), error)
         tools.capacity_freed.notify()
 
-    async def _wait_for_held(self, give_up: float) -> None:
+    async def _wait_for_held(self) -> None:
         """Pause if something is only held, else give the spawn up.
 
         :raises P2PcsError: there is nothing to wait for, or no more time
@@ -233,7 +248,7 @@ class Spawn:
             for peer, error in self._refused.items()
             if isinstance(error, errors.Held)
         ]
-        if not held or trio.current_time() >= give_up:
+        if not held or trio.current_time() >= self._patience:
             raise self._refusal()
         pause_s = self._tools.options.held_retry_s * self._tools.rng.uniform(
             0.1, 1.0
@@ -248,7 +263,10 @@ class Spawn:
     async def _take_best(self) -> Built | None:
         """Build on the best grant's PC; None if that failed."""
         peer = choosing.best(
-            self._grants, self._request.spec.need, self._tools.distrusted()
+            self._grants,
+            self._request.spec.need,
+            self._tools.distrusted(),
+            self._placing,
         )
         taken = self._grants.pop(peer)
         self._release_all()

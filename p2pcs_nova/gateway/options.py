@@ -15,14 +15,16 @@ class Options:
     the imbalance (Mitzenmacher 2001); Sparrow (Ousterhout et al. 2013)
     samples twice as many workers as it needs.  Four leave room for PCs
     that are asleep."""
+    packed: frozenset[str] = frozenset()
+    """The slices that fill one PC before the next; all others spread."""
     claim_timeout_s: float = 3.0
     """Time a PC has to answer a claim."""
     claim_grace_s: float = 0.3
     """After the first grant, how long better ones are waited for: a
     frozen PC must not slow down a spawn that others can serve."""
     held_wait_s: float = 60.0
-    """How long a spawn waits while all that fits is held by unconfirmed
-    claims; longer than a PC's reservation lasts."""
+    """How long a spawn waits at a stretch while all that fits is held by
+    unconfirmed claims; longer than a PC's reservation lasts."""
     held_retry_s: float = 1.0
     """Upper end of the random pause between two tries of that wait."""
     build_timeout_s: float = 300.0

@@ -113,9 +113,10 @@ class Reservations:
 
         :param new_id: id of the grant, unless an older one is renewed
         :raises NotOffered: this PC could never serve it
-        :raises OtherSlice: it is bound to another slice now
+        :raises OtherSlice: run rights bind it to another slice
         :raises Full: run rights leave too little
-        :raises Held: grants leave too little; they may expire soon
+        :raises Held: grants leave too little, or bind it to another slice;
+            they may expire soon
         """
         self.expire(now)
         self._check_offered(claim)
@@ -244,11 +245,15 @@ class Reservations:
             )
 
     def _check_slice(self, slice_: str, others: list[Grant]) -> None:
-        bound = {h.slice for h in self._holds.values()}
-        bound |= {g.slice for g in others}
-        if bound - {slice_}:
+        bound = {h.slice for h in self._holds.values()} - {slice_}
+        if bound:
             raise errors.OtherSlice(
                 f'this PC serves slice {", ".join(sorted(bound))} now'
+            )
+        asked = {g.slice for g in others} - {slice_}
+        if asked:
+            raise errors.Held(
+                f'slice {", ".join(sorted(asked))} has claimed this PC'
             )
 
     @staticmethod

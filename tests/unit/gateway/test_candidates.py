@@ -70,6 +70,21 @@ def test_sampling_follows_the_free_slots() -> None:
     assert 0.88 < first['large'] / 5000 < 0.92
 
 
+def test_slice_that_packs_asks_the_fuller_pcs_sooner() -> None:
+    rng = random.Random(7)
+    all_ = [
+        choosing.Candidate('empty', 3),
+        choosing.Candidate('fuller', 1),
+        choosing.Candidate('full', 0),
+    ]
+    first = collections.Counter(
+        choosing.sample(all_, 1, rng, choosing.Placing.PACK)[0].peer
+        for _ in range(5000)
+    )
+    assert 0.88 < first['fuller'] / 5000 < 0.92
+    assert first['full'] == 0
+
+
 def reservation(memory_mb: int, has_image: bool = False) -> wire.Reservation:
     free = wire.Capacity(100, memory_mb, 10_000)
     return wire.Reservation('0', 30.0, free, has_image)
@@ -89,6 +104,24 @@ def test_best_grant_has_most_room_then_the_image(
     grants: dict[str, wire.Reservation], expected: str
 ) -> None:
     assert choosing.best(grants, NEED) == expected
+
+
+@pytest.mark.parametrize(
+    ('grants', 'expected'),
+    [
+        ({'a': reservation(10), 'b': reservation(90)}, 'a'),
+        ({'a': reservation(10), 'b': reservation(90, True)}, 'a'),
+        ({'a': reservation(10), 'b': reservation(10, True)}, 'b'),
+        ({'a': reservation(12), 'b': reservation(11)}, 'b'),
+    ],
+    ids=['fullest', 'fuller', 'tie', 'memory'],
+)
+def test_best_grant_of_a_slice_that_packs_leaves_least_room(
+    grants: dict[str, wire.Reservation], expected: str
+) -> None:
+    assert (
+        choosing.best(grants, NEED, placing=choosing.Placing.PACK) == expected
+    )
 
 
 @pytest.mark.parametrize(

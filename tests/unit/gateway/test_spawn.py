@@ -60,6 +60,19 @@ async def test_servers_spread_over_the_pcs(
     assert [len(pc.instances) for pc in pcs.pcs.values()] == [1, 1, 1, 1]
 
 
+async def test_servers_of_a_slice_that_packs_fill_one_pc_before_the_next(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(4)
+    options = config.Options(packed=frozenset({'all'}))
+    async with gateways.running(tmp_path, pcs, options=options) as service:
+        for number in range(6):
+            await spawn(service, number)
+            pcs.tell(service)
+    found = sorted(len(pc.instances) for pc in pcs.pcs.values())
+    assert found == [0, 0, 3, 3]
+
+
 async def test_pc_that_promises_most_and_builds_nothing_delays_one_spawn(
     autojump_clock: MockClock, tmp_path: pathlib.Path
 ) -> None:
@@ -326,6 +339,27 @@ async def test_held_capacity_is_waited_for(
         placed = await spawn(service)
         assert placed.peer == pc.id
     assert trio.current_time() > fake_pcs.HOLD_S
+
+
+async def test_held_capacity_is_waited_for_after_a_long_build_has_failed(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(2, SMALL)
+    slow, good = pcs.pcs.values()
+    slow.build_s = 10_000.0
+    other = fake_pcs.spawn_request(77, SMALL).claim
+
+    async def hold() -> None:
+        while trio.current_time() < config.DEFAULTS.build_timeout_s:
+            good.reservations.claim('all', other, 'x', trio.current_time())
+            await trio.sleep(1.0)
+
+    async with (
+        gateways.running(tmp_path, pcs) as service,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(hold)
+        assert (await spawn(service)).peer == good.id
 
 
 async def test_held_for_ever_ends_in_a_refusal(

@@ -115,9 +115,13 @@ def test_pc_is_bound_to_one_slice_while_it_holds_anything(
     mine = claim_of()
     book.claim('gold', mine, 'one', now=0.0)
     assert book.slice() == 'gold'
+    with pytest.raises(errors.Held, match='gold'):
+        book.claim('silver', claim_of(), 'two', now=0.0)
+    right = right_of(mine.instance)
+    book.confirm('one', right, SMALL, now=0.0)
     with pytest.raises(errors.OtherSlice, match='gold'):
         book.claim('silver', claim_of(), 'two', now=0.0)
-    book.release('one')
+    book.drop(right.instance, right.epoch)
     assert book.slice() == ''
     book.claim('silver', claim_of(), 'two', now=0.0)
     assert book.slice() == 'silver'
