@@ -14,7 +14,9 @@ The rules of one spawn:
    is over; one PC's word never speaks for the others;
 5. a PC that granted and then did not build, whatever its reason, comes
    after the others for a while: else the one that promises most would
-   delay every spawn.
+   delay every spawn;
+6. a PC is not asked again before it has answered the release of an earlier
+   grant: the release would end the new one.
 """
 
 from __future__ import annotations
@@ -222,7 +224,15 @@ class Spawn:
     def _release_all(self) -> None:
         grants, self._grants = self._grants, {}
         for peer, grant in grants.items():
-            self._tools.nursery.start_soon(self._release, peer, grant)
+            self._asked.add(peer)
+            self._tools.nursery.start_soon(self._give_back, peer, grant)
+
+    async def _give_back(self, peer: str, grant: wire.Reservation) -> None:
+        try:
+            await self._release(peer, grant)
+        finally:
+            self._asked.discard(peer)
+            self._answered.notify()
 
     async def _release(self, peer: str, grant: wire.Reservation) -> None:
         tools = self._tools
@@ -236,6 +246,7 @@ class Spawn:
             )
         except errors.P2PcsError as error:
             self._say('release on %s failed: %s', self._name(peer), error)
+            self._refuse(peer, error)
         tools.capacity_freed.notify()
 
     async def _wait_for_held(self) -> None:

@@ -47,6 +47,8 @@ class FakePc:
         """Out of reach: connections fail at once."""
         self.build_s = 1.0
         self.claim_s = 0.0
+        self.release_s = 0.0
+        """How long a release is on its way."""
         self.build_errors: list[errors.P2PcsError] = []
         """Raised by the next builds, before anything is committed."""
         self.action_errors: list[errors.P2PcsError] = []
@@ -144,6 +146,7 @@ class Session:
 
     async def release(self, reservation: str) -> None:
         await self._enter('release')
+        await trio.sleep(self._pc.release_s)
         self._pc.reservations.release(reservation)
 
     async def build(

@@ -247,6 +247,41 @@ async def test_grant_that_comes_late_is_given_back(
         assert slow.reservations.promised() == wire.Capacity()
 
 
+async def test_grant_is_not_ended_by_the_release_of_an_earlier_one(
+    autojump_clock: MockClock,
+    tmp_path: pathlib.Path,
+) -> None:
+    pcs = office(3)
+    request = fake_pcs.spawn_request(0, SMALL)
+    assert request.claim.image is not None
+    broken, good, frozen = pcs.pcs.values()
+    broken.has_images.add(request.claim.image)
+    broken.build_errors = [errors.HypervisorFailed('x')]
+    good.release_s = config.DEFAULTS.claim_grace_s / 2
+    frozen.frozen = True
+    async with gateways.running(tmp_path, pcs) as service:
+        placed = await service.instances.spawn('all', request)
+    assert placed.peer == good.id
+    assert good.calls == ['claim', 'release', 'claim', 'build']
+
+
+async def test_pc_whose_release_is_not_answered_is_not_asked_again(
+    autojump_clock: MockClock,
+    tmp_path: pathlib.Path,
+) -> None:
+    pcs = office(2)
+    request = fake_pcs.spawn_request(0, SMALL)
+    assert request.claim.image is not None
+    broken, silent = pcs.pcs.values()
+    broken.has_images.add(request.claim.image)
+    broken.build_errors = [errors.HypervisorFailed('x')]
+    silent.release_s = 1000.0
+    async with gateways.running(tmp_path, pcs) as service:
+        with pytest.raises(errors.NoPeerFits, match='1 unreachable'):
+            await service.instances.spawn('all', request)
+    assert silent.calls == ['claim', 'release']
+
+
 async def test_pc_that_fails_while_it_builds_is_not_waited_for(
     autojump_clock: MockClock,
     tmp_path: pathlib.Path,
