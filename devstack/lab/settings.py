@@ -200,6 +200,8 @@ class Settings:
                 'update_resources_interval': 10,
                 'periodic_fuzzy_delay': 0,
             },
+            # checked by slice; ours are kept by PC
+            'workarounds': {'disable_group_policy_check_upcall': True},
         }
 
     def _nova_common(self, state_path: str) -> Ini:

@@ -18,6 +18,7 @@ import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from p2pcs_nova import texts, wire
+from p2pcs_nova.gateway import groups
 from p2pcs_nova.gateway import view as views
 
 REASON_LIMIT = 200
@@ -41,6 +42,8 @@ class Candidate:
     slots: int
     """How many such instances fit by its record; it may be 0."""
     suspect: bool = False
+    distance: int = 0
+    """From what its server group likes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +60,7 @@ def screen(
     holdings: views.Holdings,
     claim: wire.Claim,
     mismatch: Callable[[views.PeerView], str],
+    company: groups.Company = groups.ALONE,
 ) -> Screening:
     """Split a slice's PCs into who may be asked and who cannot serve.
 
@@ -65,7 +69,11 @@ def screen(
     candidates: list[Candidate] = []
     refused: dict[str, str] = {}
     for one in members:
-        reason = mismatch(one) or refusal(one, claim.need, claim.networks)
+        reason = (
+            mismatch(one)
+            or refusal(one, claim.need, claim.networks)
+            or company.refusal(one.peer)
+        )
         if reason or one.record is None:
             refused[one.peer] = reason
             continue
@@ -75,7 +83,8 @@ def screen(
             claim.need,
         )
         suspect = one.liveness is views.Liveness.SUSPECT
-        candidates.append(Candidate(one.peer, slots, suspect))
+        distance = company.distance(one.peer)
+        candidates.append(Candidate(one.peer, slots, suspect, distance))
     return Screening(tuple(candidates), refused)
 
 
@@ -123,13 +132,14 @@ def sample(
     u^(1/weight), which is the smallest of as many exponential draws).  A
     slice that packs weighs by the inverse of the slots' square.  A suspect
     comes after everyone else, one that is full by its record after those
-    with room.
+    with room; of those the ones that the server group likes come first.
     """
 
-    def rank(one: Candidate) -> tuple[bool, bool, float]:
+    def rank(one: Candidate) -> tuple[bool, bool, int, float]:
         slots = max(one.slots, 1)
         weight = slots if placing is Placing.SPREAD else slots**-2
-        return (one.suspect, one.slots == 0, rng.expovariate(weight))
+        draw = rng.expovariate(weight)
+        return (one.suspect, one.slots == 0, one.distance, draw)
 
     return sorted(candidates, key=rank)[:width]
 
@@ -139,20 +149,23 @@ def best(
     need: wire.Capacity,
     last: Collection[str] = (),
     placing: Placing = Placing.SPREAD,
+    company: groups.Company = groups.ALONE,
 ) -> str:
     """The PC whose grant to take: room for most, or fewest, more such.
 
     :param last: PCs that are taken only if there is no other
 
-    Of PCs that are equally loaded one that has the image is taken.
+    What the server group likes comes first; of PCs that are equally loaded
+    one that has the image is taken.
     """
     sign = 1 if placing is Placing.SPREAD else -1
 
-    def rank(peer: str) -> tuple[bool, int, bool, int, str]:
+    def rank(peer: str) -> tuple[bool, int, int, bool, int, str]:
         grant = grants[peer]
         slots = count_slots(grant.free, wire.Capacity(), need)
         return (
             peer not in last,
+            -company.distance(peer),
             sign * slots,
             grant.has_image,
             sign * grant.free.memory_mb,

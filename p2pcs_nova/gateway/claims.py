@@ -33,9 +33,9 @@ import trio
 from p2pcs_nova import errors, texts, wire
 from p2pcs_nova.gateway import book as books
 from p2pcs_nova.gateway import candidates as choosing
+from p2pcs_nova.gateway import groups, signals, store, wanting
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import peers as asking
-from p2pcs_nova.gateway import signals, store, wanting
 from p2pcs_nova.gateway import view as views
 
 LOG = logging.getLogger(__name__)
@@ -66,10 +66,18 @@ class Tools:
     """There is a grave more."""
     faulty: dict[str, float] = dataclasses.field(default_factory=dict)
     """When PCs failed to build what they had granted."""
+    choices: dict[str, groups.Choice] = dataclasses.field(default_factory=dict)
+    """PCs that are about to get a run right, by instance."""
 
     def holdings(self) -> views.Holdings:
         """What the PCs hold by this gateway's run rights."""
         return views.rows_to_holdings(self.book.rows.values())
+
+    def company(self, spec: wire.InstanceSpec) -> groups.Company:
+        """Where the others of its server group are."""
+        return groups.find_company(
+            spec, self.book.rows.values(), self.choices.values()
+        )
 
     def distrusted(self) -> frozenset[str]:
         """The PCs that failed to build not long ago."""
@@ -168,6 +176,7 @@ class Spawn:
             holdings,
             self._request.claim,
             lambda one: self._wanted.mismatch(one, self._slice),
+            tools.company(self._request.spec),
         )
 
     def _left(self) -> list[choosing.Candidate]:
@@ -273,17 +282,38 @@ class Spawn:
 
     async def _take_best(self) -> Built | None:
         """Build on the best grant's PC; None if that failed."""
-        peer = choosing.best(
-            self._grants,
-            self._request.spec.need,
-            self._tools.distrusted(),
-            self._placing,
-        )
+        peer = self._choose()
+        if peer is None:
+            self._release_all()
+            return None
         taken = self._grants.pop(peer)
         self._release_all()
-        row = await self._write_row(peer)
+        try:
+            row = await self._write_row(peer)
+        finally:
+            del self._tools.choices[self._request.claim.instance]
         status = await self._attempt(row, taken.id)
         return None if status is None else (row, status)
+
+    def _choose(self) -> str | None:
+        """The best grant's PC, noted at once for others of the group.
+
+        None: they have been quicker, and no grant is of use any more.
+        """
+        tools, spec = self._tools, self._request.spec
+        company = tools.company(spec)
+        grants = {
+            peer: grant
+            for peer, grant in self._grants.items()
+            if not company.refusal(peer)
+        }
+        if not grants:
+            return None
+        peer = choosing.best(
+            grants, spec.need, tools.distrusted(), self._placing, company
+        )
+        tools.choices[spec.instance] = groups.Choice(spec, peer)
+        return peer
 
     async def _write_row(self, peer: str) -> store.InstanceRow:
         """Sign the run right of a new epoch, and write it down."""

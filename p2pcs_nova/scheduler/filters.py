@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For sites that keep nova-scheduler: leave out slices without room.
+"""Filters that know what a slice is.
 
+For sites that keep nova-scheduler: leave out slices without room.
 Placement adds up a slice's PCs: it takes a server that no single one of
 them has room for.  In nova.conf of the scheduler::
 
@@ -8,6 +9,10 @@ them has room for.  In nova.conf of the scheduler::
     available_filters = nova.scheduler.filters.all_filters
     available_filters = p2pcs_nova.scheduler.filters.P2PRoomFilter
     enabled_filters = …,P2PRoomFilter
+
+ServerGroupAntiAffinityFilter, to be listed after them as available, and
+which ``p2pcs-scheduler`` has by itself, takes the place of
+Nova's filter of that name.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 from nova.scheduler import filters
+from nova.scheduler.filters import affinity_filter
 from oslo_log import log
 
 from p2pcs_nova.scheduler import stats
@@ -47,3 +53,35 @@ class P2PRoomFilter(filters.BaseHostFilter):  # type: ignore[misc]
                 free,
             )
         return passes
+
+
+class ServerGroupAntiAffinityFilter(
+    affinity_filter.ServerGroupAntiAffinityFilter  # type: ignore[misc]
+):
+    """Nova's, but slices pass: their gateway keeps servers apart by PC.
+
+    Of the same name, since Nova refuses such groups without it.
+    """
+
+    def host_passes(self, host_state: Any, spec_obj: Any) -> bool:
+        """Whether this host may take it."""
+        return is_slice(host_state) or bool(
+            super().host_passes(host_state, spec_obj)
+        )
+
+
+def let_slices_pass(host_manager: Any) -> None:
+    """Put it in the place of Nova's, where that is enabled."""
+    ours = ServerGroupAntiAffinityFilter()
+    host_manager.enabled_filters = [
+        ours
+        if isinstance(one, affinity_filter.ServerGroupAntiAffinityFilter)
+        else one
+        for one in host_manager.enabled_filters
+    ]
+
+
+def is_slice(host_state: Any) -> bool:
+    """Whether it is no ordinary host of Nova's."""
+    said = getattr(host_state, 'stats', None) or {}
+    return stats.SLOTS in said or stats.largest_free(said) is not None

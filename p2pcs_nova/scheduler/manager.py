@@ -38,6 +38,7 @@ from p2pcs_nova.client import local
 from p2pcs_nova.scheduler import (
     choosing,
     conf,
+    filters,
     overlay,
     request,
     stats,
@@ -69,6 +70,7 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
         self._rng = random.SystemRandom()
         self._hosts: dict[str, str] = {}
         """Of compute nodes, by their id; neither ever changes."""
+        filters.let_slices_pass(self.host_manager)
         known = self.host_manager.weighers
         if not any(isinstance(one, weighers.P2PSlotsWeigher) for one in known):
             known.append(weighers.P2PSlotsWeigher())

@@ -14,7 +14,14 @@ from nova.virt import configdrive
 
 from p2pcs_nova import wire
 from p2pcs_nova.client import local
-from p2pcs_nova.virt import images, properties, translate, view, vifs
+from p2pcs_nova.virt import (
+    groups,
+    images,
+    properties,
+    translate,
+    view,
+    vifs,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +61,7 @@ def make_spec(
         )
         if extras.accel_info:
             raise properties.Refused('accelerators are not supported')
+    group = groups.group_of(context, instance)
     # Nova allocates the ports meanwhile; the first look at them waits.
     image = known_images.ensure(context, image_meta.id, instance.trusted_certs)
     with _refusals_named():
@@ -61,7 +69,12 @@ def make_spec(
             translate.vif_to_wire(vif) for vif in extras.network_info
         )
     return translate.instance_to_spec(
-        instance, image, machine, ports, _config_drive(instance, extras)
+        instance,
+        image,
+        machine,
+        ports,
+        _config_drive(instance, extras),
+        group,
     )
 
 

@@ -68,6 +68,14 @@ OPTS = [
         help='Seconds that a PC may take to copy the disk of a server, '
         'before the copy goes to Glance.',
     ),
+    cfg.BoolOpt(
+        'server_groups',
+        default=True,
+        help='Keep the servers of a server group together, or apart, PC by '
+        'PC. The driver asks for the group through the conductor, which '
+        'needs the API database for that. False: groups are kept by slice '
+        'only, as far as the scheduler does it.',
+    ),
     cfg.FloatOpt(
         'start_timeout_s',
         default=60.0,

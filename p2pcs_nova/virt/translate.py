@@ -141,6 +141,7 @@ def instance_to_spec(
     machine: wire.Machine,
     vifs: tuple[wire.Vif, ...],
     config_drive: tuple[wire.ConfigFile, ...],
+    group: wire.ServerGroup | None,
 ) -> wire.InstanceSpec:
     """All that a PC needs to build this server."""
     need = flavor_to_capacity(instance.flavor)
@@ -153,6 +154,7 @@ def instance_to_spec(
         config_drive=config_drive,
         vifs=vifs,
         machine=machine,
+        group=group,
     )
 
 

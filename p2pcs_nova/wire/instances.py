@@ -78,6 +78,25 @@ class Machine(msgspec.Struct, frozen=True):
     rng: bool = True
 
 
+class GroupPolicy(enum.StrEnum):
+    """What a server group wants of its servers; Nova's own words."""
+
+    AFFINITY = 'affinity'
+    """All on one PC."""
+    ANTI_AFFINITY = 'anti-affinity'
+    """Not more than ``limit`` on one PC."""
+    SOFT_AFFINITY = 'soft-affinity'
+    SOFT_ANTI_AFFINITY = 'soft-anti-affinity'
+
+
+class ServerGroup(msgspec.Struct, frozen=True):
+    """Servers that are to be together, or apart."""
+
+    id: Uuid
+    policy: GroupPolicy
+    limit: Positive = 1
+
+
 class InstanceSpec(msgspec.Struct, frozen=True):
     """All that a PC needs to build an instance."""
 
@@ -90,6 +109,8 @@ class InstanceSpec(msgspec.Struct, frozen=True):
     config_drive: tuple[ConfigFile, ...] = ()
     vifs: tuple[Vif, ...] = ()
     machine: Machine = Machine()
+    group: ServerGroup | None = None
+    """For who chooses its PC; to the PC that builds it, nothing."""
 
 
 class BuildRequest(msgspec.Struct, frozen=True):

@@ -357,6 +357,7 @@ def spawn_request(
     image: str = 'sha256:' + 'a' * 64,
     networks: tuple[str, ...] = ('office',),
     wishes: wire.Wishes = NO_WISHES,
+    group: wire.ServerGroup | None = None,
 ) -> wire.SpawnRequest:
     """What the driver would ask for."""
     instance = str(uuid.UUID(int=number + 1))
@@ -369,6 +370,7 @@ def spawn_request(
             image=wire.Image(image, 'raw', 512),
             root_mb=1,
             config_drive=(wire.ConfigFile('secret', b'password'),),
+            group=group,
         ),
         request_id=f'req-{number}',
         wishes=wishes,

@@ -211,6 +211,27 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
                     flavor, {'extra_specs': {'p2pcs:query': query}}
                 )
 
+    def test_gateway_is_told_of_the_server_group(self) -> None:
+        plain = self.create()
+        assert self.overlay.rows[plain['id']].spec.group is None
+        self._delete_server(plain)
+        group = self.api.post_server_groups(
+            {
+                'name': 'apart',
+                'policy': 'anti-affinity',
+                'rules': {'max_server_per_host': 2},
+            }
+        )
+        server = self.create(hints={'group': group['id']})
+        told = self.overlay.rows[server['id']].spec.group
+        assert told == wire.ServerGroup(
+            group['id'], wire.GroupPolicy.ANTI_AFFINITY, limit=2
+        )
+        self._delete_server(server)
+        self.flags(server_groups=False, group='p2pcs')
+        server = self.create(hints={'group': group['id']})
+        assert self.overlay.rows[server['id']].spec.group is None
+
     def test_what_fits_no_pc_finds_no_valid_host(self) -> None:
         server = self.create(vcpus=5, status='ERROR')
         assert 'No valid host was found' in server['fault']['message']

@@ -11,6 +11,7 @@ from nova import exception
 from nova.compute import power_state
 from nova.network import model
 from nova.objects.flavor import Flavor
+from nova.objects.instance_group import InstanceGroup
 from nova.objects.request_spec import RequestSpec
 from nova.scheduler import host_manager, weights
 from nova.virt import event
@@ -278,6 +279,28 @@ def test_host_that_has_told_nothing_yet_passes() -> None:
     state = host_manager.HostState('new', 'new', 'cell')
     assert filters.P2PRoomFilter().host_passes(state, SPEC)
     assert weighers.P2PSlotsWeigher()._weigh_object(state, SPEC) == 0
+
+
+@pytest.mark.parametrize(
+    ('state', 'passes'),
+    [
+        (make_slice('slice', 1, 512, 1024), True),
+        (make_host('asked', **{stats.SLOTS: '0'}), True),
+        (make_host('ordinary'), False),
+    ],
+    ids=lambda value: getattr(value, 'host', None),
+)
+def test_slice_may_have_servers_that_are_to_be_apart_and_no_host_else(
+    state: Any, passes: bool
+) -> None:
+    here, more = helpers.new_uuid(), helpers.new_uuid()
+    state.instances = {here: None}
+    group = InstanceGroup(
+        uuid=helpers.new_uuid(), policy='anti-affinity', members=[here, more]
+    )
+    spec = RequestSpec(instance_group=group, instance_uuid=more)
+    found = filters.ServerGroupAntiAffinityFilter()
+    assert found.host_passes(state, spec) is passes
 
 
 def test_slice_with_most_room_comes_first() -> None:

@@ -220,7 +220,6 @@ class SchedulerTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
 
     def test_groups_are_novas(self) -> None:
         for policy, spread in (
-            ('anti-affinity', len(SLICES)),
             ('soft-anti-affinity', len(SLICES)),
             ('affinity', 1),
         ):
@@ -231,6 +230,21 @@ class SchedulerTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
                 self.create({'group': group['id']}) for _ in range(len(SLICES))
             }
             assert len(hosts) == spread, policy
+
+    def test_servers_that_are_to_be_apart_share_slices_and_no_other_host(
+        self,
+    ) -> None:
+        self.flags(disable_group_policy_check_upcall=True, group='workarounds')
+        group = self.api.post_server_groups(
+            {'name': 'apart', 'policy': 'anti-affinity'}
+        )
+        hints = {'group': group['id']}
+        for _ in range(3):
+            wish = {**hints, 'p2pcs:slice': 'slice-4'}
+            assert self.create(wish) == 'slice-4'
+        assert self.create(hints, host=ORDINARY) == ORDINARY
+        second = self.post(hints, host=ORDINARY)
+        self._wait_for_state_change(second, 'ERROR')
 
     # -- wishes --------------------------------------------------------------
 
