@@ -55,8 +55,6 @@ class FakePc:
         """Raised by the next actions."""
         self.silent_builds = 0
         """So many builds commit, then their answer is lost."""
-        self.commits_first = False
-        """A build that its gateway does not wait for goes on."""
         self.disk = disk_images.qcow2()
         """A copy of every instance's disk."""
         self.copies = 0
@@ -73,6 +71,29 @@ class FakePc:
         """Its wall clock, against the others'."""
         self.calls: list[str] = []
         self.most_promised = wire.Capacity()
+        self._builds: dict[str, trio.Lock] = {}
+
+    def building(self, instance: str) -> trio.Lock:
+        """Whoever builds an instance is alone with it."""
+        return self._builds.setdefault(instance, trio.Lock())
+
+    def lose_power(self) -> None:
+        """Off and on again; what was under way is for the caller to end.
+
+        What it had granted is forgotten, what it holds is not.
+        """
+        self.boot = str(uuid.uuid4())
+        self.reservations = reservations.Reservations(self.offer, HOLD_S)
+        self._builds = {}
+        for one in self.instances.values():
+            right = wire.RunRight(
+                one.instance, one.epoch, self.id, one.slice, 'sha256:0'
+            )
+            self.reservations.hold(right, one.need)
+            if one.state is wire.InstanceState.RUNNING:
+                self.instances[one.instance] = msgspec.structs.replace(
+                    one, state=wire.InstanceState.WAITING
+                )
 
     @property
     def record(self) -> wire.PeerRecord:
@@ -158,14 +179,21 @@ class Session:
             request.run_right.payload, type=wire.RunRight
         )
         assert (right.instance, right.peer) == (instance, pc.id)
+        async with pc.building(instance):
+            return await self._build(right, request)
+
+    async def _build(
+        self, right: wire.RunRight, request: wire.BuildRequest
+    ) -> wire.InstanceStatus:
+        pc, instance = self._pc, right.instance
+        self._check_epoch(right)
         old = pc.instances.get(instance)
         if old is not None and old.epoch == right.epoch:
             return old
         if pc.build_errors:
             raise pc.build_errors.pop(0)
-        buried = pc.tombstones.get(instance)
-        if buried is not None and buried >= right.epoch:
-            raise errors.StaleEpoch(f'{right.epoch} is buried')
+        if old is not None:
+            self._bury(wire.Tombstone(instance, old.epoch))
         pc.reservations.confirm(
             request.reservation, right, request.spec.need, trio.current_time()
         )
@@ -176,9 +204,12 @@ class Session:
             wire.InstanceState.PLUGGED,
             request.spec.need,
         )
-        if pc.commits_first:
-            pc.instances[instance] = status
-        await trio.sleep(pc.build_s)
+        try:
+            await trio.sleep(pc.build_s)
+            self._check_epoch(right)
+        except (errors.StaleEpoch, trio.Cancelled):
+            pc.reservations.drop(instance, right.epoch)
+            raise
         pc.instances[instance] = status
         if pc.silent_builds:
             pc.silent_builds -= 1
@@ -239,6 +270,17 @@ class Session:
 
     async def tombstone(self, tombstone: wire.Tombstone) -> None:
         await self._enter('tombstone')
+        self._bury(tombstone)
+
+    def _check_epoch(self, right: wire.RunRight) -> None:
+        buried = self._pc.tombstones.get(right.instance)
+        if buried is not None and buried >= right.epoch:
+            raise errors.StaleEpoch(f'{right.epoch} is buried')
+        known = self._pc.instances.get(right.instance)
+        if known is not None and known.epoch > right.epoch:
+            raise errors.StaleEpoch(f'{known.epoch} is here already')
+
+    def _bury(self, tombstone: wire.Tombstone) -> None:
         pc, instance = self._pc, tombstone.instance
         pc.tombstones[instance] = max(
             tombstone.epoch, pc.tombstones.get(instance, tombstone.epoch)
@@ -246,7 +288,7 @@ class Session:
         old = pc.instances.get(instance)
         if old is not None and old.epoch <= tombstone.epoch:
             del pc.instances[instance]
-        pc.reservations.drop(instance, tombstone.epoch)
+            pc.reservations.drop(instance, old.epoch)
 
     async def instances(self) -> wire.InstanceList:
         await self._enter('instances')
