@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
+from typing import Protocol
 
 import hypothesis
 import pytest
@@ -23,8 +24,14 @@ FOLDERS = ('unit', 'simulation', 'functional', 'integration', 'benchmarks')
 #: Each needs more than the one before it.
 MARKERS = ('nova', 'libvirt', 'lab')
 
-Figure = Callable[[str, float], None]
-"""Takes what was measured, and seconds."""
+
+class Figure(Protocol):
+    """Takes what was measured: seconds, unless it says of what."""
+
+    def __call__(self, what: str, value: float, unit: str = ..., /) -> None:
+        """Print it at the end."""
+
+
 Converged = Callable[[str, float], None]
 """Takes a fault, and seconds from its end until all was well again."""
 Tried = Callable[[str], None]
@@ -40,7 +47,7 @@ def figures(pytestconfig: pytest.Config) -> Figures:
 
 @pytest.fixture(scope='session')
 def figure(figures: Figures) -> Figure:
-    """Print how long something took."""
+    """Print how long something took, or how much it was."""
     return figures.note
 
 

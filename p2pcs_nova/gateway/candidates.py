@@ -130,14 +130,14 @@ def sample(
 
     Without replacement (Efraimidis and Spirakis 2006: the largest of
     u^(1/weight), which is the smallest of as many exponential draws).  A
-    slice that packs weighs by the inverse of the slots' square.  A suspect
-    comes after everyone else, one that is full by its record after those
-    with room; of those the ones that the server group likes come first.
+    slice that packs weighs by the inverse of the slots.  A suspect comes after
+    everyone else, one that is full by its record after those with room; of
+    those the ones that the server group likes come first.
     """
 
     def rank(one: Candidate) -> tuple[bool, bool, int, float]:
         slots = max(one.slots, 1)
-        weight = slots if placing is Placing.SPREAD else slots**-2
+        weight = slots if placing is Placing.SPREAD else 1 / slots
         draw = rng.expovariate(weight)
         return (one.suspect, one.slots == 0, one.distance, draw)
 

@@ -58,6 +58,8 @@ class Network:
         self.watch = watch
         self.rights: dict[tuple[str, wire.Counter], str] = {}
         """The PC that each epoch was given to."""
+        self.claims: dict[str, collections.Counter[str]] = {}
+        """What gateways have heard of them, by instance."""
         self.happened: collections.Counter[str] = collections.Counter()
         self._rng = rng
         self._thawed: dict[str, trio.Event] = {}
@@ -179,7 +181,16 @@ class Messenger(fake_pcs.Session):
 
     async def claim(self, claim: wire.Claim) -> wire.Reservation:
         ask = super().claim
-        return await self._carry(lambda: ask(claim))
+        heard = self._network.claims.setdefault(
+            claim.instance, collections.Counter()
+        )
+        try:
+            grant = await self._carry(lambda: ask(claim))
+        except errors.P2PcsError as error:
+            heard[error.code] += 1
+            raise
+        heard['granted'] += 1
+        return grant
 
     async def release(self, reservation: str) -> None:
         ask = super().release

@@ -22,6 +22,7 @@ from tests.support import disk_images
 
 HOLD_S = 30.0
 NO_WISHES = wire.Wishes()
+DISK = disk_images.qcow2()
 
 
 class FakePc:
@@ -55,7 +56,7 @@ class FakePc:
         """Raised by the next actions."""
         self.silent_builds = 0
         """So many builds commit, then their answer is lost."""
-        self.disk = disk_images.qcow2()
+        self.disk = DISK
         """A copy of every instance's disk."""
         self.copies = 0
         """That are open."""

@@ -16,8 +16,10 @@ REQUESTS = 'requests, by hypothesis'
 class Figures:
     """None of them ever fails a test."""
 
-    seconds: list[tuple[str, float]] = dataclasses.field(default_factory=list)
-    """What was measured, in order."""
+    measured: list[tuple[str, float, str]] = dataclasses.field(
+        default_factory=list
+    )
+    """What, how much and its unit, in order."""
     converged: dict[str, list[float]] = dataclasses.field(default_factory=dict)
     """Seconds from the end of a fault until all was well again, by fault."""
     tried: collections.Counter[str] = dataclasses.field(
@@ -25,9 +27,9 @@ class Figures:
     )
     """Inputs that a fuzzer tried, by what was fuzzed."""
 
-    def note(self, what: str, seconds: float) -> None:
-        """Something took so long."""
-        self.seconds.append((what, seconds))
+    def note(self, what: str, value: float, unit: str = 's') -> None:
+        """Something took so long, or was so much."""
+        self.measured.append((what, value, unit))
 
     def note_convergence(self, fault: str, seconds: float) -> None:
         """So long after this fault all was well again."""
@@ -39,10 +41,13 @@ class Figures:
 
     def sections(self) -> Iterator[tuple[str, list[str]]]:
         """Titles and lines of what there is to tell."""
-        if self.seconds:
+        if self.measured:
             yield (
                 'figures',
-                [f'{s:9.3f} s  {what}' for what, s in self.seconds],
+                [
+                    f'{value:9.3f} {unit}  {what}'
+                    for what, value, unit in self.measured
+                ],
             )
         if self.converged:
             yield (

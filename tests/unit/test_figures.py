@@ -14,9 +14,14 @@ def test_figures_are_told_in_their_order() -> None:
     figures = Figures()
     figures.note('second', 0.25)
     figures.note('first', 12.0)
+    figures.note('third', 4.5, '%')
     [(title, lines)] = figures.sections()
     assert title == 'figures'
-    assert lines == ['    0.250 s  second', '   12.000 s  first']
+    assert lines == [
+        '    0.250 s  second',
+        '   12.000 s  first',
+        '    4.500 %  third',
+    ]
 
 
 def test_convergence_is_told_by_fault() -> None:

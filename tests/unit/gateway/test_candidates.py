@@ -81,7 +81,7 @@ def test_slice_that_packs_asks_the_fuller_pcs_sooner() -> None:
         choosing.sample(all_, 1, rng, choosing.Placing.PACK)[0].peer
         for _ in range(5000)
     )
-    assert 0.88 < first['fuller'] / 5000 < 0.92
+    assert 0.73 < first['fuller'] / 5000 < 0.77
     assert first['full'] == 0
 
 
