@@ -30,6 +30,7 @@ from gossip import config, descriptor, errors, events, node, runtime, throwaway
 _SEED = 20260924
 """Everybody derives the overlay's keys from this number."""
 _LINE_MAX = 4096
+_ALONE_S = 5.0
 
 
 def parse_address(text: str) -> descriptor.Address:
@@ -171,9 +172,19 @@ async def run(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(driver.run)
             nursery.start_soon(_take_lines, driver)
+            nursery.start_soon(_tell_if_alone, driver, seeds)
             await _wait_for_signal()
             driver.leave()
             nursery.cancel_scope.cancel()
+
+
+async def _tell_if_alone(
+    driver: runtime.Runtime, seeds: Sequence[descriptor.Address]
+) -> None:
+    await trio.sleep(_ALONE_S)
+    if seeds and len(driver.node.members()) == 1:
+        there = ' '.join(f'{host}:{port}' for host, port in seeds)
+        sys.stderr.write(f'nobody has answered at {there}; trying on\n')
 
 
 async def _take_lines(driver: runtime.Runtime) -> None:

@@ -32,7 +32,10 @@ class Process:
         command = [sys.executable, '-m', 'gossip.agent', '--name', self.name]
         command += ['--bind', self.address, '--join', join]
         self.process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         task_status.started()
         assert self.process.stdout is not None
@@ -70,6 +73,14 @@ async def agents(count: int) -> AsyncIterator[list[Process]]:
         for one in many:
             await one.wait_for(*(f'JOIN {other.name}' for other in many))
         yield many
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_finds_nobody_says_so() -> None:
+    alone, nobody = Process(0), f'127.71.0.250:{PORT}'
+    async with trio.open_nursery() as nursery:
+        await nursery.start(alone.run, nobody)
+        await alone.wait_for(f'nobody has answered at {nobody}; trying on')
         nursery.cancel_scope.cancel()
 
 
