@@ -187,9 +187,13 @@ class View:
             yield one if one.bar is bar else dataclasses.replace(one, bar=bar)
 
     def said(self) -> Iterator[wire.Attributes]:
-        """What the PCs of all slices say of themselves, in no order."""
-        for one in self._peers.values():
-            if one.record is not None:
+        """What the PCs of all slices say of themselves, in no order.
+
+        Those that are off too: a query means the same by night and by day.
+        One that was put out has no say.
+        """
+        for peer, one in self._peers.items():
+            if one.record is not None and peer not in self._bars:
                 yield one.record.attributes
 
     def vocabulary(self) -> wire.Vocabulary:

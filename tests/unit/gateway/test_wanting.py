@@ -9,6 +9,7 @@ import pytest
 from trio.testing import MockClock
 
 from p2pcs_nova import errors, wire
+from p2pcs_nova.gateway import view as views
 from tests.support import fake_pcs, gateways
 from tests.support.small_office import ROOM_FOR_3, SMALL
 
@@ -108,6 +109,25 @@ async def test_server_for_another_slice_is_not_built_in_this_one(
     ) as service:
         with pytest.raises(errors.NoPeerFits, match='3 of another slice'):
             await service.instances.spawn('all', request(0, slice='other'))
+
+
+async def test_pc_that_is_off_has_its_rank_and_one_put_out_has_none(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office()
+    best = pcs.pcs[f'{4:032x}']
+    request_ = request(0, query='score >= p(90)')
+    async with gateways.running(tmp_path, pcs, policy=TWO_SLICES) as service:
+        service.peer_changed(
+            views.PeerSeen(best.id, 'peer', '', 0, views.Liveness.FAILED)
+        )
+        with pytest.raises(errors.NoPeerFits, match='3 not matching'):
+            await service.instances.spawn('all', request_)
+        service.peer_barred(
+            best.id, views.Bar(views.Liveness.REVOKED, 'stolen')
+        )
+        placed = await service.instances.spawn('all', request_)
+    assert placed.peer_name == 'pc3'
 
 
 @pytest.mark.parametrize(
