@@ -143,6 +143,9 @@ class View:
         self.policy = policy
         self._peers: dict[str, PeerView] = {}
         self._bars: dict[str, Bar] = {}
+        self._said: dict[str, tuple[PeerView, str]] = {}
+        """By PC: what was last known of it, and its slice by that."""
+        self._said_by = policy
 
     # -- feeding ------------------------------------------------------------
 
@@ -160,6 +163,7 @@ class View:
     def drop(self, peer: str) -> None:
         """It left the overlay."""
         self._peers.pop(peer, None)
+        self._said.pop(peer, None)
 
     def bar(self, peer: str, bar: Bar | None) -> None:
         """Let a PC take no part; None: let it take part again."""
@@ -207,11 +211,15 @@ class View:
         claim does not change slice.
         """
         one = self.peer(peer)
-        if one.seen is not None and one.seen.role != 'peer':
+        if _is_no_pc(one):
             return ''
         if peer in holdings:
             return holdings[peer].slice
-        if one.record is None:
+        return self._slice_said(one)
+
+    def _slice_said(self, one: PeerView) -> str:
+        """The slice of a PC that holds nothing of ours."""
+        if _is_no_pc(one) or one.record is None:
             return ''
         if one.record.slice:
             bound = one.record.slice
@@ -219,12 +227,26 @@ class View:
         return self.policy.slice_of(one.record.attributes)
 
     def members(self, name: str, holdings: Holdings) -> list[PeerView]:
-        """The PCs of a slice, by id; unreachable ones too."""
-        return [
-            self.peer(peer)
-            for peer in sorted({*self._peers, *holdings})
-            if self.slice_of(peer, holdings) == name
-        ]
+        """The PCs of a slice, by id; unreachable ones too.
+
+        A claim asks for them: among ten thousand PCs only those are looked
+        at that have changed.
+        """
+        if self._said_by is not self.policy:
+            self._said_by = self.policy
+            self._said.clear()
+        found = {
+            peer
+            for peer, held in holdings.items()
+            if held.slice == name and not _is_no_pc(self.peer(peer))
+        }
+        for peer, one in self._peers.items():
+            said = self._said.get(peer)
+            if said is None or said[0] is not one:
+                said = self._said[peer] = (one, self._slice_said(one))
+            if said[1] == name and peer not in holdings:
+                found.add(peer)
+        return [self.peer(peer) for peer in sorted(found)]
 
     def summarize(
         self, name: str, term: wire.Counter, holdings: Holdings
@@ -325,6 +347,10 @@ def _counted(
             yield one.offer.total
         elif one.peer in holdings:
             yield holdings[one.peer].need
+
+
+def _is_no_pc(one: PeerView) -> bool:
+    return one.seen is not None and one.seen.role != 'peer'
 
 
 def _free(
