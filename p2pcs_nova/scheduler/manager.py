@@ -63,8 +63,10 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        ours = CONF.p2pcs
         self._overlay = overlay.Overlay(
-            local.LocalClient(CONF.p2pcs.socket, CONF.p2pcs.ask_timeout_s)
+            local.LocalClient(ours.socket, ours.ask_timeout_s),
+            local.LocalClient(ours.socket, ours.timeout_s),
         )
         # Workers are forked from here: they must not draw alike.
         self._rng = random.SystemRandom()

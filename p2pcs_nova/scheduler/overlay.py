@@ -17,10 +17,17 @@ REFUSED = (errors.Malformed, errors.Unsupported, errors.TooLarge)
 
 
 class Overlay:
-    """Asks the gateway daemon of this machine; safe between threads."""
+    """Asks the gateway daemon of this machine; safe between threads.
 
-    def __init__(self, client: local.LocalClient) -> None:
-        self._client = client
+    :param quick: gives up soon: without an answer Nova places alone
+    :param patient: for requests with wishes, which nobody else can judge
+    """
+
+    def __init__(
+        self, quick: local.LocalClient, patient: local.LocalClient
+    ) -> None:
+        self._quick = quick
+        self._patient = patient
         self._lock = threading.Lock()
         self._is_away = False
 
@@ -31,8 +38,10 @@ class Overlay:
 
         :raises P2PcsError: the wishes are none; the message says why
         """
+        wishes = request.wishes != wire.Wishes()
+        client = self._patient if wishes else self._quick
         try:
-            found = self._client.fits(request, request_id=request_id)
+            found = client.fits(request, request_id=request_id)
         except REFUSED:
             raise
         except errors.NotFound as error:

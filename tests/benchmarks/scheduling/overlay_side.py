@@ -3,9 +3,10 @@
 
 The gateway's service, its UNIX socket, its claims, their way to a PC by
 mutual TLS over loopback and a PC's listener, routes, terms and promises
-are the real ones.  A PC gets its listener when it is first asked, and all
-show one certificate.  Played are what the overlay tells (every PC is
-alive) and what comes after the claim: a build is done at once.
+are the real ones.  At most ``LISTENERS`` of them listen, in a process of
+their own, and each answers for several PCs; all show one certificate.
+Played are what the overlay tells (every PC is alive) and what comes after
+the claim: a build is done at once.
 
 ``python -m tests.benchmarks.scheduling.overlay_side FOLDER PCS SLICES``
 writes ``ready`` when the socket listens, and ends with its standard input.
@@ -14,12 +15,15 @@ writes ``ready`` when the socket listens, and ends with its standard input.
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import pathlib
 import random
 import sys
 import types
+from multiprocessing.connection import Connection
 from typing import Any, cast
 
+import msgspec
 import trio
 
 from p2pcs_nova import wire
@@ -33,8 +37,9 @@ from p2pcs_nova.peer.service import PeerService
 from p2pcs_nova.transport import application, listeners
 from tests.benchmarks.scheduling import sizes
 from tests.support import fake_pcs, gateways, real_pcs
-from tests.support.members import Members
+from tests.support.members import Members, Place
 
+LISTENERS = 200
 ONE_WAY_S = (0.001, 0.005)
 """On the network, for a request and for its answer."""
 
@@ -54,6 +59,31 @@ class Promises:
         await fake_pcs.Session(self._pc, command).release(reservation)
 
 
+def play_pcs(place: Place, count: int, share: int, told: Connection) -> None:
+    """A process: so many listeners, each with this many PCs' capacity."""
+    trio.run(_serve_pcs, place, count, share, told)
+
+
+async def _serve_pcs(
+    place: Place, count: int, share: int, told: Connection
+) -> None:
+    offer = wire.Capacity(
+        *(part * share for part in msgspec.structs.astuple(sizes.OFFER))
+    )
+    async with trio.open_nursery() as nursery:
+        addresses = []
+        for number in range(count):
+            pc = fake_pcs.FakePc(number + 1, offer, networks=(sizes.NETWORK,))
+            promises = cast(PeerService, Promises(pc))
+            addresses.append(
+                await real_pcs.serve_in(
+                    nursery, place, peer_api.routes(promises)
+                )
+            )
+        told.send(addresses)
+        await trio.sleep_forever()
+
+
 class Line:
     """A gateway's connection to a PC, over a network that takes time."""
 
@@ -67,8 +97,7 @@ class Line:
         self._played = fake_pcs.Session(pc, command)
 
     async def __aenter__(self) -> Line:
-        address = await self._office.listen(self._pc)
-        self._client = self._office.client(address, self._command)
+        self._client = self._office.client(self._pc, self._command)
         return self
 
     async def __aexit__(
@@ -90,46 +119,65 @@ class Line:
         await self._client.release(reservation)
         await self._office.delay()
 
+    async def build(
+        self, instance: str, request: wire.BuildRequest
+    ) -> wire.InstanceStatus:
+        right = msgspec.json.decode(
+            request.run_right.payload, type=wire.RunRight
+        )
+        status = wire.InstanceStatus(
+            instance,
+            right.epoch,
+            right.slice,
+            wire.InstanceState.PLUGGED,
+            request.spec.need,
+        )
+        self._pc.instances[instance] = status
+        return status
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._played, name)
 
 
 class Office:
-    """All PCs; of slice 0, 1…, 0 again in turn."""
+    """All PCs; of slice 0, 1…, 0 again in turn.
+
+    :param addresses: where they listen; PCs beyond their number begin
+        with the first again
+    """
 
     def __init__(
-        self, folder: pathlib.Path, count: int, slices: int, rng: random.Random
+        self,
+        gateway: Place,
+        place: Place,
+        addresses: list[listeners.Address],
+        count: int,
+        slices: int,
+        rng: random.Random,
     ) -> None:
-        members = Members(folder / 'members')
-        self.gateway = members.gateway()
-        self.place = members.peer(self.gateway, 'pc')
-        self.nursery: trio.Nursery
-        self._tls = self.gateway.client_tls()
+        self._place = place
+        self._tls = gateway.client_tls()
         self._pool = ConnectionPool(self._tls)
         self._rng = rng
+        self._pcs: dict[str, fake_pcs.FakePc] = {}
         self._addresses: dict[str, listeners.Address] = {}
-        self._pcs = {
-            pc.id: pc
-            for pc in (
-                fake_pcs.FakePc(
-                    number + 1,
-                    sizes.OFFER,
-                    attributes={'slice': sizes.slice_name(number % slices)},
-                    networks=(sizes.NETWORK,),
-                )
-                for number in range(count)
+        for number in range(count):
+            pc = fake_pcs.FakePc(
+                number + 1,
+                sizes.OFFER,
+                attributes={'slice': sizes.slice_name(number % slices)},
+                networks=(sizes.NETWORK,),
             )
-        }
-        for pc in self._pcs.values():
-            pc.build_s = 0.0
+            self._pcs[pc.id] = pc
+            self._addresses[pc.id] = addresses[number % len(addresses)]
 
     def client(
-        self, address: listeners.Address, command: wire.Command
+        self, pc: fake_pcs.FakePc, command: wire.Command
     ) -> RemoteClient:
-        """A client to the PC at this address."""
-        name = self.place.membership.name
+        """A client to this PC."""
+        name = self._place.membership.name
         return RemoteClient(
-            address,
+            self._addresses[pc.id],
             name.peer_id,
             name.role,
             name.overlay,
@@ -141,15 +189,6 @@ class Office:
     async def delay(self) -> None:
         """One way through the network."""
         await trio.sleep(self._rng.uniform(*ONE_WAY_S))
-
-    async def listen(self, pc: fake_pcs.FakePc) -> listeners.Address:
-        """Where this PC takes requests."""
-        if pc.id not in self._addresses:
-            promises = cast(PeerService, Promises(pc))
-            self._addresses[pc.id] = await real_pcs.serve_in(
-                self.nursery, self.place, peer_api.routes(promises)
-            )
-        return self._addresses[pc.id]
 
     def connect(
         self,
@@ -176,34 +215,47 @@ class Office:
             service.peer_record(pc.id, pc.record)
 
 
-async def serve(folder: pathlib.Path, count: int, slices: int) -> None:
+async def serve(folder: pathlib.Path, office: Office, slices: int) -> None:
     """Until the standard input ends."""
     names = [sizes.slice_name(number) for number in range(slices)]
     rows = ', '.join(
         f'{{name: {name}, match: {{slice: {name}}}}}' for name in names
     )
-    office = Office(folder, count, slices, random.Random(1))
-    async with trio.open_nursery() as nursery:
-        office.nursery = nursery
-        async with gateways.running(
+    async with (
+        trio.open_nursery() as nursery,
+        gateways.running(
             folder / 'gateway', office, policy=f'slices: [{rows}]'
-        ) as service:
-            app = application.make_application(api.local_routes(service))
-            path = str(folder / sizes.SOCKET)
-            await nursery.start(listeners.serve_unix, app, path)
-            sys.stdout.write('ready\n')
-            sys.stdout.flush()
-            await trio.to_thread.run_sync(
-                sys.stdin.read, abandon_on_cancel=True
-            )
-            nursery.cancel_scope.cancel()
+        ) as service,
+    ):
+        app = application.make_application(api.local_routes(service))
+        await nursery.start(
+            listeners.serve_unix, app, str(folder / sizes.SOCKET)
+        )
+        sys.stdout.write('ready\n')
+        sys.stdout.flush()
+        await trio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
+        nursery.cancel_scope.cancel()
 
 
 def main() -> None:
     """Serve what the arguments say."""
     logging.disable(logging.INFO)
-    folder, count, slices = sys.argv[1:]
-    trio.run(serve, pathlib.Path(folder), int(count), int(slices))
+    folder, count, slices = pathlib.Path(sys.argv[1]), *map(int, sys.argv[2:])
+    members = Members(folder / 'members')
+    gateway = members.gateway()
+    place = members.peer(gateway, 'pc')
+    listening = min(count, LISTENERS)
+    fork = multiprocessing.get_context('fork')
+    ours, theirs = fork.Pipe()
+    fork.Process(
+        target=play_pcs,
+        args=(place, listening, -(-count // listening), theirs),
+        daemon=True,
+    ).start()
+    office = Office(
+        gateway, place, ours.recv(), count, slices, random.Random(1)
+    )
+    trio.run(serve, folder, office, slices)
 
 
 if __name__ == '__main__':

@@ -19,7 +19,19 @@ def make(*answers: object) -> overlay.Overlay:
     """It gets these answers, one after the other."""
     client = mock.create_autospec(local.LocalClient, instance=True)
     client.fits.side_effect = answers
-    return overlay.Overlay(client)
+    return overlay.Overlay(client, client)
+
+
+def test_wishes_are_worth_a_longer_wait() -> None:
+    quick, patient = (
+        mock.create_autospec(local.LocalClient, instance=True)
+        for _ in range(2)
+    )
+    asked = overlay.Overlay(quick, patient)
+    asked.fits(ANY, 'req-1')
+    quick.fits.assert_called_once_with(ANY, request_id='req-1')
+    asked.fits(GOLD, 'req-2')
+    patient.fits.assert_called_once_with(GOLD, request_id='req-2')
 
 
 def test_outage_is_told_once_and_so_is_its_end(
