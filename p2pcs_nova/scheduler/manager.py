@@ -50,6 +50,8 @@ LOG = log.getLogger(__name__)
 CONF = nova.conf.CONF
 conf.register(CONF)
 
+ALL_WEIGHERS = 'nova.scheduler.weights.all_weighers'
+"""Nova's default."""
 FAULT_LIMIT = 225
 """Bytes: a server's fault holds 255, Nova's "No valid host…" included."""
 
@@ -73,9 +75,9 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
         self._hosts: dict[str, str] = {}
         """Of compute nodes, by their id; neither ever changes."""
         filters.let_slices_pass(self.host_manager)
-        known = self.host_manager.weighers
-        if not any(isinstance(one, weighers.P2PSlotsWeigher) for one in known):
-            known.append(weighers.P2PSlotsWeigher())
+        # Whoever has chosen weighers has chosen without ours, or has it.
+        if ALL_WEIGHERS in CONF.filter_scheduler.weight_classes:
+            self._weigh_slots()
 
     @messaging.expected_exceptions(exception.NoValidHost)  # type: ignore[untyped-decorator]
     def select_destinations(
@@ -184,6 +186,11 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
         )
         choice = _CHOICE.get()
         return found if choice is None else _with_slots(found, choice)
+
+    def _weigh_slots(self) -> None:
+        known = self.host_manager.weighers
+        if not any(isinstance(one, weighers.P2PSlotsWeigher) for one in known):
+            known.append(weighers.P2PSlotsWeigher())
 
     # -- asking -------------------------------------------------------------
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prefers slices with room for many more such servers.
 
-``p2pcs-scheduler`` uses it by itself.  For sites that keep nova-scheduler,
-in its nova.conf::
+``p2pcs-scheduler`` uses it by itself, beside all of Nova's.  For sites that
+keep nova-scheduler or have chosen weighers, in its nova.conf::
 
     [filter_scheduler]
     weight_classes = nova.scheduler.weights.all_weighers

@@ -246,6 +246,18 @@ class SchedulerTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         second = self.post(hints, host=ORDINARY)
         self._wait_for_state_change(second, 'ERROR')
 
+    def test_weighers_that_an_operator_has_chosen_stay_alone(self) -> None:
+        def names() -> set[str]:
+            made = ours.P2PSchedulerManager()
+            return {type(one).__name__ for one in made.host_manager.weighers}
+
+        assert {'P2PSlotsWeigher', 'RAMWeigher'} < names()
+        self.flags(
+            weight_classes=['nova.scheduler.weights.ram.RAMWeigher'],
+            group='filter_scheduler',
+        )
+        assert names() == {'RAMWeigher'}
+
     # -- wishes --------------------------------------------------------------
 
     def test_slice_is_wished_by_hint_or_by_flavor(self) -> None:
