@@ -18,7 +18,7 @@ from nova import service
 from nova.scheduler import host_manager
 from nova.tests.functional import integrated_helpers
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import attributes, errors, wire
 from p2pcs_nova.scheduler import choosing, command
 from p2pcs_nova.scheduler import manager as ours
 from tests.integration.nova import helpers
@@ -39,6 +39,10 @@ class Played:
         self.matching = dict.fromkeys(SLICES, 2)
         self.error: errors.P2PcsError | None = None
         self.asked: list[tuple[wire.FitRequest, str]] = []
+
+    def wishable(self) -> wire.Wishable:
+        """For Nova's API, which checks extra specs."""
+        return wire.Wishable(attributes.KNOWN, tuple(self.room))
 
     def fits(
         self, request: wire.FitRequest, *, request_id: str = ''
