@@ -35,6 +35,7 @@ class LocalClient(unix_http.Caller):
 
     :param socket: path of the socket
     :param timeout_s: longest silence of a call that does not say its own
+    :param authority: the term by which it asks; None: by none
     """
 
     def __enter__(self) -> LocalClient:
@@ -108,6 +109,30 @@ class LocalClient(unix_http.Caller):
     def wishable(self, *, request_id: str = '') -> wire.Wishable:
         """The attributes and slices that a wish can name now."""
         return self._get('/v1/wishable', wire.Wishable, request_id)
+
+    def take_term(self, name: str, request: wire.TermRequest) -> wire.HeldTerm:
+        """Have the daemon command a slice until then.
+
+        :raises NotFound: the policy has no such slice
+        :raises StaleTerm: the term is over, or a higher one was seen
+        """
+        return self._ask(
+            'PUT',
+            path_of('slices', name, 'term'),
+            wire.HeldTerm,
+            value=request,
+        )
+
+    def end_term(self, command: wire.Command) -> None:
+        """Have the daemon command the slice no more.
+
+        :raises StaleTerm: the term is over already
+        """
+        self._call(
+            'DELETE',
+            path_of('slices', command.slice, 'term'),
+            headers=unix_http.command_to_header(command),
+        )
 
     def peers(self, *, request_id: str = '') -> wire.PeerRows:
         """The whole overlay as this gateway sees it."""

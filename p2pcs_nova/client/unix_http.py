@@ -10,7 +10,7 @@ import contextlib
 import socket
 from collections.abc import Iterable, Iterator
 from http import client
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib import parse
 
 import msgspec
@@ -60,16 +60,39 @@ class Connection(client.HTTPConnection):
         return self.getresponse()
 
 
+class Authority(Protocol):
+    """The term by which a slice's nova-compute asks."""
+
+    def command(self) -> wire.Command:
+        """Slice and term; need not return once the term is over."""
+
+    def is_over(self, why: str) -> None:
+        """The daemon, or a PC, has said so; need not return."""
+
+
 class Caller:
     """Makes calls of one socket.
 
     :param socket: its path
     :param timeout_s: longest silence of a call that does not say its own
+    :param authority: None: we ask by no term
     """
 
-    def __init__(self, socket: str, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        socket: str,
+        timeout_s: float = 10.0,
+        authority: Authority | None = None,
+    ) -> None:
         self.socket = socket
         self.timeout_s = timeout_s
+        self._authority = authority
+
+    def _command(self) -> dict[str, str]:
+        """The header that says by which term we ask."""
+        if self._authority is None:
+            return {}
+        return command_to_header(self._authority.command())
 
     def _get(self, path: str, kind: type[T], request_id: str) -> T:
         return self._ask('GET', path, kind, request_id=request_id)
@@ -89,7 +112,11 @@ class Caller:
         timeout_s: float | None = None,
         request_id: str = '',
     ) -> bytes:
-        headers = {'connection': 'close', **(headers or {})}
+        headers = {
+            'connection': 'close',
+            **self._command(),
+            **(headers or {}),
+        }
         if request_id:
             headers[wire.REQUEST_ID_HEADER] = request_id
         if value is not None:
@@ -104,8 +131,14 @@ class Caller:
                 answer = line.begin(method, path, content, headers)
                 body = answer.read()
         if not 200 <= answer.status < 300:
-            raise answers.failure_to_error(answer.status, body)
+            raise self._refusal(answer.status, body)
         return body
+
+    def _refusal(self, status: int, body: bytes) -> errors.P2PcsError:
+        error = answers.failure_to_error(status, body)
+        if isinstance(error, errors.StaleTerm) and self._authority:
+            self._authority.is_over(error.message)
+        return error
 
     @contextlib.contextmanager
     def _download(
@@ -126,6 +159,7 @@ class Caller:
         headers = {
             'content-type': 'application/json',
             wire.REQUEST_ID_HEADER: request_id,
+            **self._command(),
         }
         content = msgspec.json.encode(value)
         with contextlib.closing(Connection(self.socket, timeout_s)) as line:
@@ -135,7 +169,7 @@ class Caller:
                 refused = not 200 <= answer.status < 300
                 body = answer.read() if refused else b''
             if refused:
-                raise answers.failure_to_error(answer.status, body)
+                raise self._refusal(answer.status, body)
             line.sock.settimeout(pause_s)
             yield Download(
                 answers.length_to_size(answer.getheader('content-length', '')),
@@ -159,3 +193,8 @@ class Caller:
                 f'the daemon on {self.socket} broke off {method} '
                 f'{path}: {str(error) or type(error).__name__}'
             ) from None
+
+
+def command_to_header(command: wire.Command) -> dict[str, str]:
+    """The header that says by which term a slice is commanded."""
+    return {wire.COMMAND_HEADER: msgspec.json.encode(command).decode()}

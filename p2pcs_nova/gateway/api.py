@@ -32,6 +32,8 @@ def local_routes(service: services.GatewayService) -> list[Route]:
         _route('/v1/fits', 'POST', local.fits),
         _route('/v1/wishable', 'GET', local.wishable),
         _route('/v1/slices/{slice}', 'GET', local.slice),
+        _route('/v1/slices/{slice}/term', 'PUT', local.take_term),
+        _route('/v1/slices/{slice}/term', 'DELETE', local.end_term),
         _route('/v1/slices/{slice}/instances', 'GET', local.placements),
         _route(one, 'GET', local.look),
         _route(one, 'PUT', local.spawn),
@@ -98,8 +100,18 @@ class Local:
 
     async def slice(self, request: Request) -> Response:
         return handling.answer(
-            self._service.slice_summary(self._slice(request))
+            self._service.slice_summary(await self._slice(request))
         )
+
+    async def take_term(self, request: Request) -> Response:
+        wanted = await handling.decode(request, wire.TermRequest)
+        return handling.answer(
+            await self._service.take_term(self._named(request), wanted)
+        )
+
+    async def end_term(self, request: Request) -> Response:
+        self._service.end_term(handling.command(request))
+        return handling.answer(None)
 
     async def peers(self, request: Request) -> Response:
         return handling.answer(self._service.peer_rows())
@@ -128,7 +140,7 @@ class Local:
     # -- instances of a slice -----------------------------------------------
 
     async def placements(self, request: Request) -> Response:
-        name = self._slice(request)
+        name = await self._slice(request)
         after = handling.query(request, 'after', int, -1)
         wait_s = handling.query(request, 'wait_s', Seconds, 0.0)
         return handling.answer(
@@ -136,7 +148,7 @@ class Local:
         )
 
     async def look(self, request: Request) -> Response:
-        name, uuid = self._slice(request), handling.uuid(request)
+        name, uuid = await self._slice(request), handling.uuid(request)
         fresh = handling.query(request, 'fresh', int, 0)
         found = await self._service.instances.look(
             name, uuid, handling.request_id(request), fresh=bool(fresh)
@@ -144,7 +156,7 @@ class Local:
         return handling.answer(found)
 
     async def spawn(self, request: Request) -> Response:
-        name, uuid = self._slice(request), handling.uuid(request)
+        name, uuid = await self._commanded(request), handling.uuid(request)
         wanted = await handling.decode(request, wire.SpawnRequest)
         if wanted.claim.instance != uuid:
             raise errors.Malformed('path and claim name two instances')
@@ -157,7 +169,7 @@ class Local:
         )
 
     async def act(self, request: Request) -> Response:
-        name, uuid = self._slice(request), handling.uuid(request)
+        name, uuid = await self._commanded(request), handling.uuid(request)
         action = await handling.decode(request, wire.ActionRequest)
         return handling.answer(
             await self._service.instances.act(
@@ -166,7 +178,7 @@ class Local:
         )
 
     async def filter(self, request: Request) -> Response:
-        name, uuid = self._slice(request), handling.uuid(request)
+        name, uuid = await self._commanded(request), handling.uuid(request)
         wanted = await handling.decode(request, wire.FilterRequest)
         await self._service.instances.filter(
             name, uuid, wanted, handling.request_id(request)
@@ -174,7 +186,7 @@ class Local:
         return handling.answer(None)
 
     async def snapshot(self, request: Request) -> Response:
-        name, uuid = self._slice(request), handling.uuid(request)
+        name, uuid = await self._commanded(request), handling.uuid(request)
         wanted = await handling.decode(request, wire.SnapshotRequest)
         return streaming.Handed(
             functools.partial(
@@ -187,7 +199,7 @@ class Local:
         )
 
     async def destroy(self, request: Request) -> Response:
-        name, uuid = self._slice(request), handling.uuid(request)
+        name, uuid = await self._commanded(request), handling.uuid(request)
         return handling.answer(
             await self._service.instances.destroy(
                 name, uuid, handling.request_id(request)
@@ -195,7 +207,7 @@ class Local:
         )
 
     async def console(self, request: Request) -> Response:
-        name, uuid = self._slice(request), handling.uuid(request)
+        name, uuid = await self._commanded(request), handling.uuid(request)
         length = handling.query(
             request, 'bytes', wire.Count, wire.CONSOLE_LIMIT
         )
@@ -206,7 +218,7 @@ class Local:
         )
 
     async def diagnostics(self, request: Request) -> Response:
-        name, uuid = self._slice(request), handling.uuid(request)
+        name, uuid = await self._commanded(request), handling.uuid(request)
         return handling.answer(
             await self._service.instances.diagnostics(
                 name, uuid, handling.request_id(request)
@@ -234,9 +246,24 @@ class Local:
             await self._service.images.put(image, body)
         return handling.answer(None)
 
-    def _slice(self, request: Request) -> str:
-        name = handling.path_part(request, 'slice', wire.SliceName)
+    def _named(self, request: Request) -> str:
+        return handling.path_part(request, 'slice', wire.SliceName)
+
+    async def _slice(self, request: Request) -> str:
+        """The slice that is asked about; by its term, if one is said."""
+        name = self._named(request)
         self._service.check_slice(name)
+        if wire.COMMAND_HEADER in request.headers:
+            command = handling.command(request)
+            if command.slice != name:
+                raise errors.Malformed('path and command name two slices')
+            await self._service.check_command(command)
+        return name
+
+    async def _commanded(self, request: Request) -> str:
+        """The slice that is acted on."""
+        name = await self._slice(request)
+        await self._service.check_commanded(name)
         return name
 
 

@@ -64,6 +64,16 @@ class Instances:
         """Whether a spawn of it is going on."""
         return instance in self._flights
 
+    def stop(self, slice_: str, reason: errors.P2PcsError) -> None:
+        """End the spawns of a slice that is not commanded any more.
+
+        What they have written is settled by whoever commands it next.
+        """
+        for flight in self._flights.values():
+            if flight.slice == slice_:
+                flight.error = reason
+                flight.scope.cancel()
+
     # -- answers from memory ------------------------------------------------
 
     def rows(self, slice_: str | None = None) -> list[wire.Placed]:

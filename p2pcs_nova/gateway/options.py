@@ -56,6 +56,9 @@ class Options:
     settle_s: float = 5.0
     """How long a PC's own answer outweighs records that arrive after it:
     they may have been written before."""
+    term_wait_s: float = 3.0
+    """How long a request waits for the term of its slice to be renewed:
+    somewhat longer than its holder takes from one renewal to the next."""
     poll_limit_s: float = 60.0
     """The longest time that a question for changes is kept open."""
 

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import trio
 
 from p2pcs_nova import bodies, errors, wire
+from p2pcs_nova.gateway import commands as terms
 from p2pcs_nova.gateway import view as views
 
 LOG = logging.getLogger(__name__)
@@ -83,11 +84,25 @@ class Peers:
     """Asks PCs in the name of this gateway."""
 
     def __init__(
-        self, connect: Connect, view: views.View, term: wire.Counter
+        self, connect: Connect, view: views.View, commands: terms.Commands
     ) -> None:
         self._connect = connect
         self._view = view
-        self._term = term
+        self._commands = commands
+
+    def may_ask(self, slice_: str) -> bool:
+        """Whether the slice's PCs are commanded from here now."""
+        return self._commands.holds(slice_)
+
+    def any_slice(self) -> str:
+        """One whose term speaks for us to a PC of no slice.
+
+        :raises Unavailable: we command none now
+        """
+        held = self._commands.held()
+        if not held:
+            raise errors.Unavailable('this gateway commands no slice now')
+        return min(held)
 
     async def ask(
         self,
@@ -105,11 +120,12 @@ class Peers:
             time that the PC has to answer
         :raises Unreachable: the PC is known to be away, and was not
             asked; or it did not answer in time: the outcome is not known
+        :raises Unavailable: we do not command the slice now; not asked
         :raises P2PcsError: what the PC answered; also for an answer that
             nobody expected, so that no PC can bring the gateway down
         """
         one = self._reachable(peer)
-        command = wire.Command(slice_, self._term)
+        command = self._commands.command(slice_)
         try:
             with trio.fail_after(timeout_s + more_s):
                 async with self._connect(
@@ -145,7 +161,7 @@ class Peers:
         :raises Unreachable: the PC is away, or has fallen silent
         """
         self._reachable(peer)
-        command = wire.Command(slice_, self._term)
+        command = self._commands.command(slice_)
         async with (
             self._connect(peer, command, silence_s, request_id) as remote,
             remote.snapshot(instance, request) as body,

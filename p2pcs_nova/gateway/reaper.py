@@ -2,8 +2,8 @@
 """Carrying out tombstones: every grave's PC is told until it obeys.
 
 A PC that is out of reach is not asked; when it is back it is asked at
-once.  Each grave is a task of its own, so that a frozen PC delays only
-its own.
+once.  Nor is one asked whose slice we do not command.  Each grave is a task
+of its own, so that a frozen PC delays only its own.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Reaper:
         self._failures: dict[GraveKey, int] = {}
         self._not_before: dict[GraveKey, float] = {}
         self.wake = signals.Signal()
-        """To notify when there is a grave more, or a PC is back."""
+        """To notify when there is a grave more, a PC back, or a new term."""
 
     def peer_is_back(self, peer: str) -> None:
         """Ask this PC at once, whatever failed before."""
@@ -89,7 +89,9 @@ class Reaper:
         return [
             grave
             for key, grave in self._book.graves.items()
-            if key not in self._busy and self._view.peer(grave.peer).reachable
+            if key not in self._busy
+            and self._view.peer(grave.peer).reachable
+            and self._peers.may_ask(grave.slice)
         ]
 
     def _has_room(self, peer: str) -> bool:

@@ -2,7 +2,7 @@
 """What a PC really holds, asked when it comes, or comes back.
 
 Records tell what is there; only a PC's own full list tells what is not.
-Rules, for each instance of a slice of ours:
+Rules, for each instance of a slice that we command:
 
 1. of attempts that the gateway's restart interrupted, an epoch that its PC
    has built is adopted, one that it has not is buried;
@@ -74,7 +74,7 @@ class Reconciler:
         self._buried = buried
 
     def ask_soon(self, peer: str) -> None:
-        """This PC came, came back, or restarted."""
+        """This PC came, came back, or restarted; or its slice's term began."""
         self._waiting.add(peer)
         self._wake.notify()
 
@@ -114,14 +114,14 @@ class Reconciler:
             self._wake.notify()
 
     async def _visit(self, peer: str) -> None:
-        """Ask and compare until that works, as long as it is within reach."""
+        """Ask and compare until that works, as long as we may."""
         failures = 0
         while self._view.peer(peer).reachable:
             rows = self._rows_on(peer)
             record = self._view.peer(peer).record
             bound = record.slice if record is not None else ''
             slice_ = rows[0].slice if rows else bound
-            if not slice_:
+            if not self._peers.may_ask(slice_):
                 return
             try:
                 listed = await self._peers.ask(
@@ -167,7 +167,7 @@ class Reconciler:
         for status in listed.instances:
             known = self._is_known(peer, status.instance, status.epoch)
             action = _word(status.state, known)
-            if action is None or status.slice not in self._view.policy.names:
+            if action is None or not self._peers.may_ask(status.slice):
                 continue
             try:
                 await self._say(peer, status, action)

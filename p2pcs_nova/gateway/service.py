@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import random
 from collections.abc import Callable, Mapping
 
@@ -21,6 +22,7 @@ from p2pcs_nova import layout as layouts
 from p2pcs_nova.gateway import book as books
 from p2pcs_nova.gateway import (
     claims,
+    commands,
     fitting,
     images,
     instances,
@@ -43,7 +45,6 @@ LOG = logging.getLogger(__name__)
 class _Parts:
     """What exists while the service runs."""
 
-    term: wire.Counter
     book: books.Book
     instances: instances.Instances
     images: images.Images
@@ -95,6 +96,9 @@ class GatewayService:
         self._run_blocking = run_blocking
         self._view = views.View(policy)
         self._fitting = fitting.Fitting(self._view)
+        self._commands = commands.Commands(clock)
+        self._taking = trio.Lock()
+        self._taken = signals.Signal()
         self._changed = signals.Signal()
         self._spoken = signals.Signal()
         self._states = states.States(options.settle_s, self._spoken.notify)
@@ -107,39 +111,34 @@ class GatewayService:
         *,
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve until cancelled; started when the term is taken."""
+        """Serve until cancelled; started when the records are read."""
         database = await self._run_blocking(
             store.Store, self._layout.gateway_database
         )
         with contextlib.closing(database):
             book = books.Book(database, self._run_blocking)
             await book.read()
-            term = await book.next_number()
-            self._states.begin(term)
+            self._states.begin(await book.next_number())
             async with trio.open_nursery() as nursery:
-                self._parts = parts = self._compose(book, term, nursery)
+                self._parts = parts = self._compose(book, nursery)
                 try:
                     await parts.images.clean()
                     nursery.start_soon(parts.reaper.run)
                     nursery.start_soon(parts.reconciler.run)
-                    for row in book.rows.values():
-                        parts.reconciler.ask_soon(row.peer)
+                    nursery.start_soon(self._end_lapsed)
                     LOG.info(
-                        'gateway %s (%s) speaks for %s by term %s',
+                        'gateway %s (%s) may speak for %s',
                         self._name,
                         self._peer,
                         ', '.join(self._policy.names),
-                        term,
                     )
                     task_status.started()
                     await trio.sleep_forever()
                 finally:
                     self._parts = None
 
-    def _compose(
-        self, book: books.Book, term: wire.Counter, nursery: trio.Nursery
-    ) -> _Parts:
-        peers = asking.Peers(self._connect, self._view, term)
+    def _compose(self, book: books.Book, nursery: trio.Nursery) -> _Parts:
+        peers = asking.Peers(self._connect, self._view, self._commands)
         reaper = reapers.Reaper(
             book,
             self._view,
@@ -172,7 +171,6 @@ class GatewayService:
             reaper.wake,
         )
         return _Parts(
-            term,
             book,
             known,
             images.Images(
@@ -185,8 +183,83 @@ class GatewayService:
 
     @property
     def slice_names(self) -> tuple[str, ...]:
-        """The slices that this gateway speaks for."""
+        """The slices that this gateway may speak for."""
         return self._policy.names
+
+    # -- terms --------------------------------------------------------------
+
+    async def take_term(
+        self, name: str, request: wire.TermRequest
+    ) -> wire.HeldTerm:
+        """Command a slice until then, or go on with it.
+
+        :raises NotFound: there is no such slice
+        :raises StaleTerm: the term is over, or a higher one was seen
+        """
+        self.check_slice(name)
+        async with self._taking:
+            parts = self._running
+            term = request.term or await parts.book.next_number()
+            held = wire.HeldTerm(name, term, request.until_s)
+            before = self._commands.highest(name)
+            if self._commands.take(held):
+                LOG.info('slice %s: term %s begins', name, term)
+                self._begin(parts, name, is_new=before != term)
+        return held
+
+    def _begin(self, parts: _Parts, name: str, *, is_new: bool) -> None:
+        """Look at all that the slice's PCs hold, as after a restart."""
+        if is_new:
+            parts.instances.stop(name, _over(name))
+        self._taken.notify()
+        for one in self._view.members(name, self._holdings()):
+            parts.reconciler.ask_soon(one.peer)
+        parts.reaper.wake.notify()
+        self._states.touch(name)
+
+    def end_term(self, command: wire.Command) -> None:
+        """Its holder gives a term back.
+
+        :raises StaleTerm: it is over already
+        """
+        self._commands.give_back(command)
+        LOG.info('slice %s: the term is given back', command.slice)
+        self._running.instances.stop(command.slice, _over(command.slice))
+        self._states.touch(command.slice)
+
+    async def _end_lapsed(self) -> None:
+        while True:
+            for name in self._commands.lapsed():
+                LOG.warning('slice %s: its term was not renewed', name)
+                self._commands.drop(name)
+                self._states.touch(name)
+            due = self._commands.deadline()
+            pause_s = math.inf if due is None else due - self._clock()
+            with trio.move_on_after(max(pause_s, 0.0)):
+                await self._taken.wait()
+
+    async def check_command(self, command: wire.Command) -> None:
+        """Refuse what is asked by another term than the slice's.
+
+        :raises StaleTerm: that term is over
+        :raises Unavailable: it is not known here, for a while
+        """
+        await self._wait_for_term(command.slice)
+        self._commands.check(command)
+
+    async def check_commanded(self, name: str) -> None:
+        """Refuse to act on a slice that is not commanded from here.
+
+        :raises Unavailable: it is not, for a while
+        """
+        await self._wait_for_term(name)
+        self._commands.command(name)
+
+    async def _wait_for_term(self, name: str) -> None:
+        """A daemon that was away is told the terms a moment later."""
+        with trio.move_on_after(self._options.term_wait_s):
+            while not self._commands.holds(name):
+                await self._taken.wait()
 
     # -- feeding ------------------------------------------------------------
 
@@ -297,7 +370,9 @@ class GatewayService:
     def slice_summary(self, name: str) -> wire.SliceSummary:
         """One slice as Placement sees it."""
         self.check_slice(name)
-        return self._view.summarize(name, self._running.term, self._holdings())
+        return self._view.summarize(
+            name, self._commands.term(name), self._holdings()
+        )
 
     def slices(self) -> wire.SliceRows:
         """All slices of the policy, in its order."""
@@ -364,3 +439,7 @@ class GatewayService:
             with trio.move_on_after(max(until - now, 0.0)):
                 await self._spoken.wait()
         return self.placements(name)
+
+
+def _over(name: str) -> errors.StaleTerm:
+    return errors.StaleTerm(f'the term of slice {name} is over')

@@ -110,7 +110,7 @@ class Teller:
         try:
             part = await tools.peers.ask(
                 peer,
-                slice_ or tools.view.policy.names[0],
+                slice_ or tools.peers.any_slice(),
                 tools.options.read_timeout_s,
                 lambda remote: remote.story(instance),
             )

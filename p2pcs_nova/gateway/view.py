@@ -249,7 +249,7 @@ class View:
         return [self.peer(peer) for peer in sorted(found)]
 
     def summarize(
-        self, name: str, term: wire.Counter, holdings: Holdings
+        self, name: str, term: wire.Counter | None, holdings: Holdings
     ) -> wire.SliceSummary:
         """A slice as Placement sees it.
 

@@ -74,7 +74,7 @@ def slices_to_table(rows: wire.SliceRows) -> Table:
             used_of(row.used.disk_mb, row.total.disk_mb),
             f'{row.largest.vcpus} vCPUs, {row.largest.memory_mb} MiB',
             ', '.join(row.networks),
-            str(row.term),
+            '' if row.term is None else str(row.term),
         )
         for row in sorted(rows.slices, key=lambda row: row.name)
     ]

@@ -123,6 +123,10 @@ from p2pcs_nova.wire.story import (
     Story,
     StoryLine,
 )
+from p2pcs_nova.wire.terms import (
+    HeldTerm,
+    TermRequest,
+)
 from p2pcs_nova.wire.wishes import (
     FitRequest,
     Fits,
@@ -170,6 +174,7 @@ __all__ = [
     'Graves',
     'GroupPolicy',
     'HeldAddresses',
+    'HeldTerm',
     'HypervisorVersion',
     'Image',
     'InstanceList',
@@ -221,6 +226,7 @@ __all__ = [
     'SpawnRequest',
     'Story',
     'StoryLine',
+    'TermRequest',
     'TokenAnswer',
     'TokenRequest',
     'Tombstone',

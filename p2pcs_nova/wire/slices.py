@@ -57,7 +57,8 @@ class SliceSummary(msgspec.Struct, frozen=True):
     """A slice as Placement sees it."""
 
     name: SliceName
-    term: Counter
+    term: Counter | None
+    """None: this gateway does not command it now."""
     peers: Count
     unreachable: Count
     total: Capacity

@@ -50,7 +50,9 @@ def current_term(lab: Lab, target: str) -> wire.Counter:
     """The term of the slice that a PC is in."""
     row = pcs.peer_row(lab, target)
     assert row is not None
-    return pcs.slice_summary(lab, row.slice).term
+    term = pcs.slice_summary(lab, row.slice).term
+    assert term is not None
+    return term
 
 
 Held = tuple[wire.Capacity, tuple[wire.InstanceStatus, ...], str]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import pathlib
 import random
 from collections.abc import AsyncIterator, Callable
@@ -69,6 +70,7 @@ def make_service(
     policy: str = ONE_SLICE,
     options: config.Options = config.DEFAULTS,
     seed: int = 1,
+    clock: Callable[[], float] = trio.current_time,
 ) -> services.GatewayService:
     """A service that is not yet running."""
     return services.GatewayService(
@@ -79,12 +81,20 @@ def make_service(
         sign=sign,
         verify=verify,
         connect=office.connect,
-        clock=trio.current_time,
-        journal=journal.Journal(folder / 'journal', 'gw1', trio.current_time),
+        clock=clock,
+        journal=journal.Journal(folder / 'journal', 'gw1', clock),
         rng=random.Random(seed),
         options=options,
         run_blocking=at_once,
     )
+
+
+async def command_all(
+    service: services.GatewayService, until_s: float = math.inf
+) -> None:
+    """Command every slice of the policy, as the only gateway."""
+    for name in service.slice_names:
+        await service.take_term(name, wire.TermRequest(until_s))
 
 
 @contextlib.asynccontextmanager
@@ -95,6 +105,7 @@ async def running(
     service = make_service(folder, office, **how)
     async with trio.open_nursery() as nursery:
         await nursery.start(service.run)
+        await command_all(service)
         office.tell(service)
         yield service
         nursery.cancel_scope.cancel()

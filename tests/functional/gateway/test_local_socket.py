@@ -267,3 +267,57 @@ async def test_image_that_breaks_off_at_its_source_is_said_so(
         with pytest.raises(errors.Unavailable, match='Glance has gone'):
             await ask(client.put_image, image, pieces())
         assert not await ask(client.has_image, image.digest)
+
+
+class Tenure:
+    """A term, and what was said of its end."""
+
+    def __init__(self, term: wire.Counter) -> None:
+        self._term = term
+        self.ends: list[str] = []
+
+    def command(self) -> wire.Command:
+        return wire.Command('all', self._term)
+
+    def is_over(self, why: str) -> None:
+        self.ends.append(why)
+
+
+async def test_driver_is_served_by_the_term_of_its_slice_only(
+    tmp_path: pathlib.Path,
+) -> None:
+    request = fake_pcs.spawn_request(0, SMALL)
+    uuid = request.claim.instance
+    async with listening(tmp_path, office()) as client:
+        now = (await ask(client.slice, 'all')).term
+        assert now is not None
+        first = Tenure(now)
+        driver = LocalClient(client.socket, authority=first)
+        await ask(driver.spawn, 'all', request, 10.0)
+        later = wire.TermRequest(trio.current_time() + 60.0)
+        held = await ask(client.take_term, 'all', later)
+        assert held.term > now
+        for stale in (
+            functools.partial(driver.placements, 'all'),
+            functools.partial(driver.destroy, 'all', uuid),
+            functools.partial(client.end_term, first.command()),
+        ):
+            with pytest.raises(errors.StaleTerm):
+                await ask(stale)
+        assert len(first.ends) == 2
+        second = Tenure(held.term)
+        driver = LocalClient(client.socket, authority=second)
+        assert (await ask(driver.destroy, 'all', uuid)).done
+        assert second.ends == []
+        await ask(client.end_term, second.command())
+        assert (await ask(client.slice, 'all')).term is None
+        with pytest.raises(errors.StaleTerm):
+            await ask(driver.placements, 'all')
+        with pytest.raises(errors.Unavailable):
+            await ask(client.spawn, 'all', request, 10.0)
+        with pytest.raises(errors.StaleTerm):
+            await ask(
+                client.take_term,
+                'all',
+                wire.TermRequest(later.until_s, held.term),
+            )

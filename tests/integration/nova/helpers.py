@@ -53,7 +53,7 @@ def stand_in_for_the_gateway(
     """Give every client that the driver makes this overlay."""
     case.stub_out(
         'p2pcs_nova.client.local.LocalClient',
-        lambda socket, timeout_s=10.0: overlay.client(),
+        lambda socket, timeout_s=10.0, authority=None: overlay.client(),
     )
 
 

@@ -10,6 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pcs_nova import wire
+from p2pcs_nova.gateway import service as services
 from p2pcs_nova.gateway import view as views
 from tests.support import fake_pcs, gateways
 from tests.support.small_office import SMALL, look, office, spawn
@@ -17,6 +18,12 @@ from tests.support.small_office import SMALL, look, office, spawn
 pytestmark = pytest.mark.trio
 
 STATE = wire.InstanceState
+
+
+def term_now(service: services.GatewayService) -> wire.Counter:
+    term = service.slice_summary('all').term
+    assert term is not None
+    return term
 
 
 async def test_restart_takes_a_higher_term_and_keeps_the_placements(
@@ -33,9 +40,9 @@ async def test_restart_takes_a_higher_term_and_keeps_the_placements(
         await trio.sleep(1.0)
         seen = await look(service, placed, fresh=False)
         assert seen == placed
-        assert service.slice_summary('all').term > placed.status.epoch
+        assert term_now(service) > placed.status.epoch
         again = await spawn(service, 1)
-        assert again.status.epoch > service.slice_summary('all').term
+        assert again.status.epoch > term_now(service)
     terms = [command.term for command in pcs.commands]
     assert terms == sorted(terms)
 
@@ -122,6 +129,7 @@ async def test_spawn_repeated_after_a_crash_goes_on_with_its_epoch(
     service = gateways.make_service(tmp_path, pcs)
     async with trio.open_nursery() as nursery:
         await nursery.start(service.run)
+        await gateways.command_all(service)
         for one in pcs.pcs.values():
             pcs.tell_liveness(service, one, views.Liveness.ALIVE)
         placed = await spawn(service)

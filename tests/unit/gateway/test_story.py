@@ -66,8 +66,8 @@ async def test_lines_of_gateway_and_pc_are_told_in_order_of_time(
         found = await service.story(instance)
     machines = [machine for machine, _ in told(found)]
     assert machines == ['gw1', 'pc0', 'gw1']
-    assert f'epoch 1.2 builds on pc0 ({pc.id})' in found.lines[0].text
-    assert found.now == 'plugged on pc0, slice all, epoch 1.2'
+    assert f'epoch 1.3 builds on pc0 ({pc.id})' in found.lines[0].text
+    assert found.now == 'plugged on pc0, slice all, epoch 1.3'
     assert found.remarks == ()
     assert found.instance == instance
 
@@ -119,7 +119,7 @@ async def test_what_a_pc_out_of_reach_would_tell_is_missing(
         assert 'its part is missing' in remark.text
         await service.instances.destroy('all', instance, 'req-x')
         found = await service.story(instance)
-        assert 'pc0 has still to destroy epoch 1.2' in found.now
+        assert 'pc0 has still to destroy epoch 1.3' in found.now
 
 
 async def test_the_story_of_a_failed_spawn_names_every_pc_that_was_tried(

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A slice is served by its term, and only as long as that lasts."""
+
+from __future__ import annotations
+
+import pathlib
+
+import msgspec
+import pytest
+import trio
+from trio.testing import MockClock
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.gateway import options as config
+from p2pcs_nova.gateway import service as services
+from tests.support import fake_pcs, gateways
+from tests.support.small_office import SMALL, office, spawn
+
+pytestmark = pytest.mark.trio
+
+TTL_S = 8.0
+
+
+def term(n: int) -> wire.Counter:
+    return wire.Counter(1, n)
+
+
+async def take(
+    service: services.GatewayService, n: int, seconds: float = TTL_S
+) -> None:
+    """Command the slice by this term for so long."""
+    until = trio.current_time() + seconds
+    await service.take_term('all', wire.TermRequest(until, term(n)))
+
+
+async def start(
+    folder: pathlib.Path, pcs: fake_pcs.Office, nursery: trio.Nursery
+) -> services.GatewayService:
+    """A running service that commands no slice."""
+    service = gateways.make_service(folder, pcs)
+    await nursery.start(service.run)
+    pcs.tell(service)
+    return service
+
+
+async def test_without_a_term_no_pc_is_asked(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(2)
+    async with trio.open_nursery() as nursery:
+        service = await start(tmp_path, pcs, nursery)
+        await trio.sleep(60.0)
+        with pytest.raises(errors.NoPeerFits, match='unavailable'):
+            await spawn(service)
+        assert service.slice_summary('all').term is None
+        assert pcs.commands == []
+        await take(service, 1)
+        placed = await spawn(service)
+        assert placed.status.state is wire.InstanceState.PLUGGED
+        nursery.cancel_scope.cancel()
+
+
+async def test_each_term_asks_the_pcs_of_its_slice_what_they_hold(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with trio.open_nursery() as nursery:
+        service = await start(tmp_path, pcs, nursery)
+        await take(service, 1)
+        await spawn(service)
+        await trio.sleep(TTL_S + 1.0)
+        pc.calls.clear()
+        await take(service, 2)
+        await trio.sleep(1.0)
+        assert pc.calls == ['instances']
+        assert pc.terms.check(wire.Command('all', term(3)))
+        assert not pc.terms.check(wire.Command('all', term(2)))
+        nursery.cancel_scope.cancel()
+
+
+async def test_tombstones_wait_for_the_next_term(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with trio.open_nursery() as nursery:
+        service = await start(tmp_path, pcs, nursery)
+        await take(service, 1, 60.0)
+        placed = await spawn(service)
+        pc.frozen = True
+        gone = await service.instances.destroy(
+            'all', placed.status.instance, ''
+        )
+        assert not gone.done
+        await trio.sleep(60.0)
+        pc.frozen = False
+        pc.calls.clear()
+        await trio.sleep(300.0)
+        assert (pc.calls, pc.tombstones) == ([], {})
+        await take(service, 2)
+        await trio.sleep(TTL_S)
+        assert pc.tombstones == {placed.status.instance: placed.status.epoch}
+        nursery.cancel_scope.cancel()
+
+
+async def test_spawn_ends_with_its_term_and_the_next_one_settles_it(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    pc.build_s = 20.0
+    request = fake_pcs.spawn_request(0, SMALL)
+    async with trio.open_nursery() as nursery:
+        service = await start(tmp_path, pcs, nursery)
+        await take(service, 1)
+
+        async def next_term() -> None:
+            await trio.sleep(5.0)
+            (building,) = service.placements('all').instances
+            pc.instances[request.claim.instance] = msgspec.structs.replace(
+                building.status, state=wire.InstanceState.PLUGGED
+            )
+            await take(service, 2)
+
+        nursery.start_soon(next_term)
+        with pytest.raises(errors.StaleTerm, match='is over'):
+            await service.instances.spawn('all', request)
+        await trio.sleep(1.0)
+        (placed,) = service.placements('all').instances
+        assert placed.status == pc.instances[request.claim.instance]
+        nursery.cancel_scope.cancel()
+
+
+async def test_spawn_goes_on_while_its_term_is_renewed_a_little_late(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    pc.build_s = 20.0
+    async with trio.open_nursery() as nursery:
+        service = await start(tmp_path, pcs, nursery)
+        await take(service, 1)
+
+        async def renew() -> None:
+            await trio.sleep(TTL_S + 2.0)
+            await take(service, 1, 60.0)
+
+        nursery.start_soon(renew)
+        assert (await spawn(service)).peer == pc.id
+        nursery.cancel_scope.cancel()
+
+
+async def test_request_waits_a_moment_for_the_term_of_its_slice(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    async with trio.open_nursery() as nursery:
+        service = await start(tmp_path, office(1), nursery)
+        nursery.start_soon(take, service, 1)
+        await service.check_command(wire.Command('all', term(1)))
+        began = trio.current_time()
+        await trio.sleep(TTL_S)
+        with pytest.raises(errors.Unavailable):
+            await service.check_commanded('all')
+        waited = trio.current_time() - began - TTL_S
+        assert waited == pytest.approx(config.DEFAULTS.term_wait_s)
+        nursery.cancel_scope.cancel()
+
+
+async def test_term_that_is_given_back_is_over_at_once(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    async with trio.open_nursery() as nursery:
+        service = await start(tmp_path, office(1), nursery)
+        await take(service, 1)
+        service.end_term(wire.Command('all', term(1)))
+        with pytest.raises(errors.Unavailable):
+            await service.check_commanded('all')
+        with pytest.raises(errors.StaleTerm):
+            await take(service, 1)
+        nursery.cancel_scope.cancel()
+
+
+async def test_only_gateway_is_given_rising_terms_by_its_counter(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    terms = []
+    for _ in range(2):
+        async with trio.open_nursery() as nursery:
+            service = await start(tmp_path, office(1), nursery)
+            for _ in range(2):
+                given = await service.take_term(
+                    'all', wire.TermRequest(trio.current_time() + TTL_S)
+                )
+                terms.append(given.term)
+            nursery.cancel_scope.cancel()
+    assert terms == sorted(set(terms))
+
+
+async def test_term_of_no_slice_is_refused(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    async with gateways.running(tmp_path, office(1)) as service:
+        with pytest.raises(errors.NotFound, match='no slice bronze'):
+            await service.take_term('bronze', wire.TermRequest(1e9))
