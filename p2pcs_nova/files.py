@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that are there whole after a power cut, or not at all."""
+"""Files that are there whole, or not at all; after a power cut too."""
 
 from __future__ import annotations
 
@@ -27,6 +27,18 @@ def replace(path: pathlib.Path, data: bytes) -> None:
     with _beside(path, data) as fresh:
         fresh.rename(path)
     sync_folder(path.parent)
+
+
+def put(path: pathlib.Path, data: bytes) -> None:
+    """Put ``data`` in place of what the file held, not durably.
+
+    For what is of no use after a power cut; it waits for no disk.
+
+    :raises OSError: the disk is full or read-only; the file is unchanged
+    """
+    fresh = path.with_name(f'.{path.name}.new')
+    fresh.write_bytes(data)
+    fresh.rename(path)
 
 
 def create(path: pathlib.Path, data: bytes) -> None:

@@ -11,6 +11,7 @@ import dataclasses
 import pathlib
 
 STATE_DIR = '/var/lib/p2pcs'
+CONFIG_FILE = '/etc/p2pcs/p2pcs.conf'
 SOCKET = '/run/p2pcs/p2pcs.sock'
 PORT = 7400
 """UDP port of the overlay and TCP port of requests."""

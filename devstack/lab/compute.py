@@ -1,37 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's side of the slices: one stock nova-compute each."""
+"""Nova's side of the slices: the gateway program and its nova-computes."""
 
 from __future__ import annotations
 
-from devstack.lab import machines, services
+import functools
+import re
+import signal
+
+from devstack.lab import machines, overlay, processes, services
 from devstack.lab.layout import CONTROL
 from devstack.lab.schemas import Once, manage_openstack
 from devstack.lab.services import Service
 from devstack.lab.settings import Settings
+from devstack.lab.waiting import wait_until
+
+GATEWAY = 'p2pcs-gateway'
+START_TIMEOUT_S = 120.0
 
 
-def nova_compute(settings: Settings, slice_name: str) -> Service:
-    """The stock nova-compute of a slice, with a folder of its own."""
-    name = f'nova-compute-{slice_name}'
-    configuration = settings.layout.etc(name) / 'nova.conf'
+def gateway(settings: Settings) -> Service:
+    """The program that keeps a nova-compute for each slice."""
+    layout = settings.layout
+    own = layout.disk(CONTROL) / 'etc' / 'p2pcs' / 'p2pcs.conf'
     return Service(
-        name=name,
+        name=GATEWAY,
         argv=(
-            settings.venv('bin/nova-compute'),
+            settings.venv(f'bin/{GATEWAY}'),
             '--config-file',
-            str(configuration),
+            overlay.CONFIG,
         ),
-        configuration=(configuration, *settings.layout.source()),
-        ready_line='Starting compute node',
+        configuration=(own, layout.compute_conf, *layout.source()),
     )
 
 
-def bring_up(settings: Settings, slice_name: str) -> None:
-    """Have the slice's nova-compute up."""
+def bring_up(settings: Settings) -> None:
+    """Have the gateway program up, and each of its nova-computes awake."""
     control = machines.get(settings.layout, CONTROL)
-    services.ensure(
-        settings.layout, control, nova_compute(settings, slice_name)
+    services.ensure(settings.layout, control, gateway(settings))
+
+
+def wait_for(settings: Settings, slice_name: str) -> None:
+    """Have the slice's nova-compute awake, and wait until it serves.
+
+    :raises LabError: it does not in time
+    """
+    control = machines.get(settings.layout, CONTROL)
+    name = services.kept_name(slice_name)
+    services.send(control, name, signal.SIGCONT)
+    wait_until(
+        functools.partial(_serves, settings, slice_name),
+        f'{name} serves',
+        START_TIMEOUT_S,
     )
+
+
+def _serves(settings: Settings, slice_name: str) -> bool:
+    """Whether the one that runs now has said so."""
+    name = services.kept_name(slice_name)
+    running = services.find(machines.get(settings.layout, CONTROL), name)
+    log = settings.layout.log(CONTROL, name)
+    if running is None or not log.exists():
+        return False
+    inside = processes.inner_pid(running.outer)
+    said = rf'^\S+ \S+ {inside} INFO nova\.service .*Starting compute node'
+    text = log.read_text(errors='replace')
+    return re.search(said, text, re.MULTILINE) is not None
 
 
 def map_hosts(settings: Settings) -> None:

@@ -7,7 +7,6 @@ import pathlib
 
 from devstack.lab import control, openrc
 from devstack.lab.ini import Ini, render
-from devstack.lab.layout import SLICES
 from devstack.lab.passwords import write_private
 from devstack.lab.settings import NOVA_POLICY, Settings
 
@@ -21,12 +20,8 @@ def write_all(settings: Settings) -> None:
         layout.etc('placement') / 'placement.conf': settings.placement(),
         layout.etc('neutron') / 'neutron.conf': settings.neutron(),
         layout.etc('nova') / 'nova.conf': settings.nova(),
+        layout.compute_conf: settings.nova_compute(),
     }
-    for name in SLICES:
-        path = layout.etc(f'nova-compute-{name}') / 'nova.conf'
-        files[path] = settings.nova_compute(name)
-        state = pathlib.Path(settings.data(f'nova-compute-{name}'))
-        (state / 'instances').mkdir(parents=True, exist_ok=True)
     for path, ini in files.items():
         write_private(path, render(ini))
     # nova's API looks for this one beside its nova.conf

@@ -102,6 +102,20 @@ class Layout:
         """The configuration folder of a control-plane service."""
         return self.control / 'etc' / service
 
+    @property
+    def computes(self) -> pathlib.Path:
+        """What the gateway program keeps of the slices' nova-computes."""
+        return self.control / 'data' / 'computes'
+
+    @property
+    def compute_conf(self) -> pathlib.Path:
+        """What all of them are told."""
+        return self.etc('nova-compute') / 'nova.conf'
+
+    def slice_conf(self, slice_name: str) -> pathlib.Path:
+        """What one of them is told beside, by the gateway program."""
+        return self.computes / slice_name / 'nova.conf'
+
     def source(self) -> list[pathlib.Path]:
         """The code that the daemons and the plug-ins run, from here."""
         folders = (self.root / 'gossip', self.root / 'p2pcs_nova')

@@ -61,11 +61,17 @@ def pc_configuration(number: int) -> Ini:
     }
 
 
-def gateway_configuration() -> Ini:
+def gateway_configuration(layout: Layout) -> Ini:
     """The gateway's file."""
     return {
         'DEFAULT': {'advertise_address': CONTROL_ADDRESS},
         'gateway': {'policy_file': '/etc/p2pcs/policy.yaml'},
+        'compute': {
+            'program': str(layout.cloud_venv / 'bin' / 'nova-compute'),
+            'config_files': str(layout.compute_conf),
+            'folder': str(layout.computes),
+            'log_folder': str(layout.log(CONTROL, 'any').parent),
+        },
     }
 
 
@@ -119,7 +125,7 @@ def bring_up_gateway(layout: Layout) -> None:
     policy = layout.root / 'etc' / 'p2pcs' / 'policy.yaml'
     write_private(etc / 'policy.yaml', policy.read_text())
     configuration = etc / 'p2pcs.conf'
-    write_private(configuration, render(gateway_configuration()))
+    write_private(configuration, render(gateway_configuration(layout)))
     services.ensure(
         layout, control, daemon(layout, layout.cloud_venv, configuration)
     )

@@ -89,6 +89,23 @@ def parse_depth(status: str) -> int:
     return 0
 
 
+def parse_inner_pid(status: str) -> int:
+    """A process's pid in its own PID namespace, out of its status."""
+    for line in status.splitlines():
+        name, _, pids = line.partition(':')
+        if name == 'NSpid':
+            return int(pids.split()[-1])
+    return 0
+
+
+def inner_pid(pid: int) -> int:
+    """The pid that a process has for itself; 0 if it is gone."""
+    try:
+        return parse_inner_pid((PROC / str(pid) / 'status').read_text())
+    except OSError:
+        return 0
+
+
 def depth(pid: int) -> int:
     """How many PID namespaces below ours a process is; 0 if gone."""
     try:

@@ -3,7 +3,8 @@
 
 A service is a child of the nsenter that brought it into its machine;
 that nsenter keeps the service's name in its environment, which is how a
-later run finds it.
+later run finds it.  The nova-compute of a slice is kept by the gateway
+program, and found by what it is told.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from devstack.lab.waiting import wait_until
 
 MARK = 'P2PCS_LAB_SERVICE'
 FINGERPRINT = 'P2PCS_LAB_FINGERPRINT'
+KEPT = 'nova-compute-'
+KEEPER = 'setpriv'
 BEGIN_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 20.0
 HTTP_TIMEOUT_S = 20.0
@@ -65,14 +68,25 @@ class Service:
 
 @dataclasses.dataclass(frozen=True)
 class Running:
-    """A service that is alive."""
+    """A service that is alive.
+
+    :param outer: the nsenter above it; itself if it is kept
+    """
 
     outer: int
     fingerprint: str
+    is_kept: bool = False
 
     def pids(self) -> list[int]:
         """The service's own first process (seen from outside)."""
+        if self.is_kept:
+            return [self.outer]
         return processes.children(self.outer)
+
+
+def kept_name(slice_name: str) -> str:
+    """The name here of the nova-compute of a slice."""
+    return f'{KEPT}{slice_name}'
 
 
 def _mark(machine: Machine, name: str) -> str:
@@ -88,6 +102,17 @@ def find(machine: Machine, name: str) -> Running | None:
         ours = processes.is_ours(process.pid)
         if ours and env.get(MARK) == _mark(machine, name):
             return Running(process.pid, env.get(FINGERPRINT, ''))
+    return _find_kept(machine, name)
+
+
+def _find_kept(machine: Machine, name: str) -> Running | None:
+    """The nova-compute of a slice that the gateway program has started."""
+    if not name.startswith(KEPT):
+        return None
+    own = str(Layout(machine.lab.parent).slice_conf(name.removeprefix(KEPT)))
+    for process in processes.processes():
+        if process.argv[-1:] == (own,) and process.argv[0] != KEEPER:
+            return Running(process.pid, '', is_kept=True)
     return None
 
 

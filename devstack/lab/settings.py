@@ -186,22 +186,16 @@ class Settings:
             'keystone_authtoken': self.token_checks('nova'),
         }
 
-    def nova_compute(self, slice_name: str) -> Ini:
-        """nova.conf of the nova-compute of a slice: no database in it."""
-        state = self.data(f'nova-compute-{slice_name}')
-        common = self._nova_common(state)
+    def nova_compute(self) -> Ini:
+        """nova.conf of all nova-computes: no database in it."""
+        common = self._nova_common(self.data('nova-compute'))
         return {
             **common,
             'DEFAULT': {
                 **common['DEFAULT'],
-                'host': slice_name,
-                'compute_driver': 'p2pcs.P2PDriver',
                 # how soon Nova places servers on a PC that has come
                 'update_resources_interval': 10,
-                'periodic_fuzzy_delay': 0,
             },
-            # checked by slice; ours are kept by PC
-            'workarounds': {'disable_group_policy_check_upcall': True},
         }
 
     def _nova_common(self, state_path: str) -> Ini:

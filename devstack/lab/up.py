@@ -256,15 +256,20 @@ def up(
         functools.partial(overlay.wait_for_offers, layout, *numbers),
         *joined,
     )
+    keeper = plan.add(
+        'gateway program',
+        functools.partial(compute.bring_up, cloud.settings),
+        seen,
+        NEUTRON,
+        PLACEMENT,
+        CONDUCTOR,
+        SCHEDULER,
+    )
     computes = [
         plan.add(
             f'nova-compute of slice {name}',
-            functools.partial(compute.bring_up, cloud.settings, name),
-            seen,
-            NEUTRON,
-            PLACEMENT,
-            CONDUCTOR,
-            SCHEDULER,
+            functools.partial(compute.wait_for, cloud.settings, name),
+            keeper,
         )
         for name in SLICES
     ]

@@ -13,12 +13,11 @@ import msgspec
 from oslo_config import cfg
 from oslo_log import log
 
-from p2pcs_nova import version
+from p2pcs_nova import layout, version
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.daemon import conf as options
 from p2pcs_nova.daemon import report
 
-DEFAULT_FILE = '/etc/p2pcs/p2pcs.conf'
 FAILURES = (cfg.Error, OSError)
 """What a person can act on, beside the errors of our own: told in a line.
 Anything else is a bug, and has a traceback."""
@@ -87,7 +86,8 @@ def load_conf(path: str | None, *, debug: bool) -> cfg.ConfigOpts:
 
 
 def _default_files() -> list[str]:
-    return [DEFAULT_FILE] if pathlib.Path(DEFAULT_FILE).exists() else []
+    default = layout.CONFIG_FILE
+    return [default] if pathlib.Path(default).exists() else []
 
 
 def _run(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument(
-        '--config-file', help=f'default: {DEFAULT_FILE}, if it is there'
+        '--config-file', help=f'default: {layout.CONFIG_FILE}, if it is there'
     )
     common.add_argument('--debug', action='store_true', help='log in detail')
 

@@ -24,8 +24,8 @@ from gossip.config import NodeConfig
 from gossip.descriptor import Address, PeerId
 from gossip.node import Node
 from gossip.runtime import Runtime, boottime, open_socket, wall_time
-from p2pcs_nova import names
-from p2pcs_nova.daemon import contest, doors, leaving, notify
+from p2pcs_nova import names, notify
+from p2pcs_nova.daemon import contest, doors, leaving
 from p2pcs_nova.daemon.role import Role
 from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.endpoint import endpoint_to_text

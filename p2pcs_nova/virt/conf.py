@@ -23,6 +23,13 @@ OPTS = [
         '[DEFAULT] host.',
         sample_default='<host>',
     ),
+    cfg.StrOpt(
+        'term_file',
+        help='File that the gateway program renews: by which term this '
+        'nova-compute serves its slice, and until when. The process ends '
+        'when that is over. p2pcs-gateway sets it. Default: it serves by '
+        'no term, and does not end; the daemon must be told one otherwise.',
+    ),
     cfg.FloatOpt(
         'timeout_s',
         default=10.0,

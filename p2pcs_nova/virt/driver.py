@@ -73,8 +73,10 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                 'concurrency_backend = threading'
             )
         socket = CONF.p2pcs.socket
-        self._client = local.LocalClient(socket, CONF.p2pcs.timeout_s)
-        self._quick = local.LocalClient(socket, QUICK_S)
+        self._slice = CONF.p2pcs.slice or CONF.host
+        term = start.take_term(self._slice)
+        self._client = local.LocalClient(socket, CONF.p2pcs.timeout_s, term)
+        self._quick = local.LocalClient(socket, QUICK_S, term)
         self._images = images.Images(self._client, CONF.p2pcs.image_timeout_s)
         self._snapshots = snapshots.Snapshots(
             self._client, CONF.p2pcs.snapshot_timeout_s
@@ -82,7 +84,6 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         self._view = view.View()
         self._interrupted = interrupted.Interrupted(self._client)
         self._host = CONF.host
-        self._slice = CONF.p2pcs.slice or CONF.host
         self._watcher: events.Watcher | None = None
         self._guard: guard.Guard | None = None
 

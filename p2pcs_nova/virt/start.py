@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import threading
 import time
 import uuid
@@ -14,6 +15,8 @@ from nova.virt import node
 from oslo_log import log
 
 from p2pcs_nova import errors
+from p2pcs_nova.bootclock import boottime
+from p2pcs_nova.virt import tenure
 
 LOG = log.getLogger(__name__)
 
@@ -22,6 +25,23 @@ RETRY_S = 1.0
 """Between two attempts to reach the daemon."""
 NODE_NAMESPACE = uuid.UUID('7d9cf1f5-2bd5-5a1c-93a4-2f5b3a4b7f10')
 """Of the node ids that are made from the names of slices."""
+
+
+def take_term(slice_name: str) -> tenure.Tenure | None:
+    """The term by which this process acts, watched; None: by none.
+
+    :raises InvalidConfiguration: Nova's; there is none of this slice
+    """
+    if not CONF.p2pcs.term_file:
+        return None
+    try:
+        term = tenure.Tenure(
+            pathlib.Path(CONF.p2pcs.term_file), slice_name, boottime
+        )
+    except tenure.NoTerm as error:
+        raise exception.InvalidConfiguration(str(error)) from None
+    term.start()
+    return term
 
 
 def write_node_id(slice_name: str) -> None:

@@ -29,7 +29,6 @@ ASK_TIMEOUT_S = 180.0
 
 def ask(lab: Lab, uuids: Sequence[str]) -> list[float]:
     """The milliseconds of every call."""
-    conf = lab.layout.etc(f'nova-compute-{SLICE}') / 'nova.conf'
     answer = json.loads(
         lab.inside(
             lab.control,
@@ -38,7 +37,8 @@ def ask(lab: Lab, uuids: Sequence[str]) -> list[float]:
             str(lab.layout.cloud_venv / 'bin' / 'python'),
             '-m',
             'tests.support.power_sync',
-            str(conf),
+            str(lab.layout.compute_conf),
+            str(lab.layout.slice_conf(SLICE)),
             *uuids,
             timeout_s=ASK_TIMEOUT_S,
         )

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from devstack.lab import (
-    compute,
     machines,
     network,
     packages,
@@ -33,6 +32,7 @@ from devstack.lab.lock import exclusive
 from devstack.lab.machines import Machine
 from devstack.lab.passwords import write_private
 from devstack.lab.schemas import manage_openstack
+from devstack.lab.services import Service
 from devstack.lab.settings import Settings
 from tests.support.lab import Lab
 from tests.support.waiting import until
@@ -94,15 +94,33 @@ class Agent(threading.Thread):
 
 def configuration(settings: Settings) -> Ini:
     """nova.conf: as a slice's, but for the driver."""
-    common = settings.nova_compute(HOST)
+    common, state = settings.nova_compute(), settings.data(NAME)
     return {
         **common,
         'DEFAULT': {
             **common['DEFAULT'],
+            'host': HOST,
+            'state_path': state,
+            'periodic_fuzzy_delay': 0,
             'compute_driver': 'libvirt.LibvirtDriver',
         },
         'libvirt': {'virt_type': 'qemu', 'cpu_mode': 'none'},
+        'oslo_concurrency': {'lock_path': f'{state}/locks'},
     }
+
+
+def service_of(settings: Settings, nova_conf: pathlib.Path) -> Service:
+    """Its nova-compute."""
+    return Service(
+        name=NAME,
+        argv=(
+            settings.venv('bin/nova-compute'),
+            '--config-file',
+            str(nova_conf),
+        ),
+        configuration=(nova_conf,),
+        ready_line='Starting compute node',
+    )
 
 
 @contextlib.contextmanager
@@ -123,7 +141,7 @@ def stock_host(lab: Lab) -> Iterator[str]:
         (state / 'instances').mkdir(parents=True, exist_ok=True)
         undo.callback(_forget, lab.admin.compute)
         undo.callback(services.stop, host, NAME)
-        services.ensure(lab.layout, host, compute.nova_compute(settings, HOST))
+        services.ensure(lab.layout, host, service_of(settings, nova_conf))
         _map(settings, host)
         service = connect('nova', settings.passwords['nova'], 'service')
         agent = Agent(host, service.network)

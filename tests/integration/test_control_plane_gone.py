@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from devstack.lab import first_server
-from devstack.lab.layout import SLICES
+from devstack.lab import compute, first_server
 from devstack.lab.names import FIRST_SERVER
 from p2pcs_nova import wire
 from tests.conftest import Converged, Figure
@@ -28,7 +27,7 @@ DEAD = (
     'nova-api',
     'nova-conductor',
     'nova-scheduler',
-    *map(scene.compute_of, SLICES),
+    compute.GATEWAY,
 )
 BOOT_ID = '/proc/sys/kernel/random/boot_id'
 

@@ -30,7 +30,7 @@ INSTALL, JOIN, REMOVE = map(readme.commands, readme.blocks(TEXT, 'console'))
 SHARE = 'vcpus = 2\nmemory_mb = 512\ndisk_mb = 4096\n'
 TOKEN = 'p2pcs1.…'
 WATCHDOG_S = 180.0
-UNITS = 'p2pcs-peer.service p2pcs-nova-compute@gold.service'
+UNITS = 'p2pcs-peer.service p2pcs-gateway.service'
 LEFT = (
     '/etc/p2pcs',
     '/etc/systemd/system/p2pcs-peer.service',
@@ -107,12 +107,12 @@ def test_readme_installs_and_joins_it(
 
 
 def test_systemd_finds_nothing_wrong_with_the_units(pc: OfficePc) -> None:
-    pc.run('cp etc/systemd/p2pcs-nova-compute@.service /run/systemd/system/')
+    pc.run('cp etc/systemd/p2pcs-gateway.service /run/systemd/system/')
     said = pc.run(f'systemd-analyze verify {UNITS} 2>&1 || true')
-    # It is a PC: no Nova is on it.
-    no_nova = 'Command /usr/local/bin/nova-compute is not executable'
+    # It is a PC, and no gateway.
+    no_gateway = 'Command /usr/local/bin/p2pcs-gateway is not executable'
     (line,) = said.splitlines()
-    assert no_nova in line
+    assert no_gateway in line
 
 
 def test_servers_run_on_while_systemd_restarts_the_daemon(

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ask a driver for the state of servers as Nova's power sync does.
 
-Run as ``power_sync NOVA_CONF UUID...`` in the control plane, with the
-configuration of a running nova-compute: a driver that has begun to watch
-its slice, asked by five threads, as in Nova.  Prints JSON: the power
+Run as ``power_sync NOVA_CONF NOVA_CONF UUID...`` in the control plane,
+with the two files of a running nova-compute: a driver that has begun to
+watch its slice, asked by five threads, as in Nova.  Prints JSON: the power
 states of each that were seen, and the seconds that each call took.
 """
 
@@ -22,9 +22,11 @@ THREADS = 5
 ROUNDS = 20
 
 
-def main(nova_conf: str, *uuids: str) -> None:
+def main(common: str, own: str, *uuids: str) -> None:
     """Ask for all of them, some times."""
-    config.parse_args(['nova-compute', '--config-file', nova_conf])
+    config.parse_args(
+        ['nova-compute', '--config-file', common, '--config-file', own]
+    )
     from p2pcs_nova.virt.driver import P2PDriver
 
     driver = P2PDriver(None)

@@ -31,9 +31,10 @@ def tree(machine: Machine, name: str) -> list[int]:
 
 def kill(machine: Machine, *names: str) -> None:
     """End services at once, as a failure does (SIGKILL)."""
-    for pid in [pid for name in names for pid in tree(machine, name)]:
+    pids = {pid for name in names for pid in tree(machine, name)}
+    for pid in pids:
         processes.kill(pid, signal.SIGKILL)
-    until(lambda: not any(services.find(machine, name) for name in names))
+    until(lambda: pids.isdisjoint(p.pid for p in processes.processes()))
 
 
 @contextlib.contextmanager

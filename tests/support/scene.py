@@ -54,14 +54,15 @@ def hung_libvirt(lab: Lab, slice_name: str) -> Iterator[None]:
 
 def compute_of(slice_name: str) -> str:
     """The service that is the nova-compute of a slice."""
-    return f'nova-compute-{slice_name}'
+    return services.kept_name(slice_name)
 
 
 def restart_computes(lab: Lab, *slices: str) -> None:
     """Have these nova-computes again; back when they begin their start."""
     settings = Settings(lab.layout, passwords.load(lab.layout.passwords))
-    with futures.ThreadPoolExecutor() as pool:
-        list(pool.map(lambda s: compute.bring_up(settings, s), slices))
+    compute.bring_up(settings)
+    for name in slices:
+        compute.wait_for(settings, name)
 
 
 def restart_control_plane(lab: Lab) -> None:
@@ -83,9 +84,11 @@ def restart_control_plane(lab: Lab) -> None:
                 control.nova_conductor(settings),
                 control.nova_scheduler(settings),
             ),
-            [compute.nova_compute(settings, name) for name in SLICES],
+            (compute.gateway(settings),),
         ):
             list(pool.map(have, stage))
+    for name in SLICES:
+        compute.wait_for(settings, name)
 
 
 def gateway(lab: Lab) -> LocalClient:

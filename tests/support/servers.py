@@ -171,12 +171,13 @@ def power_states(
     lab: Lab, slice_name: str, *uuids: str
 ) -> tuple[dict[str, list[int]], float]:
     """What Nova's power sync would hear, and the longest call's seconds."""
-    conf = lab.layout.etc(f'nova-compute-{slice_name}') / 'nova.conf'
+    layout = lab.layout
+    told = (layout.compute_conf, layout.slice_conf(slice_name))
     said = lab.inside(
         lab.control,
         'env', f'PYTHONPATH={ROOT}',
-        str(lab.layout.cloud_venv / 'bin' / 'python'),
-        '-m', 'tests.support.power_sync', str(conf), *uuids,
+        str(layout.cloud_venv / 'bin' / 'python'),
+        '-m', 'tests.support.power_sync', *map(str, told), *uuids,
     )  # fmt: skip
     answer = json.loads(said)
     return answer['states'], max(answer['seconds'])

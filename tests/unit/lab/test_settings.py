@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from devstack.lab import ini, openrc, passwords, schemas
-from devstack.lab.layout import SLICES, Layout
+from devstack.lab.layout import Layout
 from devstack.lab.settings import DATABASES, Settings
 
 
@@ -42,20 +42,16 @@ def test_private_file_that_is_right_is_left_untouched(
     assert passwords.write_private(path, 'other')
 
 
-@pytest.mark.parametrize('name', SLICES)
-def test_nova_compute_has_no_way_to_the_databases(
-    settings: Settings, name: str
-) -> None:
-    text = ini.render(settings.nova_compute(name))
+def test_nova_compute_has_no_way_to_the_databases(settings: Settings) -> None:
+    text = ini.render(settings.nova_compute())
     assert settings.passwords['database'] not in text
     assert 'mysql' not in text
-    assert f'host = {name}\n' in text
 
 
 def test_nova_keeps_its_own_defaults_for_plugging(settings: Settings) -> None:
     for text in (
         ini.render(settings.nova()),
-        *(ini.render(settings.nova_compute(name)) for name in SLICES),
+        ini.render(settings.nova_compute()),
     ):
         assert 'vif_plugging' not in text
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tell systemd that the daemon is up, and that it is still alive.
+"""Tell systemd that a daemon is up, and that it is still alive.
 
 The protocol of sd_notify(3): lines in a datagram to the socket that the
 unit's environment names. Started by hand, there is none: nothing is told.

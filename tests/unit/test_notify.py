@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from p2pcs_nova.daemon import notify
+from p2pcs_nova import notify
 
 
 @pytest.fixture

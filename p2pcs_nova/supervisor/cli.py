@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``p2pcs-gateway``: the program that keeps the slices' nova-computes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import logging
+import pathlib
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+import trio
+from oslo_config import cfg
+from oslo_log import log
+
+from p2pcs_nova import layout, notify, version
+from p2pcs_nova.bootclock import boottime
+from p2pcs_nova.client.local import LocalClient
+from p2pcs_nova.supervisor import compute, keeping
+from p2pcs_nova.supervisor import conf as options
+from p2pcs_nova.terms import single
+from p2pcs_nova.terms.holder import Lapsed
+
+LOG = logging.getLogger(__name__)
+
+ASK_TIMEOUT_S = 1.5
+"""Silence of the daemon after which a question to it is given up: terms
+are renewed meanwhile."""
+
+
+class AnotherRuns(Exception):
+    """Another p2pcs-gateway keeps the same folder."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Keep the slices until SIGTERM or SIGINT; the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        conf = load_conf(arguments.config_file, debug=arguments.debug)
+        kept = conf_to_options(conf)
+        with alone(kept.folder):
+            LOG.info('p2pcs-gateway %s', version.release())
+            while not _run(kept):
+                LOG.info('all terms are given up: begin anew')
+    except (cfg.Error, OSError, AnotherRuns) as error:
+        print(f'p2pcs-gateway: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(kept: compute.Options) -> bool:
+    """One life; whether it was told to stop."""
+    lapsed = False
+    try:
+        trio.run(serve, kept)
+    except* Lapsed as group:
+        lapsed = True
+        LOG.error('the terms are over: %s', _first(group))
+    return not lapsed
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """One of the errors themselves, however deep tasks have wrapped it."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def load_conf(path: str | None, *, debug: bool) -> cfg.ConfigOpts:
+    """The options of this machine, and its logging set up.
+
+    :param path: None: the default file, if it is there
+    :raises cfg.Error: the file is missing or wrong; the message names it
+    """
+    conf = cfg.ConfigOpts()
+    options.register(conf)
+    log.register_options(conf)
+    default = pathlib.Path(layout.CONFIG_FILE)
+    files = [path] if path else [str(default)] if default.exists() else []
+    conf(
+        [word for file in files for word in ('--config-file', file)],
+        project='p2pcs',
+        default_config_files=[],
+        default_config_dirs=[],
+    )
+    if debug:
+        conf.set_override('debug', True)
+    conf.set_default('use_stderr', True)
+    log.setup(conf, 'p2pcs', version.release())
+    return conf
+
+
+def conf_to_options(conf: cfg.ConfigOpts) -> compute.Options:
+    """How the nova-computes are started."""
+    group = conf.compute
+    return compute.Options(
+        program=group.program,
+        config_files=tuple(group.config_files),
+        folder=pathlib.Path(group.folder),
+        log_folder=pathlib.Path(group.log_folder)
+        if group.log_folder
+        else None,
+        socket=conf.socket,
+    )
+
+
+@contextlib.contextmanager
+def alone(folder: pathlib.Path) -> Iterator[None]:
+    """Keep every other p2pcs-gateway from the same folder.
+
+    :raises AnotherRuns: there is one
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / 'lock').open('wb') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AnotherRuns(f'another one runs in {folder}') from None
+        yield
+
+
+def _name() -> str:
+    """Of this life of this gateway; no other one has it."""
+    return f'{socket.gethostname()}-{secrets.token_hex(4)}'
+
+
+async def serve(kept: compute.Options) -> None:
+    """Keep the slices until told to stop.
+
+    :raises Lapsed: a term was not renewed in time
+    """
+    client = LocalClient(kept.socket, ASK_TIMEOUT_S)
+    terms = single.OnlyGateway(_name(), client, boottime)
+    keeper = keeping.Keeper(terms, client, kept, boottime)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_stop_on_signal, signals, keeper)
+            nursery.start_soon(notify.stay_alive)
+            notify.tell('READY=1')
+            await keeper.run()
+            nursery.cancel_scope.cancel()
+
+
+async def _stop_on_signal(
+    signals: AsyncIterator[int], keeper: keeping.Keeper
+) -> None:
+    async for number in signals:
+        LOG.info('stopping on %s', signal.Signals(number).name)
+        notify.tell('STOPPING=1')
+        keeper.stop()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog='p2pcs-gateway',
+        description='Keep one stock nova-compute for each slice that this '
+        'gateway commands.',
+    )
+    parser.add_argument(
+        '--version', action='version', version=version.release()
+    )
+    parser.add_argument(
+        '--config-file', help=f'default: {layout.CONFIG_FILE}, if it is there'
+    )
+    parser.add_argument('--debug', action='store_true', help='log in detail')
+    return parser

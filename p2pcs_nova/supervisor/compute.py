@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The nova-compute of one slice: what it is told, its life and its end.
+
+It dies with the thread that starts it (PR_SET_PDEATHSIG, by setpriv(1)),
+so that is the main one; and by itself when the file of its term is not
+renewed in time, should that be too late.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import pathlib
+import signal
+import subprocess
+
+import msgspec
+import trio
+
+from p2pcs_nova import files, wire
+
+LOG = logging.getLogger(__name__)
+
+STOP_S = 15.0
+"""Time that a nova-compute has to end by itself; then it is killed."""
+RETRY_FIRST_S = 1.0
+"""Before one that has ended is started again; it doubles each time, ..."""
+RETRY_LAST_S = 60.0
+"""... up to this, ..."""
+STEADY_S = 60.0
+"""... and begins anew after one that has run so long."""
+HEARTBEAT_S = 10
+"""Seconds after which RabbitMQ takes back what a dead one had asked for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How the nova-computes of a gateway are started."""
+
+    program: str
+    config_files: tuple[str, ...]
+    """For all slices."""
+    folder: pathlib.Path
+    log_folder: pathlib.Path | None
+    """None: they write where we write."""
+    socket: str
+    """Of the gateway's daemon."""
+
+    def home(self, slice_: str) -> pathlib.Path:
+        """What is proper to a slice."""
+        return self.folder / slice_
+
+    def term_file(self, slice_: str) -> pathlib.Path:
+        """By which term its nova-compute acts, and until when."""
+        return self.home(slice_) / 'term'
+
+    def command(self, slice_: str) -> list[str]:
+        """What is started for a slice."""
+        own = str(self.home(slice_) / 'nova.conf')
+        arguments = [
+            word
+            for path in (*self.config_files, own)
+            for word in ('--config-file', path)
+        ]
+        return [
+            'setpriv', '--pdeathsig', 'KILL', '--', self.program, *arguments
+        ]  # fmt: skip
+
+
+def slice_configuration(options: Options, slice_: str) -> str:
+    """The part of nova.conf that is proper to a slice."""
+    state = options.home(slice_) / 'state'
+    return '\n'.join(
+        (
+            '# Written by p2pcs-gateway at each start.',
+            '[DEFAULT]',
+            f'host = {slice_}',
+            'compute_driver = p2pcs.P2PDriver',
+            f'state_path = {state}',
+            'force_config_drive = true',
+            # What happened while it was away is looked for at once.
+            'periodic_fuzzy_delay = 0',
+            # Owners have kept their memory already.
+            'reserved_host_memory_mb = 0',
+            '[oslo_concurrency]',
+            f'lock_path = {state / "locks"}',
+            '[oslo_messaging_rabbit]',
+            f'heartbeat_timeout_threshold = {HEARTBEAT_S}',
+            '[workarounds]',
+            # It would check by slice what our driver keeps by PC.
+            'disable_group_policy_check_upcall = true',
+            '[p2pcs]',
+            f'socket = {options.socket}',
+            f'slice = {slice_}',
+            f'term_file = {options.term_file(slice_)}',
+            '',
+        )
+    )
+
+
+class Compute:
+    """The nova-compute of one slice by one term; blocks on a local disk.
+
+    :raises OSError: what it is told cannot be written
+    """
+
+    def __init__(self, options: Options, slice_: str) -> None:
+        self._options = options
+        self._slice = slice_
+        self._process: subprocess.Popen[bytes] | None = None
+        home = options.home(slice_)
+        for folder in ('instances', 'locks'):
+            (home / 'state' / folder).mkdir(parents=True, exist_ok=True)
+        (home / 'nova.conf').write_text(slice_configuration(options, slice_))
+
+    def renew(self, held: wire.HeldTerm) -> None:
+        """Let it act by this term until then."""
+        path = self._options.term_file(self._slice)
+        files.put(path, msgspec.json.encode(held))
+
+    def kill(self) -> None:
+        """End it at once, if it runs."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+
+    async def keep(self) -> None:
+        """Start it, and again when it has ended; cancelled, end it."""
+        failures = 0
+        while True:
+            began = trio.current_time()
+            code = await self._run()
+            lived_s = trio.current_time() - began
+            failures = 0 if lived_s >= STEADY_S else failures + 1
+            pause_s = min(RETRY_FIRST_S * 2.0**failures, RETRY_LAST_S)
+            LOG.warning(
+                'slice %s: nova-compute has ended (%s) after %.0f s; again '
+                'in %g s',
+                self._slice,
+                code,
+                lived_s,
+                pause_s,
+            )
+            await trio.sleep(pause_s)
+
+    async def _run(self) -> int:
+        """From its start to its end, which comes with ours."""
+        self._process = process = self._start()
+        LOG.info('slice %s: nova-compute is %d', self._slice, process.pid)
+        try:
+            return await _wait(process)
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._stop(process)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with contextlib.ExitStack() as stack:
+            log = None
+            if (folder := self._options.log_folder) is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                path = folder / f'nova-compute-{self._slice}.log'
+                log = stack.enter_context(path.open('ab'))
+            return subprocess.Popen(
+                self._options.command(self._slice),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd='/',
+            )
+
+    async def _stop(self, process: subprocess.Popen[bytes]) -> None:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with trio.move_on_after(STOP_S):
+                await _wait(process)
+        if process.poll() is None:
+            LOG.warning('slice %s: nova-compute is killed', self._slice)
+            process.kill()
+            await _wait(process)
+
+
+async def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Its exit code, as soon as it has one."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        await trio.lowlevel.wait_readable(descriptor)
+    finally:
+        os.close(descriptor)
+    return process.wait()

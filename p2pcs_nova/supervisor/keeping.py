@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway's slices: their terms are renewed, their nova-computes kept.
+
+Rules:
+
+1. whoever acts by a term is told each renewal: the daemon, which asks the
+   PCs, and nova-compute, by its file;
+2. when a term is over, that nova-compute is killed at once, and all begins
+   anew: see :class:`p2pcs_nova.terms.holder.Lapsed`;
+3. a slice is given back only when its nova-compute has ended;
+4. a gateway whose daemon does not answer for a while is of no use to its
+   slices, and gives them up, if there are others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import math
+import random
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+import trio
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.client.local import LocalClient
+from p2pcs_nova.supervisor import compute
+from p2pcs_nova.terms import holder, sharing
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar('T')
+
+RENEW_S = 2.0
+"""Between two renewals: a term outlives some that fail."""
+SHARE_S = 1.0
+"""Between two looks at what the others have."""
+DEAF_S = 15.0
+"""So long the daemon may not answer before the slices are given up."""
+
+
+@dataclasses.dataclass
+class Kept:
+    """A slice that this gateway commands."""
+
+    held: wire.HeldTerm
+    compute: compute.Compute
+    scope: trio.CancelScope = dataclasses.field(
+        default_factory=trio.CancelScope
+    )
+    """Cancelled: it is being given up."""
+
+    def renew(self, until_s: float) -> None:
+        """Let its nova-compute go on until then."""
+        self.held = msgspec.structs.replace(self.held, until_s=until_s)
+        self.compute.renew(self.held)
+
+    @property
+    def command(self) -> wire.Command:
+        """By which the daemon commands it."""
+        return wire.Command(self.held.slice, self.held.term)
+
+
+class Trouble:
+    """Something that may fail for a while: said when it comes and goes."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._problem = ''
+
+    def note(self, problem: str) -> None:
+        """How it is now; '': well."""
+        if problem and not self._problem:
+            LOG.warning('%s: %s', self._what, problem)
+        elif self._problem and not problem:
+            LOG.info('%s: it goes on', self._what)
+        self._problem = problem
+
+
+class Keeper:
+    """Keeps the slices of a gateway, until it is told to stop.
+
+    :param client: of the gateway's daemon
+    :param clock: seconds of CLOCK_BOOTTIME
+    """
+
+    def __init__(
+        self,
+        terms: holder.Holder,
+        client: LocalClient,
+        options: compute.Options,
+        clock: Callable[[], float],
+    ) -> None:
+        self._terms = terms
+        self._client = client
+        self._options = options
+        self._clock = clock
+        self._kept: dict[str, Kept] = {}
+        self._slices: list[str] = []
+        """Of the policy, in the order in which we want them."""
+        self._until_s = 0.0
+        """As long as what we hold is ours for sure."""
+        self._heard_at = clock()
+        """When the daemon last answered."""
+        self._stopping = False
+        self._look = trio.Event()
+        self._renewal = Trouble('renewing the terms')
+        self._daemon = Trouble('asking the daemon')
+        self._others = Trouble('sharing the slices')
+
+    def stop(self) -> None:
+        """Give all up in order; :meth:`run` returns when that is done."""
+        self._stopping = True
+        for kept in self._kept.values():
+            kept.scope.cancel()
+        self._look.set()
+
+    async def run(self) -> None:
+        """Until stopped.
+
+        :raises Lapsed: a term was not renewed in time; its nova-compute
+            is dead
+        """
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_in_time)
+                nursery.start_soon(self._renew)
+                await self._share(nursery)
+                nursery.cancel_scope.cancel()
+        except BaseException:
+            for kept in self._kept.values():
+                kept.compute.kill()
+            raise
+        await _blocking(_quietly, self._terms.close)
+
+    # -- renewing -----------------------------------------------------------
+
+    async def _renew(self) -> None:
+        while True:
+            try:
+                until_s = await _blocking(self._terms.renew)
+            except errors.P2PcsError as error:
+                self._renewal.note(error.message)
+            else:
+                self._renewal.note('')
+                await self._go_on(until_s)
+            await trio.sleep(RENEW_S)
+
+    async def _go_on(self, until_s: float) -> None:
+        """Tell all of the new time, the daemon if it answers."""
+        self._check_time()
+        if self._clock() >= self._until_s:
+            self._look.set()  # There was none, or it was over.
+        self._until_s = until_s
+        for kept in self._kept.values():
+            kept.renew(until_s)
+        stale: list[str] = []
+        async with trio.open_nursery() as nursery:
+            for kept in self._kept.values():
+                nursery.start_soon(self._tell, kept, stale)
+        if stale:
+            raise holder.Lapsed(stale[0])
+
+    async def _tell(self, kept: Kept, stale: list[str]) -> None:
+        """Let the daemon command the slice."""
+        request = wire.TermRequest(kept.held.until_s, kept.held.term)
+        try:
+            await _blocking(self._client.take_term, kept.held.slice, request)
+        except errors.StaleTerm as error:
+            if not kept.scope.cancel_called:
+                stale.append(error.message)
+        except errors.P2PcsError as error:
+            LOG.debug('slice %s: %s', kept.held.slice, error.message)
+
+    async def _end_in_time(self) -> None:
+        """Notice at once when a term is over."""
+        while True:
+            self._check_time()
+            due = self._until_s if self._kept else math.inf
+            pause_s = min(due - self._clock(), RENEW_S)
+            await trio.sleep(max(pause_s, 0.0))
+
+    def _check_time(self) -> None:
+        if self._kept and self._clock() >= self._until_s:
+            names = ', '.join(sorted(self._kept))
+            raise holder.Lapsed(f'not renewed in time: {names}')
+
+    # -- sharing ------------------------------------------------------------
+
+    async def _share(self, nursery: trio.Nursery) -> None:
+        """Take slices and give them up, until stopped and all is given."""
+        while self._kept or not self._stopping:
+            await self._hear()
+            try:
+                await self._move(nursery)
+            except errors.P2PcsError as error:
+                self._others.note(error.message)
+            else:
+                self._others.note('')
+            with trio.move_on_after(SHARE_S):
+                await self._look.wait()
+            self._look = trio.Event()
+
+    async def _hear(self) -> None:
+        """Ask the daemon for the slices of the policy."""
+        try:
+            rows = await _blocking(self._client.slices)
+        except errors.P2PcsError as error:
+            self._daemon.note(error.message)
+        else:
+            self._daemon.note('')
+            self._heard_at = self._clock()
+            self._slices = [row.name for row in rows.slices]
+            # Gateways that come at once do not all try the same one first.
+            random.Random(self._terms.name).shuffle(self._slices)  # noqa: S311
+
+    async def _move(self, nursery: trio.Nursery) -> None:
+        is_deaf = self._clock() - self._heard_at > DEAF_S
+        await _blocking(self._terms.want, not (is_deaf or self._stopping))
+        if self._stopping:
+            return
+        me, shares = self._terms.name, await _blocking(self._terms.shares)
+        if is_deaf and shares.gateways <= {me}:
+            return
+        if self._clock() >= self._until_s:
+            return
+        move = sharing.next_move(me, self._slices, shares, self._kept.keys())
+        for name in move.take:
+            await self._take(name, nursery)
+        if not any(k.scope.cancel_called for k in self._kept.values()):
+            for name in move.give:
+                LOG.info('slice %s is given up', name)
+                self._kept[name].scope.cancel()
+
+    async def _take(self, name: str, nursery: trio.Nursery) -> None:
+        term = await _blocking(self._terms.take, name)
+        if term is None:
+            return
+        LOG.info('slice %s: term %s begins', name, term)
+        held = wire.HeldTerm(name, term, self._until_s)
+        kept = Kept(held, compute.Compute(self._options, name))
+        self._kept[name] = kept
+        kept.renew(self._until_s)
+        self._check_time()
+        await self._tell(kept, [])
+        if self._stopping:
+            kept.scope.cancel()
+        nursery.start_soon(self._keep, kept)
+
+    async def _keep(self, kept: Kept) -> None:
+        """From the first start of its nova-compute until it is given up."""
+        with kept.scope:
+            await kept.compute.keep()
+        await _blocking(_quietly, self._client.end_term, kept.command)
+        await _blocking(_quietly, self._terms.give_back, kept.command)
+        del self._kept[kept.held.slice]
+        self._look.set()
+
+
+def _quietly(call: Callable[..., None], *arguments: object) -> None:
+    """What cannot be said now is over by itself before long."""
+    try:
+        call(*arguments)
+    except errors.P2PcsError as error:
+        LOG.info('not told: %s', error.message)
+
+
+async def _blocking(call: Callable[..., T], *arguments: Any) -> T:
+    """A call that waits for a daemon or etcd; cancelled, it is left alone."""
+    return await trio.to_thread.run_sync(
+        functools.partial(call, *arguments), abandon_on_cancel=True
+    )

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who commands which slice: terms, and how gateways share the slices."""

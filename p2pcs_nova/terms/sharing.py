@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which slices a gateway takes and gives up, so that all have their share.
+
+Rules, for each gateway by itself:
+
+1. a free slice is taken by who has less than the larger share: together
+   they take all;
+2. who has more than the larger share gives one up; who has more than the
+   smaller share does so as long as another has less than that;
+3. one slice at a time is given up: its nova-compute starts elsewhere, and
+   its users wait for that.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Collection, Sequence
+
+from p2pcs_nova.terms.holder import Shares
+
+
+@dataclasses.dataclass(frozen=True)
+class Move:
+    """What a gateway does next."""
+
+    take: tuple[str, ...] = ()
+    """Free slices, in the order in which they are tried."""
+    give: tuple[str, ...] = ()
+    """Slices of its own."""
+
+
+def next_move(
+    me: str, slices: Sequence[str], shares: Shares, held: Collection[str]
+) -> Move:
+    """What this gateway does next.
+
+    :param slices: of the policy, in this gateway's order of preference
+    :param held: what it commands; what is not in the policy goes
+    """
+    gone = tuple(sorted(set(held) - set(slices)))
+    if me not in shares.gateways:
+        return Move(give=tuple(sorted(held)))
+    smaller, rest = divmod(len(slices), len(shares.gateways))
+    larger = smaller + bool(rest)
+    mine = [name for name in slices if name in held]
+    free = [name for name in slices if name not in shares.holders]
+    take = tuple(name for name in free if name not in held)[
+        : max(larger - len(mine), 0)
+    ]
+    if gone or take or free:
+        return Move(take, gone)
+    counts = collections.Counter(shares.holders.values())
+    someone_has_less = any(
+        counts[gateway] < smaller for gateway in shares.gateways
+    )
+    if len(mine) > larger or (someone_has_less and len(mine) > smaller):
+        return Move(give=(mine[-1],))
+    return Move()
