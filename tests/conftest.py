@@ -22,7 +22,7 @@ hypothesis.settings.load_profile('p2pcs')
 TESTS = pathlib.Path(__file__).parent
 FOLDERS = ('unit', 'simulation', 'functional', 'integration', 'benchmarks')
 #: Each needs more than the one before it.
-MARKERS = ('nova', 'libvirt', 'lab')
+MARKERS = ('nova', 'etcd', 'libvirt', 'lab')
 
 
 class Figure(Protocol):

@@ -41,7 +41,8 @@ SUITES = {
     ),
     'test-fast': Suite(
         (
-            '-n', '2', '-m', 'not lab and not libvirt and not slow',
+            '-n', '2',
+            '-m', 'not lab and not libvirt and not etcd and not slow',
             '--ignore', 'tests/functional/daemon',
             'tests/unit', 'tests/simulation', 'tests/functional',
         ),

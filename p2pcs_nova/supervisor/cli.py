@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fcntl
+import functools
 import logging
 import pathlib
 import secrets
@@ -18,13 +19,14 @@ import trio
 from oslo_config import cfg
 from oslo_log import log
 
-from p2pcs_nova import layout, notify, version
+from p2pcs_nova import etcd, layout, notify, version
 from p2pcs_nova.bootclock import boottime
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.supervisor import compute, keeping
 from p2pcs_nova.supervisor import conf as options
-from p2pcs_nova.terms import single
-from p2pcs_nova.terms.holder import Lapsed
+from p2pcs_nova.terms import conf as where
+from p2pcs_nova.terms import shared, single
+from p2pcs_nova.terms.holder import Holder, Lapsed
 
 LOG = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         kept = conf_to_options(conf)
         with alone(kept.folder):
             LOG.info('p2pcs-gateway %s', version.release())
-            while not _run(kept):
+            while not _run(conf, kept):
                 LOG.info('all terms are given up: begin anew')
     except (cfg.Error, OSError, AnotherRuns) as error:
         print(f'p2pcs-gateway: {error}', file=sys.stderr)
@@ -53,11 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(kept: compute.Options) -> bool:
+def _run(conf: cfg.ConfigOpts, kept: compute.Options) -> bool:
     """One life; whether it was told to stop."""
     lapsed = False
     try:
-        trio.run(serve, kept)
+        trio.run(serve, conf, kept)
     except* Lapsed as group:
         lapsed = True
         LOG.error('the terms are over: %s', _first(group))
@@ -80,6 +82,7 @@ def load_conf(path: str | None, *, debug: bool) -> cfg.ConfigOpts:
     """
     conf = cfg.ConfigOpts()
     options.register(conf)
+    where.register(conf)
     log.register_options(conf)
     default = pathlib.Path(layout.CONFIG_FILE)
     files = [path] if path else [str(default)] if default.exists() else []
@@ -125,18 +128,31 @@ def alone(folder: pathlib.Path) -> Iterator[None]:
         yield
 
 
+def make_holder(conf: cfg.ConfigOpts, client: LocalClient) -> Holder:
+    """What gives us terms."""
+    cluster = shared.conf_to_cluster(conf)
+    if cluster is None:
+        return single.OnlyGateway(_name(), client, boottime)
+    return shared.OneOfSeveral(
+        _name(),
+        conf.terms.etcd_prefix,
+        functools.partial(etcd.Etcd, cluster),
+        boottime,
+    )
+
+
 def _name() -> str:
     """Of this life of this gateway; no other one has it."""
     return f'{socket.gethostname()}-{secrets.token_hex(4)}'
 
 
-async def serve(kept: compute.Options) -> None:
+async def serve(conf: cfg.ConfigOpts, kept: compute.Options) -> None:
     """Keep the slices until told to stop.
 
     :raises Lapsed: a term was not renewed in time
     """
     client = LocalClient(kept.socket, ASK_TIMEOUT_S)
-    terms = single.OnlyGateway(_name(), client, boottime)
+    terms = make_holder(conf, client)
     keeper = keeping.Keeper(terms, client, kept, boottime)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One gateway among several: terms are keys of etcd on a lease.
+
+::
+
+    PREFIX/gateways/NAME   a gateway that wants slices
+    PREFIX/slices/SLICE    whose value is the gateway that commands it
+    PREFIX/era             a number; 2 if it is missing
+
+All keys of a gateway are on its one lease and go with it.  The revision
+that created a slice's key is the n of its term: the next holder's is
+higher, whatever becomes of either.  The era is one more than that of an
+only gateway's counter, whose terms PCs may have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from oslo_config import cfg
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.etcd import Cluster, Created, Delete, Entry, Etcd, Get, Put
+from p2pcs_nova.terms.holder import TTL_S, Lapsed, Shares
+
+FIRST_ERA = 2
+TIMEOUT_S = 1.5
+"""For one member of etcd: a term outlives some that do not answer."""
+
+
+def conf_to_cluster(conf: cfg.ConfigOpts) -> Cluster | None:
+    """Where etcd is; None: this is the only gateway."""
+    group = conf.terms
+    if not group.etcd_endpoints:
+        return None
+    return Cluster(
+        tuple(group.etcd_endpoints),
+        TIMEOUT_S,
+        group.etcd_ca_file,
+        group.etcd_cert_file,
+        group.etcd_key_file,
+    )
+
+
+def slice_key(prefix: str, slice_: str) -> str:
+    """The key whose creation is the term of a slice."""
+    return f'{prefix}/slices/{slice_}'
+
+
+class OneOfSeveral:
+    """See :class:`p2pcs_nova.terms.holder.Holder`.
+
+    Renewals have a connection of their own: nothing makes them wait.
+
+    :param name: that no other gateway has, nor an earlier life of ours
+    :param connect: makes a connection to etcd
+    :param clock: seconds of CLOCK_BOOTTIME
+    """
+
+    def __init__(
+        self,
+        name: str,
+        prefix: str,
+        connect: Callable[[], Etcd],
+        clock: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self._prefix = prefix
+        self._leases = connect()
+        self._etcd = connect()
+        self._clock = clock
+        self._lease = 0
+        self._until_s = 0.0
+        self._wants = False
+        self._held: set[str] = set()
+
+    def renew(self) -> float:
+        """Go on with the lease; the first time, begin with it."""
+        now = self._clock()
+        if not self._lease:
+            self._lease = self._leases.grant(int(TTL_S))
+            left_s = int(TTL_S)
+        elif now >= self._until_s:
+            raise Lapsed('the lease was not renewed in time')
+        else:
+            left_s = self._leases.keep_alive(self._lease)
+        if left_s <= 0:
+            raise Lapsed('etcd has ended the lease')
+        # From before it was asked: etcd counts from later on.
+        self._until_s = now + min(left_s, TTL_S)
+        return self._until_s
+
+    def want(self, wanted: bool) -> None:
+        """Be counted among those that share the slices, or not."""
+        if wanted == self._wants:
+            return
+        key = self._key('gateways', self.name)
+        step = Put(key, b'', self._my_lease()) if wanted else Delete(key)
+        self._etcd.transact((), [step])
+        self._wants = wanted
+
+    def shares(self) -> Shares:
+        """Who is there, and who commands what.
+
+        A slice that we have without knowing it, since an answer was lost,
+        counts as free: it is taken again, by the same term.
+        """
+        gateways, slices = self._etcd.read(
+            Get(self._key('gateways', ''), prefix=True),
+            Get(self._key('slices', ''), prefix=True),
+        )
+        holders = {
+            _last(entry): entry.value.decode(errors='replace')
+            for entry in slices
+        }
+        return Shares(
+            frozenset(map(_last, gateways)),
+            {
+                slice_: holder
+                for slice_, holder in holders.items()
+                if holder != self.name or slice_ in self._held
+            },
+        )
+
+    def take(self, slice_: str) -> wire.Counter | None:
+        """Create the slice's key, if it is not there."""
+        key, era = slice_key(self._prefix, slice_), Get(self._key('era'))
+        put = Put(key, self.name.encode(), self._my_lease())
+        outcome = self._etcd.transact(
+            [Created(key, 0)], [put, Get(key), era], [Get(key), era]
+        )
+        (mine,), eras = outcome.found
+        if mine.lease != self._lease:
+            return None
+        self._held.add(slice_)
+        return wire.Counter(_era(eras), mine.created)
+
+    def give_back(self, command: wire.Command) -> None:
+        """Delete the slice's key, if it is still that of this term."""
+        key = slice_key(self._prefix, command.slice)
+        mine = Created(key, command.term.n)
+        self._etcd.transact([mine], [Delete(key)])
+        self._held.discard(command.slice)
+
+    def close(self) -> None:
+        """End the lease."""
+        if self._lease:
+            self._etcd.revoke(self._lease)
+
+    def _my_lease(self) -> int:
+        """That of this life.
+
+        :raises Unavailable: there is none yet
+        """
+        if not self._lease:
+            raise errors.Unavailable('etcd has not yet given a lease')
+        return self._lease
+
+    def _key(self, *parts: str) -> str:
+        return '/'.join((self._prefix, *parts))
+
+
+def _last(entry: Entry) -> str:
+    """The last part of a key."""
+    return entry.key.rpartition('/')[2]
+
+
+def _era(found: tuple[Entry, ...]) -> int:
+    """The era that an administrator has set.
+
+    :raises Unavailable: it is no number; no term is given
+    """
+    if not found:
+        return FIRST_ERA
+    try:
+        return int(found[0].value)
+    except ValueError:
+        raise errors.Unavailable('the era in etcd is no number') from None
