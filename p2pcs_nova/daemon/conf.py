@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from p2pcs_nova import layout
+from p2pcs_nova.terms import conf as terms
 
 daemon_opts = [
     cfg.StrOpt(
@@ -185,6 +186,7 @@ def register(conf: cfg.ConfigOpts) -> None:
     """Make the options known to ``conf``; idempotent."""
     for group, opts in GROUPS:
         conf.register_opts(opts, None if group == 'DEFAULT' else group)
+    terms.register(conf)
 
 
 def list_opts() -> list[tuple[str, Sequence[cfg.Opt]]]:

@@ -13,12 +13,20 @@ from gossip import events as news
 from gossip.descriptor import Member, Status
 from gossip.descriptor import Role as MemberRole
 from gossip.runtime import boottime
-from p2pcs_nova import errors, names, run_right, wire
+from p2pcs_nova import errors, etcd, names, run_right, wire
 from p2pcs_nova.client.remote import RemoteClient
 from p2pcs_nova.daemon import overlay
 from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.daemon.station import Station
-from p2pcs_nova.gateway import api, options, policy, service, view
+from p2pcs_nova.gateway import (
+    api,
+    etcd_ledger,
+    options,
+    policy,
+    service,
+    view,
+)
+from p2pcs_nova.terms import shared
 
 _LIVENESS = {
     Status.ALIVE: view.Liveness.ALIVE,
@@ -47,6 +55,7 @@ class GatewayRole:
         self._connect = station.connect
         self._out: dict[str, dict[str, str]] = {}
         """Why members are to take no part, by peer and cause."""
+        cluster = shared.conf_to_cluster(station.conf)
         self._service = service.GatewayService(
             layout=station.places,
             policy=policy.load_policy(pathlib.Path(conf.policy_file)),
@@ -63,6 +72,11 @@ class GatewayRole:
                 packed=frozenset(conf.pack_slices),
                 claim_timeout_s=conf.claim_timeout_s,
                 build_timeout_s=conf.build_timeout_s,
+            ),
+            ledger=None
+            if cluster is None
+            else etcd_ledger.EtcdLedger(
+                etcd.Etcd(cluster), station.conf.terms.etcd_prefix
             ),
         )
 

@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gateway's book: the store, with all of it in memory to read.
+"""The gateway's book: what it keeps, with all of it in memory to read.
 
-Reading never waits; writing waits for the disk, in a thread.  What is in
-memory changes only after it is durable, and a write that has begun cannot
-be cancelled, so that the two never differ.
+Reading never waits; writing waits for a disk or for etcd, in a thread.
+What is in memory changes only after it is durable, and a write that has
+begun cannot be cancelled, so that the two never differ.  What is written
+of a slice is written by its term.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
 from p2pcs_nova import wire
+from p2pcs_nova.gateway import commands as terms
 from p2pcs_nova.gateway import store as stores
+
+LOG = logging.getLogger(__name__)
 
 T = TypeVar('T')
 
@@ -26,11 +31,77 @@ class RunBlocking(Protocol):
     ) -> Awaitable[T]: ...
 
 
-class Book:
-    """Rows, graves and images of one gateway."""
+class Ledger(Protocol):
+    """Where instances and graves are written down; every call blocks.
 
-    def __init__(self, store: stores.Store, run_blocking: RunBlocking) -> None:
+    Each of them is durable at return, and done as a whole or not at all.
+    What a command of a term that is over would write is refused: raises
+    StaleTerm.
+    """
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other gateways write there too."""
+
+    def adopt(
+        self,
+        rows: Iterable[stores.InstanceRow],
+        graves: Iterable[stores.Grave],
+    ) -> None:
+        """Take what an only gateway had; what is here already stays.
+
+        By no term: the others know nothing of them yet.
+        """
+
+    def next_epoch(self, command: wire.Command) -> wire.Counter:
+        """A number that was never given before."""
+
+    def place(
+        self, command: wire.Command, row: stores.InstanceRow
+    ) -> stores.Grave | None:
+        """Write who is about to build; an earlier row becomes a grave.
+
+        :returns: the grave of the earlier attempt
+        """
+
+    def set_placed(
+        self, command: wire.Command, instance: str, epoch: wire.Counter
+    ) -> bool:
+        """Write that the PC has built this epoch; False if it is gone."""
+
+    def bury(
+        self, command: wire.Command, instance: str
+    ) -> stores.Grave | None:
+        """Turn an instance's row into a grave; None if there is none."""
+
+    def forget(self, command: wire.Command, grave: stores.Grave) -> None:
+        """Its PC has carried out the tombstone; idempotent."""
+
+    def rows(self, slice_: str | None = None) -> list[stores.InstanceRow]:
+        """Every instance that has a run right; None: of any slice."""
+
+    def graves(self, slice_: str | None = None) -> list[stores.Grave]:
+        """Every tombstone that is not yet carried out; likewise."""
+
+
+class Book:
+    """Rows, graves and images of one gateway.
+
+    :param store: of this machine: images, and numbers of an only gateway
+    :param ledger: the rest; it may be the same
+    :param commands: says by which term a slice is written about
+    """
+
+    def __init__(
+        self,
+        store: stores.Store,
+        ledger: Ledger,
+        commands: terms.Commands,
+        run_blocking: RunBlocking,
+    ) -> None:
         self._store = store
+        self._ledger = ledger
+        self._commands = commands
         self._run = run_blocking
         self.rows: dict[str, stores.InstanceRow] = {}
         """By instance."""
@@ -40,28 +111,82 @@ class Book:
         """By digest."""
 
     async def read(self) -> None:
-        """Take everything from the disk; once, at the start."""
-        rows = await self._run(self._store.rows)
-        self.rows = {row.instance: row for row in rows}
-        for grave in await self._run(self._store.graves):
-            self.graves[grave.instance, grave.epoch] = grave
+        """Take what is ours alone from the disk; once, at the start.
+
+        :raises Unavailable: this was the only gateway until now, and what
+            it has cannot be told to the others
+        """
         images = await self._run(self._store.images)
         self.images = {image.digest: image for image in images}
+        if not self._ledger.is_shared:
+            await self._take(None)
+        else:
+            await self._hand_over()
+
+    async def _hand_over(self) -> None:
+        """Once an only gateway: what it has, the others have to find."""
+        rows = await self._run(self._store.rows)
+        graves = await self._run(self._store.graves)
+        if rows or graves:
+            await self._run(self._ledger.adopt, rows, graves)
+            await self._run(self._store.clear)
+            LOG.info('%d instances go to etcd', len(rows))
+
+    async def open(self, slice_: str) -> None:
+        """Take what earlier gateways of a slice have written.
+
+        None of them writes any more: its next term has begun.
+        """
+        if self._ledger.is_shared:
+            await self._take(slice_)
+
+    def close(self, slice_: str) -> None:
+        """Forget what another gateway may change from now on."""
+        if self._ledger.is_shared:
+            self.rows = {
+                key: row
+                for key, row in self.rows.items()
+                if row.slice != slice_
+            }
+            self.graves = {
+                key: grave
+                for key, grave in self.graves.items()
+                if grave.slice != slice_
+            }
+
+    async def _take(self, slice_: str | None) -> None:
+        rows = await self._run(self._ledger.rows, slice_)
+        graves = await self._run(self._ledger.graves, slice_)
+        if slice_ is not None:
+            self.close(slice_)
+        self.rows |= {row.instance: row for row in rows}
+        for grave in graves:
+            self._dig(grave)
 
     async def next_number(self) -> wire.Counter:
-        """A number that was never given before: a term or an epoch."""
+        """A number that this machine has never given before."""
         return await self._run(self._store.next_number)
+
+    async def next_epoch(self, slice_: str) -> wire.Counter:
+        """A number that no gateway has ever given before.
+
+        :raises Unavailable: we do not command the slice now
+        """
+        command = self._commands.command(slice_)
+        return await self._run(self._ledger.next_epoch, command)
 
     async def place(self, row: stores.InstanceRow) -> None:
         """Write who is about to build; an earlier row becomes a grave."""
-        grave = await self._run(self._store.place, row)
+        command = self._commands.command(row.slice)
+        grave = await self._run(self._ledger.place, command, row)
         self.rows[row.instance] = row
         self._dig(grave)
 
     async def set_placed(self, row: stores.InstanceRow) -> bool:
         """Write that the PC has built it; False if that epoch is gone."""
+        command = self._commands.command(row.slice)
         known = await self._run(
-            self._store.set_placed, row.instance, row.epoch
+            self._ledger.set_placed, command, row.instance, row.epoch
         )
         now = self.rows.get(row.instance)
         if known and now is not None and now.epoch == row.epoch:
@@ -72,7 +197,11 @@ class Book:
 
     async def bury(self, instance: str) -> stores.Grave | None:
         """Turn an instance's row into a grave; None if there is none."""
-        grave = await self._run(self._store.bury, instance)
+        row = self.rows.get(instance)
+        if row is None:
+            return None
+        command = self._commands.command(row.slice)
+        grave = await self._run(self._ledger.bury, command, instance)
         if grave is not None:
             self.rows.pop(instance, None)
         self._dig(grave)
@@ -92,7 +221,8 @@ class Book:
 
     async def forget(self, grave: stores.Grave) -> None:
         """Its PC has carried it out, or is given up; idempotent."""
-        await self._run(self._store.forget, grave)
+        command = self._commands.command(grave.slice)
+        await self._run(self._ledger.forget, command, grave)
         self.graves.pop((grave.instance, grave.epoch), None)
 
     async def add_image(self, image: wire.Image) -> None:

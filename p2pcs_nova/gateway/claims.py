@@ -318,7 +318,7 @@ class Spawn:
     async def _write_row(self, peer: str) -> store.InstanceRow:
         """Sign the run right of a new epoch, and write it down."""
         tools, spec = self._tools, self._request.spec
-        epoch = await tools.book.next_number()
+        epoch = await tools.book.next_epoch(self._slice)
         right = wire.RunRight(
             instance=spec.instance,
             epoch=epoch,

@@ -37,13 +37,20 @@ class Commands:
         :returns: whether it begins, or was interrupted
         :raises StaleTerm: it is over, or a higher one was seen; unchanged
         """
+        is_news = self.is_news(held)
+        self._held[held.slice] = held
+        self._highest[held.slice] = held.term
+        return is_news
+
+    def is_news(self, held: wire.HeldTerm) -> bool:
+        """Whether this would begin, or go on after an interruption.
+
+        :raises StaleTerm: it is over, or a higher one was seen
+        """
         command = wire.Command(held.slice, held.term)
         if self._clock() >= held.until_s or self._is_over(command):
             raise _stale(command)
-        goes_on = self.term(held.slice) == held.term
-        self._held[held.slice] = held
-        self._highest[held.slice] = held.term
-        return not goes_on
+        return self.term(held.slice) != held.term
 
     def give_back(self, command: wire.Command) -> None:
         """Its holder says that the term is over.

@@ -63,7 +63,8 @@ class GatewayService:
     :param connect: makes a client for one operation on one PC
     :param clock: seconds of CLOCK_BOOTTIME
     :param journal: what this machine has logged of instances
-    :param run_blocking: how the disk is waited for
+    :param ledger: what several gateways share; None: this is the only one
+    :param run_blocking: how the disk, or etcd, is waited for
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class GatewayService:
         journal: journal.Journal,
         rng: random.Random,
         options: config.Options = config.DEFAULTS,
+        ledger: books.Ledger | None = None,
         run_blocking: books.RunBlocking = trio.to_thread.run_sync,
     ) -> None:
         self._peer = peer
@@ -93,6 +95,7 @@ class GatewayService:
         self.journal = journal
         self._rng = rng
         self._options = options
+        self._ledger = ledger
         self._run_blocking = run_blocking
         self._view = views.View(policy)
         self._fitting = fitting.Fitting(self._view)
@@ -116,7 +119,12 @@ class GatewayService:
             store.Store, self._layout.gateway_database
         )
         with contextlib.closing(database):
-            book = books.Book(database, self._run_blocking)
+            book = books.Book(
+                database,
+                self._ledger or database,
+                self._commands,
+                self._run_blocking,
+            )
             await book.read()
             self._states.begin(await book.next_number())
             async with trio.open_nursery() as nursery:
@@ -202,16 +210,18 @@ class GatewayService:
             term = request.term or await parts.book.next_number()
             held = wire.HeldTerm(name, term, request.until_s)
             before = self._commands.highest(name)
+            if self._commands.is_news(held):
+                await parts.book.open(name)
             if self._commands.take(held):
                 LOG.info('slice %s: term %s begins', name, term)
                 self._begin(parts, name, is_new=before != term)
+            self._taken.notify()
         return held
 
     def _begin(self, parts: _Parts, name: str, *, is_new: bool) -> None:
         """Look at all that the slice's PCs hold, as after a restart."""
         if is_new:
             parts.instances.stop(name, _over(name))
-        self._taken.notify()
         for one in self._view.members(name, self._holdings()):
             parts.reconciler.ask_soon(one.peer)
         parts.reaper.wake.notify()
@@ -225,14 +235,18 @@ class GatewayService:
         self._commands.give_back(command)
         LOG.info('slice %s: the term is given back', command.slice)
         self._running.instances.stop(command.slice, _over(command.slice))
-        self._states.touch(command.slice)
+        self._drop(command.slice)
+
+    def _drop(self, name: str) -> None:
+        self._commands.drop(name)
+        self._running.book.close(name)
+        self._states.touch(name)
 
     async def _end_lapsed(self) -> None:
         while True:
             for name in self._commands.lapsed():
                 LOG.warning('slice %s: its term was not renewed', name)
-                self._commands.drop(name)
-                self._states.touch(name)
+                self._drop(name)
             due = self._commands.deadline()
             pause_s = math.inf if due is None else due - self._clock()
             with trio.move_on_after(max(pause_s, 0.0)):

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a gateway has signed must survive a power cut: SQLite.
 
+An only gateway keeps all of it here, as a
+:class:`p2pcs_nova.gateway.book.Ledger`; one of several its images.
+
 Rules that the transactions keep:
 
 * a number of the counter is on disk before anybody sees it, so terms and
@@ -21,6 +24,7 @@ import dataclasses
 import enum
 import pathlib
 import sqlite3
+from collections.abc import Iterable
 
 import msgspec
 
@@ -88,6 +92,8 @@ class Grave:
 class Store(database.Database):
     """The database of one gateway."""
 
+    is_shared = False
+
     def __init__(self, path: pathlib.Path) -> None:
         super().__init__(path, [SCHEMA])
 
@@ -102,8 +108,18 @@ class Store(database.Database):
         return wire.Counter(*row)
 
     # -- instances and graves -----------------------------------------------
+    # By any command: no other gateway writes here.
 
-    def place(self, row: InstanceRow) -> Grave | None:
+    def adopt(
+        self, rows: Iterable[InstanceRow], graves: Iterable[Grave]
+    ) -> None:
+        """They are here: this is the only gateway."""
+
+    def next_epoch(self, command: wire.Command) -> wire.Counter:
+        """A number that was never given before."""
+        return self.next_number()
+
+    def place(self, command: wire.Command, row: InstanceRow) -> Grave | None:
         """Write who is about to build; an earlier row becomes a grave.
 
         :returns: the grave of the earlier attempt
@@ -126,7 +142,9 @@ class Store(database.Database):
             )
         return grave
 
-    def set_placed(self, instance: str, epoch: wire.Counter) -> bool:
+    def set_placed(
+        self, command: wire.Command, instance: str, epoch: wire.Counter
+    ) -> bool:
         """Write that the PC has built this epoch; False if it is gone."""
         with self._transaction() as db:
             changed = db.execute(
@@ -136,7 +154,7 @@ class Store(database.Database):
             ).rowcount
         return changed == 1
 
-    def bury(self, instance: str) -> Grave | None:
+    def bury(self, command: wire.Command, instance: str) -> Grave | None:
         """Turn an instance's row into a grave; None if there is none."""
         with self._transaction() as db:
             return self._bury(db, instance)
@@ -152,7 +170,7 @@ class Store(database.Database):
         db.execute('INSERT INTO graves VALUES (?,?,?,?,?,?)', row)
         return _grave(row)
 
-    def forget(self, grave: Grave) -> None:
+    def forget(self, command: wire.Command, grave: Grave) -> None:
         """Its PC has carried out the tombstone; idempotent."""
         with self._transaction() as db:
             db.execute(
@@ -160,12 +178,17 @@ class Store(database.Database):
                 (grave.instance, grave.epoch.era, grave.epoch.n),
             )
 
-    def rows(self) -> list[InstanceRow]:
-        """Every instance that has a run right."""
+    def rows(self, slice_: str | None = None) -> list[InstanceRow]:
+        """Every instance that has a run right.
+
+        :param slice_: of this one; None: of any
+        """
         with self._transaction() as db:
             found = db.execute(
                 'SELECT uuid, slice, peer, peer_name, era, n, state, '
-                'run_right, spec FROM instances'
+                'run_right, spec FROM instances '
+                'WHERE ?1 IS NULL OR slice = ?1',
+                (slice_,),
             ).fetchall()
         return [
             InstanceRow(
@@ -181,13 +204,24 @@ class Store(database.Database):
             for uuid, slice_, peer, name, era, n, state, right, spec in found
         ]
 
-    def graves(self) -> list[Grave]:
-        """Every tombstone that is not yet carried out."""
+    def graves(self, slice_: str | None = None) -> list[Grave]:
+        """Every tombstone that is not yet carried out.
+
+        :param slice_: of this one; None: of any
+        """
         with self._transaction() as db:
             found = db.execute(
-                'SELECT uuid, era, n, peer, peer_name, slice FROM graves'
+                'SELECT uuid, era, n, peer, peer_name, slice FROM graves '
+                'WHERE ?1 IS NULL OR slice = ?1',
+                (slice_,),
             ).fetchall()
         return [_grave(row) for row in found]
+
+    def clear(self) -> None:
+        """Forget all instances and graves: they are written elsewhere."""
+        with self._transaction() as db:
+            db.execute('DELETE FROM instances')
+            db.execute('DELETE FROM graves')
 
     # -- images -------------------------------------------------------------
 

@@ -218,14 +218,14 @@ class Keeper:
             random.Random(self._terms.name).shuffle(self._slices)  # noqa: S311
 
     async def _move(self, nursery: trio.Nursery) -> None:
+        if self._clock() >= self._until_s:
+            return  # Nothing has been renewed yet, or all ends now.
         is_deaf = self._clock() - self._heard_at > DEAF_S
         await _blocking(self._terms.want, not (is_deaf or self._stopping))
         if self._stopping:
             return
         me, shares = self._terms.name, await _blocking(self._terms.shares)
         if is_deaf and shares.gateways <= {me}:
-            return
-        if self._clock() >= self._until_s:
             return
         move = sharing.next_move(me, self._slices, shares, self._kept.keys())
         for name in move.take:

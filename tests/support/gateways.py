@@ -14,6 +14,7 @@ import trio
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from p2pcs_nova import journal, layout, run_right, wire
+from p2pcs_nova.gateway import book as books
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import peers as asking
 from p2pcs_nova.gateway import policy as policies
@@ -71,6 +72,7 @@ def make_service(
     options: config.Options = config.DEFAULTS,
     seed: int = 1,
     clock: Callable[[], float] = trio.current_time,
+    ledger: books.Ledger | None = None,
 ) -> services.GatewayService:
     """A service that is not yet running."""
     return services.GatewayService(
@@ -85,6 +87,7 @@ def make_service(
         journal=journal.Journal(folder / 'journal', 'gw1', clock),
         rng=random.Random(seed),
         options=options,
+        ledger=ledger,
         run_blocking=at_once,
     )
 

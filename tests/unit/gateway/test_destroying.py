@@ -88,10 +88,12 @@ async def test_full_disk_of_the_gateway_ends_neither_it_nor_the_burial(
     full = ['first try', 'second try']
     forget = store.Store.forget
 
-    def forget_later(database: store.Store, grave: store.Grave) -> None:
+    def forget_later(
+        database: store.Store, command: wire.Command, grave: store.Grave
+    ) -> None:
         if full:
             raise errors.NoSpace(full.pop())
-        forget(database, grave)
+        forget(database, command, grave)
 
     monkeypatch.setattr(store.Store, 'forget', forget_later)
     pcs = office(1)

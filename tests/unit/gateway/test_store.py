@@ -10,9 +10,9 @@ import pytest
 
 from p2pcs_nova import wire
 from p2pcs_nova.gateway import store
-from tests.support import fake_pcs, gateways
+from tests.support import ledger_contract
 
-PEER = 'a' * 32
+COMMAND = wire.Command('all', wire.Counter(1, 1))
 
 
 @pytest.fixture
@@ -27,19 +27,12 @@ def opened(path: pathlib.Path) -> Iterator[store.Store]:
     opened.close()
 
 
-def row(epoch: wire.Counter, peer: str = PEER) -> store.InstanceRow:
-    spec = fake_pcs.spawn_request(1, wire.Capacity(1, 2, 3)).spec
-    right = wire.RunRight(spec.instance, epoch, peer, 'all', spec.image.digest)
-    return store.InstanceRow(
-        spec.instance,
-        'all',
-        peer,
-        'pc1',
-        epoch,
-        store.RowState.PLACING,
-        gateways.sign(right),
-        spec,
-    )
+class TestStore(ledger_contract.LedgerContract):
+    """An only gateway's ledger."""
+
+    @pytest.fixture
+    def subject(self, opened: store.Store) -> ledger_contract.Subject:
+        return ledger_contract.Subject(opened, COMMAND)
 
 
 def test_numbers_never_repeat_and_outlive_a_restart(
@@ -54,63 +47,23 @@ def test_numbers_never_repeat_and_outlive_a_restart(
     assert {number.era for number in numbers} == {1}
 
 
-def test_row_comes_back_as_it_was_written(
+def test_row_outlives_a_restart(
     path: pathlib.Path, opened: store.Store
 ) -> None:
-    written = row(opened.next_number())
-    assert opened.place(written) is None
-    assert opened.rows() == [written]
+    written = ledger_contract.row(opened.next_number())
+    opened.place(COMMAND, written)
     opened.close()
     again = store.Store(path)
     assert again.rows() == [written]
     again.close()
 
 
-def test_later_attempt_makes_the_earlier_one_a_grave(
-    opened: store.Store,
-) -> None:
-    first = row(opened.next_number())
-    second = row(opened.next_number(), 'b' * 32)
-    opened.place(first)
-    grave = opened.place(second)
-    assert grave == store.Grave(
-        first.instance, first.epoch, PEER, 'pc1', 'all'
-    )
-    assert (opened.rows(), opened.graves()) == ([second], [grave])
-
-
-def test_only_the_row_of_that_epoch_becomes_placed(
-    opened: store.Store,
-) -> None:
-    first, second = (row(opened.next_number()) for _ in range(2))
-    opened.place(first)
-    opened.place(second)
-    assert not opened.set_placed(first.instance, first.epoch)
-    assert opened.set_placed(second.instance, second.epoch)
-    assert opened.rows() == [
-        dataclasses.replace(second, state=store.RowState.PLACED)
-    ]
-
-
-def test_grave_stays_until_it_is_forgotten(opened: store.Store) -> None:
-    written = row(opened.next_number())
-    opened.place(written)
-    grave = opened.bury(written.instance)
-    assert grave is not None
-    assert grave.tombstone == wire.Tombstone(written.instance, written.epoch)
-    assert opened.bury(written.instance) is None
-    assert (opened.rows(), opened.graves()) == ([], [grave])
-    opened.forget(grave)
-    opened.forget(grave)
-    assert opened.graves() == []
-
-
 def test_failed_transaction_leaves_nothing(opened: store.Store) -> None:
-    written = row(opened.next_number())
+    written = ledger_contract.row(opened.next_number())
     broken = dataclasses.replace(written, slice=object())  # type: ignore[arg-type]
-    opened.place(written)
+    opened.place(COMMAND, written)
     with pytest.raises(sqlite3.Error):
-        opened.place(broken)
+        opened.place(COMMAND, broken)
     assert (opened.rows(), opened.graves()) == ([written], [])
 
 

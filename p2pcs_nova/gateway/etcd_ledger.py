@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several gateways have signed: in etcd, where the next one finds it.
+
+::
+
+    PREFIX/rows/INSTANCE           its latest epoch
+    PREFIX/graves/INSTANCE/EPOCH   a tombstone that waits for its PC
+    PREFIX/epochs                  written for the revision that this makes
+
+Every write is a transaction that holds only as long as the key of the
+slice is the one that the term's gateway has created: a gateway that was
+frozen between check and act writes nothing.  A row is written as it was
+read, or read again.  See also :mod:`p2pcs_nova.terms.shared`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.etcd import (
+    Changed,
+    Condition,
+    Created,
+    Delete,
+    Entry,
+    Etcd,
+    Get,
+    Outcome,
+    Put,
+    Step,
+)
+from p2pcs_nova.gateway.store import Grave, InstanceRow, RowState
+from p2pcs_nova.terms.shared import slice_key
+
+T = TypeVar('T')
+
+TRIES = 3
+"""Of a write whose row another one has changed meanwhile: a lost answer of
+ours can have done that, and nobody else."""
+
+
+class EtcdLedger:
+    """See :class:`p2pcs_nova.gateway.book.Ledger`."""
+
+    is_shared = True
+
+    def __init__(self, etcd: Etcd, prefix: str) -> None:
+        self._etcd = etcd
+        self._prefix = prefix
+
+    def adopt(
+        self, rows: Iterable[InstanceRow], graves: Iterable[Grave]
+    ) -> None:
+        """Take what an only gateway had; what is here already stays."""
+        puts = [self._put_row(row) for row in rows]
+        puts += [self._put_grave(grave) for grave in graves]
+        for put in puts:
+            self._etcd.transact([Created(put.key, 0)], [put])
+
+    def next_epoch(self, command: wire.Command) -> wire.Counter:
+        """The revision of a write, in the era of the term."""
+        outcome = self._write(command, (), [Put(self._key('epochs'), b'')])
+        return wire.Counter(command.term.era, outcome.revision)
+
+    def place(self, command: wire.Command, row: InstanceRow) -> Grave | None:
+        """Write who is about to build; an earlier row becomes a grave.
+
+        :raises WrongState: another slice has this instance
+        """
+        put = self._put_row(row)
+        for _ in range(TRIES):
+            entry, old = self._read_row(row.instance)
+            if old is not None and old.epoch == row.epoch:
+                return None
+            if old is not None and old.slice != row.slice:
+                raise errors.WrongState(f'slice {old.slice} has this instance')
+            grave = None if old is None else _grave_of(old)
+            steps: list[Step] = [put]
+            if grave is not None:
+                steps.append(self._put_grave(grave))
+            if self._write(command, [entry], steps).held:
+                return grave
+        raise _unsettled(row.instance)
+
+    def set_placed(
+        self, command: wire.Command, instance: str, epoch: wire.Counter
+    ) -> bool:
+        """Write that the PC has built this epoch; False if it is gone."""
+        for _ in range(TRIES):
+            entry, row = self._read_row(instance)
+            if row is None or row.epoch != epoch:
+                return False
+            placed = dataclasses.replace(row, state=RowState.PLACED)
+            if self._write(command, [entry], [self._put_row(placed)]).held:
+                return True
+        raise _unsettled(instance)
+
+    def bury(self, command: wire.Command, instance: str) -> Grave | None:
+        """Turn an instance's row into a grave; None if there is none."""
+        for _ in range(TRIES):
+            entry, row = self._read_row(instance)
+            if row is None or row.slice != command.slice:
+                return None
+            grave = _grave_of(row)
+            steps = (
+                Delete(self._row_key(instance)),
+                self._put_grave(grave),
+            )
+            if self._write(command, [entry], steps).held:
+                return grave
+        raise _unsettled(instance)
+
+    def forget(self, command: wire.Command, grave: Grave) -> None:
+        """Its PC has carried out the tombstone; idempotent."""
+        self._write(command, (), [Delete(self._grave_key(grave))])
+
+    def rows(self, slice_: str | None = None) -> list[InstanceRow]:
+        """Every instance that has a run right; None: of any slice."""
+        (found,) = self._etcd.read(Get(self._key('rows', ''), prefix=True))
+        rows = [_decode(entry, InstanceRow) for entry in found]
+        return [row for row in rows if slice_ in (None, row.slice)]
+
+    def graves(self, slice_: str | None = None) -> list[Grave]:
+        """Every tombstone that is not yet carried out; likewise."""
+        (found,) = self._etcd.read(Get(self._key('graves', ''), prefix=True))
+        graves = [_decode(entry, Grave) for entry in found]
+        return [grave for grave in graves if slice_ in (None, grave.slice)]
+
+    # -- how ----------------------------------------------------------------
+
+    def _write(
+        self,
+        command: wire.Command,
+        conditions: Sequence[Condition],
+        steps: Sequence[Step],
+    ) -> Outcome:
+        """Write by a term; not held: a condition was not so.
+
+        :raises StaleTerm: the term is over; nothing was written
+        """
+        key = slice_key(self._prefix, command.slice)
+        mine = Created(key, command.term.n)
+        outcome = self._etcd.transact(
+            [mine, *conditions], steps, otherwise=[Get(key)]
+        )
+        if not outcome.held:
+            (found,) = outcome.found
+            if [entry.created for entry in found] != [command.term.n]:
+                raise errors.StaleTerm(
+                    f'term {command.term} of slice {command.slice} is over'
+                )
+        return outcome
+
+    def _read_row(self, instance: str) -> tuple[Condition, InstanceRow | None]:
+        """An instance's row, and the condition that it is still so."""
+        key = self._row_key(instance)
+        (found,) = self._etcd.read(Get(key))
+        if not found:
+            return Created(key, 0), None
+        (entry,) = found
+        return Changed(key, entry.changed), _decode(entry, InstanceRow)
+
+    def _put_row(self, row: InstanceRow) -> Put:
+        return Put(self._row_key(row.instance), msgspec.json.encode(row))
+
+    def _put_grave(self, grave: Grave) -> Put:
+        return Put(self._grave_key(grave), msgspec.json.encode(grave))
+
+    def _row_key(self, instance: str) -> str:
+        return self._key('rows', instance)
+
+    def _grave_key(self, grave: Grave) -> str:
+        return self._key('graves', grave.instance, str(grave.epoch))
+
+    def _key(self, *parts: str) -> str:
+        return '/'.join((self._prefix, *parts))
+
+
+def _grave_of(row: InstanceRow) -> Grave:
+    return Grave(row.instance, row.epoch, row.peer, row.peer_name, row.slice)
+
+
+def _decode(entry: Entry, kind: type[T]) -> T:
+    """A value that a gateway has written.
+
+    :raises Unavailable: it is none: by hand, or by another release
+    """
+    try:
+        return msgspec.json.decode(entry.value, type=kind)
+    except wire.UNDECODABLE as error:
+        raise errors.Unavailable(f'etcd: {entry.key}: {error}') from None
+
+
+def _unsettled(instance: str) -> errors.Unavailable:
+    return errors.Unavailable(f'etcd: the row of {instance} keeps changing')

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several gateways write down in a real etcd."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.etcd import Delete, Get, Put
+from p2pcs_nova.gateway.etcd_ledger import EtcdLedger
+from p2pcs_nova.gateway.store import Grave
+from p2pcs_nova.terms.shared import FIRST_ERA, slice_key
+from tests.support import etcd_server, ledger_contract
+
+pytestmark = pytest.mark.etcd
+
+SLICE = ledger_contract.SLICE
+
+
+@pytest.fixture(scope='module')
+def server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[etcd_server.Server]:
+    with etcd_server.running(tmp_path_factory.mktemp('etcd')) as server:
+        yield server
+
+
+@pytest.fixture
+def prefix(tmp_path: pathlib.Path) -> str:
+    """Of this test: they share a server."""
+    return str(tmp_path)
+
+
+def term_begins(
+    server: etcd_server.Server, prefix: str, slice_: str = SLICE
+) -> wire.Command:
+    """As when a gateway takes a slice that nobody has."""
+    key = slice_key(prefix, slice_)
+    etcd = server.connect()
+    (found,) = etcd.read(Get(key))
+    assert not found
+    etcd.transact((), [Put(key, b'gw')])
+    ((row,),) = etcd.read(Get(key))
+    return wire.Command(slice_, wire.Counter(FIRST_ERA, row.created))
+
+
+def term_ends(
+    server: etcd_server.Server, prefix: str, slice_: str = SLICE
+) -> None:
+    """As when its lease has ended."""
+    server.connect().transact((), [Delete(slice_key(prefix, slice_))])
+
+
+@pytest.fixture
+def subject(
+    server: etcd_server.Server, prefix: str
+) -> ledger_contract.Subject:
+    return ledger_contract.Subject(
+        EtcdLedger(server.connect(), prefix), term_begins(server, prefix)
+    )
+
+
+class TestEtcdLedger(ledger_contract.LedgerContract):
+    """One of several gateways' ledger."""
+
+    @pytest.fixture
+    def subject(
+        self, server: etcd_server.Server, prefix: str
+    ) -> ledger_contract.Subject:
+        return ledger_contract.Subject(
+            EtcdLedger(server.connect(), prefix),
+            term_begins(server, prefix),
+        )
+
+
+@pytest.mark.parametrize('is_followed', [False, True])
+def test_nothing_is_written_by_a_term_that_is_over(
+    server: etcd_server.Server,
+    prefix: str,
+    subject: ledger_contract.Subject,
+    is_followed: bool,
+) -> None:
+    ledger, command = subject.ledger, subject.command
+    written, second = subject.row(), subject.row()
+    subject.place(written)
+    grave = Grave(written.instance, written.epoch, 'b' * 32, 'pc1', SLICE)
+    term_ends(server, prefix)
+    if is_followed:
+        assert term_begins(server, prefix).term > command.term
+    writes: tuple[Callable[[], object], ...] = (
+        lambda: ledger.next_epoch(command),
+        lambda: ledger.place(command, second),
+        lambda: ledger.set_placed(command, written.instance, written.epoch),
+        lambda: ledger.bury(command, written.instance),
+        lambda: ledger.forget(command, grave),
+    )
+    for write in writes:
+        with pytest.raises(errors.StaleTerm):
+            write()
+    assert (ledger.rows(), ledger.graves()) == ([written], [])
+
+
+def test_next_gateway_of_a_slice_finds_what_the_last_one_wrote(
+    server: etcd_server.Server, prefix: str, subject: ledger_contract.Subject
+) -> None:
+    one, two = subject.row(1), subject.row(2)
+    subject.place(one)
+    subject.place(two)
+    subject.ledger.bury(subject.command, two.instance)
+    term_ends(server, prefix)
+    following = ledger_contract.Subject(
+        EtcdLedger(server.connect(), prefix), term_begins(server, prefix)
+    )
+    assert following.ledger.rows(SLICE) == [one]
+    assert [grave.epoch for grave in following.graves()] == [two.epoch]
+    assert following.row().epoch > two.epoch
+    following.ledger.forget(following.command, following.graves()[0])
+    assert subject.graves() == []
+
+
+def test_instance_is_in_one_slice_only(
+    server: etcd_server.Server, prefix: str, subject: ledger_contract.Subject
+) -> None:
+    written = subject.row()
+    subject.place(written)
+    command = term_begins(server, prefix, 'other')
+    epoch = subject.ledger.next_epoch(command)
+    again = ledger_contract.row(epoch, slice_='other')
+    with pytest.raises(errors.WrongState, match='slice all has'):
+        subject.ledger.place(command, again)
+    assert subject.ledger.bury(command, written.instance) is None
+    assert subject.ledger.rows() == [written]
+
+
+def test_write_whose_answer_was_lost_may_be_repeated(
+    subject: ledger_contract.Subject,
+) -> None:
+    first, second = subject.row(), subject.row()
+    subject.place(first)
+    subject.place(second)
+    assert subject.place(second) is None
+    assert subject.ledger.rows() == [second]
+    assert len(subject.graves()) == 1
+
+
+def test_what_no_gateway_has_written_is_named(
+    server: etcd_server.Server, prefix: str, subject: ledger_contract.Subject
+) -> None:
+    server.connect().transact((), [Put(f'{prefix}/rows/strange', b'{')])
+    with pytest.raises(errors.Unavailable, match='rows/strange'):
+        subject.ledger.rows()

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a gateway relies on where it writes instances and graves down."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from p2pcs_nova import wire
+from p2pcs_nova.gateway import store
+from p2pcs_nova.gateway.book import Ledger
+from tests.support import fake_pcs, gateways
+
+PEER = 'a' * 32
+SLICE = 'all'
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A ledger, and a command by which it may be written to."""
+
+    ledger: Ledger
+    command: wire.Command
+
+    def row(self, number: int = 1, peer: str = PEER) -> store.InstanceRow:
+        """A row of the next epoch, not yet written."""
+        return row(self.ledger.next_epoch(self.command), number, peer)
+
+    def place(self, placed: store.InstanceRow) -> store.Grave | None:
+        """Write it."""
+        return self.ledger.place(self.command, placed)
+
+    def graves(self) -> list[store.Grave]:
+        """Those of the slice, by epoch."""
+        found = self.ledger.graves(SLICE)
+        return sorted(found, key=lambda grave: grave.epoch)
+
+
+def row(
+    epoch: wire.Counter,
+    number: int = 1,
+    peer: str = PEER,
+    slice_: str = SLICE,
+) -> store.InstanceRow:
+    """An instance that is about to be built."""
+    spec = fake_pcs.spawn_request(number, wire.Capacity(1, 2, 3)).spec
+    right = wire.RunRight(
+        spec.instance, epoch, peer, slice_, spec.image.digest
+    )
+    return store.InstanceRow(
+        spec.instance,
+        slice_,
+        peer,
+        'pc1',
+        epoch,
+        store.RowState.PLACING,
+        gateways.sign(right),
+        spec,
+    )
+
+
+class LedgerContract:
+    """Subclasses give the subject, which is empty."""
+
+    @pytest.fixture
+    def subject(self) -> Subject:
+        raise NotImplementedError
+
+    def test_epochs_only_rise(self, subject: Subject) -> None:
+        epochs = [subject.ledger.next_epoch(subject.command) for _ in range(5)]
+        assert epochs == sorted(set(epochs))
+        assert {epoch.era for epoch in epochs} == {subject.command.term.era}
+
+    def test_row_comes_back_as_it_was_written(self, subject: Subject) -> None:
+        first, second = subject.row(1), subject.row(2)
+        assert subject.place(first) is None
+        assert subject.place(second) is None
+        found = subject.ledger.rows(SLICE)
+        assert sorted(found, key=lambda one: one.epoch) == [first, second]
+        assert subject.ledger.rows('other') == []
+        assert len(subject.ledger.rows()) == 2
+
+    def test_later_attempt_makes_the_earlier_one_a_grave(
+        self, subject: Subject
+    ) -> None:
+        first, second = subject.row(), subject.row(peer='b' * 32)
+        subject.place(first)
+        grave = subject.place(second)
+        assert grave == store.Grave(
+            first.instance, first.epoch, PEER, 'pc1', SLICE
+        )
+        assert subject.ledger.rows(SLICE) == [second]
+        assert subject.graves() == [grave]
+
+    def test_only_the_row_of_that_epoch_becomes_placed(
+        self, subject: Subject
+    ) -> None:
+        first, second = subject.row(), subject.row()
+        subject.place(first)
+        subject.place(second)
+        instance = first.instance
+        placed = subject.ledger.set_placed
+        assert not placed(subject.command, instance, first.epoch)
+        assert placed(subject.command, instance, second.epoch)
+        assert subject.ledger.rows(SLICE) == [
+            dataclasses.replace(second, state=store.RowState.PLACED)
+        ]
+
+    def test_grave_stays_until_it_is_forgotten(self, subject: Subject) -> None:
+        written = subject.row()
+        subject.place(written)
+        ledger, command = subject.ledger, subject.command
+        grave = ledger.bury(command, written.instance)
+        assert grave is not None
+        assert grave.tombstone == wire.Tombstone(
+            written.instance, written.epoch
+        )
+        assert ledger.bury(command, written.instance) is None
+        assert (ledger.rows(), subject.graves()) == ([], [grave])
+        assert ledger.graves('other') == []
+        ledger.forget(command, grave)
+        ledger.forget(command, grave)
+        assert ledger.graves() == []
+
+    def test_several_epochs_of_an_instance_have_graves_of_their_own(
+        self, subject: Subject
+    ) -> None:
+        rows = [subject.row() for _ in range(3)]
+        for one in rows:
+            subject.place(one)
+        subject.ledger.bury(subject.command, rows[0].instance)
+        assert [grave.epoch for grave in subject.graves()] == [
+            one.epoch for one in rows
+        ]
+        subject.ledger.forget(subject.command, subject.graves()[1])
+        assert [grave.epoch for grave in subject.graves()] == [
+            rows[0].epoch,
+            rows[2].epoch,
+        ]
