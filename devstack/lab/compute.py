@@ -8,7 +8,8 @@ import re
 import signal
 
 from devstack.lab import machines, overlay, processes, services
-from devstack.lab.layout import CONTROL
+from devstack.lab.layout import CONTROL, Layout
+from devstack.lab.machines import Machine
 from devstack.lab.schemas import Once, manage_openstack
 from devstack.lab.services import Service
 from devstack.lab.settings import Settings
@@ -18,10 +19,10 @@ GATEWAY = 'p2pcs-gateway'
 START_TIMEOUT_S = 120.0
 
 
-def gateway(settings: Settings) -> Service:
+def gateway(settings: Settings, machine: str = CONTROL) -> Service:
     """The program that keeps a nova-compute for each slice."""
     layout = settings.layout
-    own = layout.disk(CONTROL) / 'etc' / 'p2pcs' / 'p2pcs.conf'
+    own = layout.disk(machine) / 'etc' / 'p2pcs' / 'p2pcs.conf'
     return Service(
         name=GATEWAY,
         argv=(
@@ -29,7 +30,7 @@ def gateway(settings: Settings) -> Service:
             '--config-file',
             overlay.CONFIG,
         ),
-        configuration=(own, layout.compute_conf, *layout.source()),
+        configuration=(own, layout.compute_conf(machine), *layout.source()),
     )
 
 
@@ -48,17 +49,17 @@ def wait_for(settings: Settings, slice_name: str) -> None:
     name = services.kept_name(slice_name)
     services.send(control, name, signal.SIGCONT)
     wait_until(
-        functools.partial(_serves, settings, slice_name),
+        functools.partial(serves, settings.layout, control, slice_name),
         f'{name} serves',
         START_TIMEOUT_S,
     )
 
 
-def _serves(settings: Settings, slice_name: str) -> bool:
-    """Whether the one that runs now has said so."""
+def serves(layout: Layout, machine: Machine, slice_name: str) -> bool:
+    """Whether the nova-compute that runs there now has said so."""
     name = services.kept_name(slice_name)
-    running = services.find(machines.get(settings.layout, CONTROL), name)
-    log = settings.layout.log(CONTROL, name)
+    running = services.find(machine, name)
+    log = layout.log(machine.name, name)
     if running is None or not log.exists():
         return False
     inside = processes.inner_pid(running.outer)

@@ -20,7 +20,7 @@ def write_all(settings: Settings) -> None:
         layout.etc('placement') / 'placement.conf': settings.placement(),
         layout.etc('neutron') / 'neutron.conf': settings.neutron(),
         layout.etc('nova') / 'nova.conf': settings.nova(),
-        layout.compute_conf: settings.nova_compute(),
+        layout.compute_conf(): settings.nova_compute(),
     }
     for path, ini in files.items():
         write_private(path, render(ini))

@@ -16,6 +16,9 @@ GUEST_POOL = ('198.19.0.1', '198.19.255.254')
 HOST_CABLE = 'p2pcs0'
 SWITCH = 'switch'
 CONTROL = 'control'
+#: A second gateway; only tests have one.
+GATEWAY = 'gw2'
+GATEWAY_ADDRESS = '198.18.0.3'
 DEFAULT_PCS = 4
 #: Each is a daemon, a libvirtd and some QEMUs, all on one machine.
 MAX_PCS = 32
@@ -102,19 +105,17 @@ class Layout:
         """The configuration folder of a control-plane service."""
         return self.control / 'etc' / service
 
-    @property
-    def computes(self) -> pathlib.Path:
-        """What the gateway program keeps of the slices' nova-computes."""
-        return self.control / 'data' / 'computes'
+    def computes(self, machine: str = CONTROL) -> pathlib.Path:
+        """What a gateway program keeps of the slices' nova-computes."""
+        return self.control / 'data' / f'computes-{machine}'
 
-    @property
-    def compute_conf(self) -> pathlib.Path:
+    def compute_conf(self, machine: str = CONTROL) -> pathlib.Path:
         """What all of them are told."""
-        return self.etc('nova-compute') / 'nova.conf'
+        return self.etc(f'nova-compute-{machine}') / 'nova.conf'
 
     def slice_conf(self, slice_name: str) -> pathlib.Path:
         """What one of them is told beside, by the gateway program."""
-        return self.computes / slice_name / 'nova.conf'
+        return self.computes() / slice_name / 'nova.conf'
 
     def source(self) -> list[pathlib.Path]:
         """The code that the daemons and the plug-ins run, from here."""

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 from devstack.lab import boot, processes
 from devstack.lab.errors import LabError
-from devstack.lab.layout import CONTROL, SWITCH, Layout
+from devstack.lab.layout import CONTROL, GATEWAY, SWITCH, Layout
 from devstack.lab.shell import CLEAN_ENVIRONMENT, tail
 from devstack.lab.waiting import wait_until
 
@@ -108,7 +108,7 @@ def power_on(layout: Layout, name: str) -> Machine:
     if name != SWITCH:
         _make_disk(layout.disk(name), name)
         disk = str(layout.disk(name))
-    if name not in (SWITCH, CONTROL):
+    if name not in (SWITCH, CONTROL, GATEWAY):
         layout.cache.mkdir(exist_ok=True)
         hidden = [str(layout.lab), str(layout.cache)]
     _boot(layout, name, disk, hidden)

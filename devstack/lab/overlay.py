@@ -61,16 +61,18 @@ def pc_configuration(number: int) -> Ini:
     }
 
 
-def gateway_configuration(layout: Layout) -> Ini:
-    """The gateway's file."""
+def gateway_configuration(
+    layout: Layout, machine: str = CONTROL, address: str = CONTROL_ADDRESS
+) -> Ini:
+    """A gateway's file."""
     return {
-        'DEFAULT': {'advertise_address': CONTROL_ADDRESS},
+        'DEFAULT': {'advertise_address': address},
         'gateway': {'policy_file': '/etc/p2pcs/policy.yaml'},
         'compute': {
             'program': str(layout.cloud_venv / 'bin' / 'nova-compute'),
-            'config_files': str(layout.compute_conf),
-            'folder': str(layout.computes),
-            'log_folder': str(layout.log(CONTROL, 'any').parent),
+            'config_files': str(layout.compute_conf(machine)),
+            'folder': str(layout.computes(machine)),
+            'log_folder': str(layout.log(machine, 'any').parent),
         },
     }
 

@@ -109,9 +109,10 @@ def _find_kept(machine: Machine, name: str) -> Running | None:
     """The nova-compute of a slice that the gateway program has started."""
     if not name.startswith(KEPT):
         return None
-    own = str(Layout(machine.lab.parent).slice_conf(name.removeprefix(KEPT)))
-    for process in processes.processes():
-        if process.argv[-1:] == (own,) and process.argv[0] != KEEPER:
+    own = f'/{name.removeprefix(KEPT)}/nova.conf'
+    for process in processes.members(machine.init):
+        argv = process.argv
+        if argv and argv[-1].endswith(own) and argv[0] != KEEPER:
             return Running(process.pid, '', is_kept=True)
     return None
 

@@ -49,8 +49,12 @@ class Settings:
     @property
     def transport(self) -> str:
         """The address of the message queue, likewise."""
+        return self.transport_at('127.0.0.1', RABBIT_PORT)
+
+    def transport_at(self, host: str, port: int) -> str:
+        """Its address for who reaches it there."""
         password = self.passwords['rabbit']
-        return f'rabbit://openstack:{password}@127.0.0.1:{RABBIT_PORT}/'
+        return f'rabbit://openstack:{password}@{host}:{port}/'
 
     def venv(self, path: str) -> str:
         """A file that OpenStack's packages install in the venv."""

@@ -37,7 +37,7 @@ def ask(lab: Lab, uuids: Sequence[str]) -> list[float]:
             str(lab.layout.cloud_venv / 'bin' / 'python'),
             '-m',
             'tests.support.power_sync',
-            str(lab.layout.compute_conf),
+            str(lab.layout.compute_conf()),
             str(lab.layout.slice_conf(SLICE)),
             *uuids,
             timeout_s=ASK_TIMEOUT_S,

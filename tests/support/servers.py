@@ -172,7 +172,7 @@ def power_states(
 ) -> tuple[dict[str, list[int]], float]:
     """What Nova's power sync would hear, and the longest call's seconds."""
     layout = lab.layout
-    told = (layout.compute_conf, layout.slice_conf(slice_name))
+    told = (layout.compute_conf(), layout.slice_conf(slice_name))
     said = lab.inside(
         lab.control,
         'env', f'PYTHONPATH={ROOT}',

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway's death is a hiccup: the other one serves its slice.
+
+Almost last of its folder: the lab has two gateways from here on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from devstack.lab import (
+    compute,
+    first_server,
+    machines,
+    network,
+    processes,
+    services,
+)
+from devstack.lab.layout import GATEWAY, SWITCH
+from p2pcs_nova.peer.steps import Step
+from tests.conftest import Figure
+from tests.support import pcs, programs, scene, second_gateway
+from tests.support.lab import Lab
+from tests.support.second_gateway import Pair
+from tests.support.servers import Bench
+from tests.support.waiting import until
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow]
+
+SERVED_S = 180.0
+"""Generous: the figures say how long it takes."""
+SETTLED_S = 60.0
+Fault = Callable[[Pair, str], contextlib.AbstractContextManager[None]]
+
+
+@pytest.fixture(scope='module')
+def pair(lab: Lab) -> Pair:
+    return second_gateway.bring_up(lab)
+
+
+@contextlib.contextmanager
+def killed(pair: Pair, slice_name: str) -> Iterator[None]:
+    """The gateway program is killed, and started again afterwards."""
+    pid = programs.tree(pair.second, compute.GATEWAY)[0]
+    processes.kill(pid, signal.SIGKILL)
+    try:
+        yield
+    finally:
+        services.ensure(
+            pair.lab.layout,
+            pair.second,
+            compute.gateway(pair.settings, GATEWAY),
+        )
+
+
+@contextlib.contextmanager
+def frozen(
+    what: tuple[str, ...], pair: Pair, slice_name: str
+) -> Iterator[None]:
+    """Programs do nothing for a while, then go on where they were."""
+    names = [name.format(slice_name) for name in what]
+    pids = []
+    for name in names:
+        running = services.find(pair.second, name)
+        assert running is not None
+        pids += running.pids()
+    for pid in pids:
+        processes.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            processes.kill(pid, signal.SIGCONT)
+        services.send(pair.second, compute.GATEWAY, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def unplugged(pair: Pair, slice_name: str) -> Iterator[None]:
+    """Its cable is out for a while."""
+    switch = machines.get(pair.lab.layout, SWITCH)
+    network.set_link(switch, GATEWAY, up=False)
+    try:
+        yield
+    finally:
+        network.set_link(switch, GATEWAY, up=True)
+
+
+SUPERVISOR, COMPUTE = compute.GATEWAY, 'nova-compute-{}'
+FAULTS: dict[str, Fault] = {
+    'killed': killed,
+    'supervisor frozen': functools.partial(frozen, (SUPERVISOR,)),
+    'both frozen': functools.partial(frozen, (SUPERVISOR, COMPUTE)),
+    'all frozen': functools.partial(frozen, (pcs.DAEMON, SUPERVISOR, COMPUTE)),
+    'unplugged': unplugged,
+}
+
+
+def wait_until_served(
+    pair: Pair, slice_name: str, what: str, figure: Figure
+) -> None:
+    """Wait until the first gateway serves the slice of the second."""
+    begin = time.monotonic()
+    control = pair.lab.control
+    until(lambda: slice_name in pair.holds(control), SERVED_S)
+    figure(f'fail-over, {what}: next term', time.monotonic() - begin)
+    until(lambda: pair.serves(control, slice_name), SERVED_S)
+    figure(f'fail-over, {what}: served', time.monotonic() - begin)
+
+
+def test_servers_of_both_gateways_work(
+    lab: Lab, bench: Bench, pair: Pair
+) -> None:
+    """That which was there before, too."""
+    slices = [pair.slice_of(one) for one in (lab.control, pair.second)]
+    for number, name in enumerate(slices):
+        bench.wait(bench.create(f'shared-{number}', slice_name=name))
+    address = first_server.address(lab.layout)
+    assert lab.ssh(address, 'hostname').strip() == 'first'
+
+
+@pytest.mark.parametrize('what', FAULTS)
+def test_other_gateway_serves_the_slice_and_the_first_one_comes_back(
+    lab: Lab, bench: Bench, pair: Pair, what: str, figure: Figure
+) -> None:
+    name = pair.slice_of(pair.second)
+    old = bench.create(f'old {what}', slice_name=name)
+    bench.wait(old)
+    gone = bench.get(bench.create(f'gone {what}', slice_name=name))
+    before = pcs.running_on(lab, old)
+    with FAULTS[what](pair, name):
+        wait_until_served(pair, name, what, figure)
+        new = bench.create(f'new {what}', slice_name=name)
+        bench.wait(new)
+        bench.delete(gone.id)
+        lab.admin.compute.stop_server(old)
+        bench.wait(old, 'SHUTOFF')
+        lab.admin.compute.start_server(old)
+        bench.wait(old)
+    assert pcs.running_on(lab, old) == before
+    assert len(pcs.running_on(lab, new)) == 1
+    until(lambda: not pcs.traces(lab, gone), SERVED_S)
+    pair.slice_of(pair.second)
+    for server in (old, new):
+        assert bench.show(server).status == 'ACTIVE'
+        assert len(pcs.running_on(lab, server)) == 1
+
+
+@pytest.mark.parametrize('what', ['killed', 'both frozen'])
+def test_build_and_deletion_that_were_going_on_come_to_an_end(
+    lab: Lab, bench: Bench, pair: Pair, what: str, figure: Figure
+) -> None:
+    name = pair.slice_of(pair.second)
+    doomed = bench.get(bench.create('doomed', slice_name=name))
+    with contextlib.ExitStack() as libvirt:
+        libvirt.enter_context(scene.hung_libvirt(lab, name))
+        found = bench.create('halfway', slice_name=name)
+        scene.wait_for_step(lab, Step.CONFIG_DRIVE_MADE, found)
+        lab.admin.compute.delete_server(doomed.id)
+        scene.wait_for_step(lab, Step.TOMBSTONE_STORED, doomed.id)
+        with FAULTS[what](pair, name):
+            libvirt.close()
+            begin = time.monotonic()
+            until(
+                lambda: bench.show(found).status in ('ACTIVE', 'ERROR'),
+                SERVED_S,
+            )
+            bench.delete(doomed.id)
+            figure(
+                f'fail-over, {what}: build and deletion settled',
+                time.monotonic() - begin,
+            )
+    until(lambda: not pcs.traces(lab, doomed), SERVED_S)
+    pair.slice_of(pair.second)
+    settled = bench.show(found)
+    assert settled.status in ('ACTIVE', 'ERROR')
+    wanted = settled.status == 'ACTIVE'
+    until(lambda: len(pcs.running_on(lab, found)) == wanted, SETTLED_S)
+    assert scene.held_in_placement(lab, found) == wanted
