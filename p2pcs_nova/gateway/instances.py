@@ -381,11 +381,24 @@ class Instances:
         request_id: str,
         more_s: float = 0.0,
     ) -> T:
-        return await self._tools.peers.ask(
-            row.peer,
-            row.slice,
-            timeout_s,
-            call,
-            request_id=request_id,
-            more_s=more_s,
-        )
+        """Ask the row's PC.
+
+        :raises WrongState: it says that our term is over, which it is not:
+            one PC's word must not end the driver, which speaks to others
+        """
+        peers = self._tools.peers
+        try:
+            return await peers.ask(
+                row.peer,
+                row.slice,
+                timeout_s,
+                call,
+                request_id=request_id,
+                more_s=more_s,
+            )
+        except errors.StaleTerm as error:
+            if not peers.may_ask(row.slice):
+                raise
+            raise errors.WrongState(
+                f'{row.peer_name} says: {error.message}'
+            ) from None

@@ -137,7 +137,7 @@ async def test_gateway_that_has_lost_its_slice_unawares_changes_nothing(
         calls = one.service.instances
         with pytest.raises(errors.StaleTerm):
             await calls.destroy(SLICE, uuid, '')
-        with pytest.raises(errors.StaleTerm):
+        with pytest.raises(errors.WrongState, match='is over'):
             await calls.act(SLICE, uuid, START, '')
         with pytest.raises(errors.P2PcsError):
             await spawn(one.service, 1)

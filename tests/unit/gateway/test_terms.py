@@ -167,6 +167,23 @@ async def test_request_waits_a_moment_for_the_term_of_its_slice(
         nursery.cancel_scope.cancel()
 
 
+async def test_word_of_one_pc_does_not_end_the_term(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with trio.open_nursery() as nursery:
+        service = await start(tmp_path, pcs, nursery)
+        await take(service, 1)
+        uuid = (await spawn(service)).status.instance
+        pc.terms.accept(wire.Command('all', term(9)))
+        with pytest.raises(errors.WrongState, match='pc1 says'):
+            await service.instances.act(
+                'all', uuid, wire.ActionRequest(wire.Action.START), ''
+            )
+        nursery.cancel_scope.cancel()
+
+
 async def test_term_that_is_given_back_is_over_at_once(
     autojump_clock: MockClock, tmp_path: pathlib.Path
 ) -> None:
