@@ -3,7 +3,8 @@
 
 It dies with the thread that starts it (PR_SET_PDEATHSIG, by setpriv(1)),
 so that is the main one; and by itself when the file of its term is not
-renewed in time, should that be too late.
+renewed in time, should that be too late.  One that does nothing any more,
+frozen perhaps, is killed: its slice waits for the next.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ RETRY_LAST_S = 60.0
 """... up to this, ..."""
 STEADY_S = 60.0
 """... and begins anew after one that has run so long."""
+HUNG_S = 15.0
+"""So long one that runs may give no sign of life; then it is killed."""
+BEAT_S = 1.0
+"""Between two looks for one."""
 HEARTBEAT_S = 10
 """Seconds after which RabbitMQ takes back what a dead one had asked for."""
 
@@ -55,6 +60,10 @@ class Options:
     def term_file(self, slice_: str) -> pathlib.Path:
         """By which term its nova-compute acts, and until when."""
         return self.home(slice_) / 'term'
+
+    def beat_file(self, slice_: str) -> pathlib.Path:
+        """Touched as long as its nova-compute lives; there when it does."""
+        return self.home(slice_) / 'beat'
 
     def command(self, slice_: str) -> list[str]:
         """What is started for a slice."""
@@ -110,6 +119,7 @@ class Compute:
         self._options = options
         self._slice = slice_
         self._process: subprocess.Popen[bytes] | None = None
+        self._beat = options.beat_file(slice_)
         home = options.home(slice_)
         for folder in ('instances', 'locks'):
             (home / 'state' / folder).mkdir(parents=True, exist_ok=True)
@@ -149,12 +159,28 @@ class Compute:
         self._process = process = self._start()
         LOG.info('slice %s: nova-compute is %d', self._slice, process.pid)
         try:
-            return await _wait(process)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_if_hung, process)
+                code = await _wait(process)
+                nursery.cancel_scope.cancel()
+            return code
         finally:
             with trio.CancelScope(shield=True):
                 await self._stop(process)
 
+    async def _end_if_hung(self, process: subprocess.Popen[bytes]) -> None:
+        beat: int | None = None
+        since = trio.current_time()
+        while beat is None or trio.current_time() - since < HUNG_S:
+            await trio.sleep(BEAT_S)
+            last, beat = beat, _changed_at(self._beat)
+            if beat != last:
+                since = trio.current_time()
+        LOG.warning('slice %s: nova-compute does nothing: killed', self._slice)
+        process.kill()
+
     def _start(self) -> subprocess.Popen[bytes]:
+        self._beat.unlink(missing_ok=True)
         with contextlib.ExitStack() as stack:
             log = None
             if (folder := self._options.log_folder) is not None:
@@ -188,3 +214,11 @@ async def _wait(process: subprocess.Popen[bytes]) -> int:
     finally:
         os.close(descriptor)
     return process.wait()
+
+
+def _changed_at(path: pathlib.Path) -> int | None:
+    """When a file was touched; None: never."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None

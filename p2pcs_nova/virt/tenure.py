@@ -11,6 +11,7 @@ the slice starts.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pathlib
@@ -27,6 +28,8 @@ LOOK_S = 0.5
 """Between two looks at the file, while there is time."""
 EXIT_CODE = 75
 """As sysexits.h has it: a temporary failure, try again."""
+BEAT = 'beat'
+"""Beside the file of the term: touched at each look, a sign of life."""
 
 
 class NoTerm(Exception):
@@ -103,5 +106,7 @@ class Tenure:
         pause = threading.Event()
         while True:
             self.look()
+            with contextlib.suppress(OSError):
+                self._path.with_name(BEAT).touch()
             left_s = self._held.until_s - self._clock()
             pause.wait(min(max(left_s, 0.0), LOOK_S))

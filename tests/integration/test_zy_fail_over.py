@@ -151,6 +151,25 @@ def test_other_gateway_serves_the_slice_and_the_first_one_comes_back(
         assert len(pcs.running_on(lab, server)) == 1
 
 
+def test_nova_compute_that_is_frozen_is_replaced_where_it_was(
+    lab: Lab, bench: Bench, pair: Pair, figure: Figure
+) -> None:
+    name = pair.slice_of(pair.second)
+    running = services.find(pair.second, services.kept_name(name))
+    assert running is not None
+    processes.kill(running.outer, signal.SIGSTOP)
+    begin = time.monotonic()
+
+    def is_replaced() -> bool:
+        now = services.find(pair.second, services.kept_name(name))
+        return now is not None and now.outer != running.outer
+
+    until(is_replaced, SERVED_S)
+    until(lambda: pair.serves(pair.second, name), SERVED_S)
+    figure('frozen nova-compute: served again', time.monotonic() - begin)
+    bench.wait(bench.create('after-frozen', slice_name=name))
+
+
 @pytest.mark.parametrize('what', ['killed', 'both frozen'])
 def test_build_and_deletion_that_were_going_on_come_to_an_end(
     lab: Lab, bench: Bench, pair: Pair, what: str, figure: Figure

@@ -61,12 +61,16 @@ def test_each_slice_has_its_nova_compute_and_its_term(
     assert rabbit['heartbeat_timeout_threshold'] == '10'
 
 
-def test_nova_compute_that_has_ended_is_started_again_by_the_same_term(
-    program: Program,
+@pytest.mark.parametrize(
+    'number',
+    [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)],
+)
+def test_nova_compute_that_ends_or_hangs_is_replaced_by_the_same_term(
+    program: Program, number: signal.Signals
 ) -> None:
     gold, silver = pids(program)
     assert gold is not None
-    os.kill(gold, signal.SIGKILL)
+    os.kill(gold, number)
     until(lambda: program.compute('gold') not in (None, gold))
     assert program.compute('silver') == silver
     assert len(program.acts('gold')) == 1

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from p2pcs_nova import wire
-from p2pcs_nova.virt.tenure import EXIT_CODE, NoTerm, Tenure
+from p2pcs_nova.virt.tenure import BEAT, EXIT_CODE, NoTerm, Tenure
+from tests.support.waiting import until
 
 
 class Machine:
@@ -66,6 +67,12 @@ def test_file_that_is_gone_or_torn_counts_as_no_renewal(
     machine.now = 109.0
     tenure.look()
     assert machine.ends == [EXIT_CODE]
+
+
+def test_it_gives_signs_of_life(machine: Machine) -> None:
+    machine.say(5, 108.0)
+    machine.begin().start()
+    until((machine.path.parent / BEAT).exists)
 
 
 def test_it_ends_when_another_term_has_begun(machine: Machine) -> None:
