@@ -18,14 +18,8 @@ from p2pcs_nova.client.remote import RemoteClient
 from p2pcs_nova.daemon import overlay
 from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.daemon.station import Station
-from p2pcs_nova.gateway import (
-    api,
-    etcd_ledger,
-    options,
-    policy,
-    service,
-    view,
-)
+from p2pcs_nova.gateway import api, etcd_ledger, options, service, view
+from p2pcs_nova.policy import reading
 from p2pcs_nova.terms import shared
 
 _LIVENESS = {
@@ -45,7 +39,7 @@ _BARS = {
 class GatewayRole:
     """The role of a gateway; see :class:`p2pcs_nova.daemon.role.Role`.
 
-    :raises policy.PolicyError: the policy file is missing or wrong
+    :raises words.PolicyError: the policy file is missing or wrong
     """
 
     def __init__(self, station: Station, rng: random.Random) -> None:
@@ -58,7 +52,7 @@ class GatewayRole:
         cluster = shared.conf_to_cluster(station.conf)
         self._service = service.GatewayService(
             layout=station.places,
-            policy=policy.load_policy(pathlib.Path(conf.policy_file)),
+            policy=reading.load_policy(pathlib.Path(conf.policy_file)),
             peer=me,
             name=station.conf.name,
             sign=lambda right: run_right.sign_run_right(right, key, me),

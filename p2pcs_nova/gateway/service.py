@@ -33,10 +33,10 @@ from p2pcs_nova.gateway import (
 )
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import peers as asking
-from p2pcs_nova.gateway import policy as policies
 from p2pcs_nova.gateway import reaper as reapers
 from p2pcs_nova.gateway import reconciler as reconcilers
 from p2pcs_nova.gateway import view as views
+from p2pcs_nova.policy import document as policies
 
 LOG = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ import msgspec
 
 from p2pcs_nova import attributes, texts, wire
 from p2pcs_nova.endpoint import endpoint_to_text
-from p2pcs_nova.gateway import policy as policies
 from p2pcs_nova.gateway import store
+from p2pcs_nova.policy import document as policies
 
 NOTHING = wire.Capacity()
 MOST = wire.Capacity(vcpus=2**12, memory_mb=2**26, disk_mb=2**28)
@@ -224,7 +224,8 @@ class View:
         if one.record.slice:
             bound = one.record.slice
             return bound if bound in self.policy.names else ''
-        return self.policy.slice_of(one.record.attributes)
+        site = self.policy.site_of(one.record.attributes)
+        return '' if site is None else site.slices[0].name
 
     def members(self, name: str, holdings: Holdings) -> list[PeerView]:
         """The PCs of a slice, by id; unreachable ones too.

@@ -17,8 +17,8 @@ from p2pcs_nova import journal, layout, run_right, wire
 from p2pcs_nova.gateway import book as books
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import peers as asking
-from p2pcs_nova.gateway import policy as policies
 from p2pcs_nova.gateway import service as services
+from p2pcs_nova.policy import reading
 
 T = TypeVar('T')
 
@@ -77,7 +77,7 @@ def make_service(
     """A service that is not yet running."""
     return services.GatewayService(
         layout=layout.Layout(folder),
-        policy=policies.read_policy(policy, 'policy'),
+        policy=reading.read_policy(policy, 'policy'),
         peer=GATEWAY_ID,
         name='gw1',
         sign=sign,

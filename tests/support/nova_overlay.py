@@ -16,8 +16,8 @@ from nova import objects
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import fitting
-from p2pcs_nova.gateway import policy as policies
 from p2pcs_nova.gateway import view as views
+from p2pcs_nova.policy.document import Policy, Site, Slice
 
 ASKED: list[wire.FitRequest] = []
 """What was asked in this process."""
@@ -37,9 +37,9 @@ class HostsAsSlices:
         nodes = list(_nodes())
         names = tuple(dict.fromkeys(node.host for node in nodes))
         view = views.View(
-            policies.Policy(
+            Policy(
                 tuple(
-                    policies.SlicePolicy(name, (('host', (name,)),))
+                    Site(name, (('host', (name,)),), (Slice(name),))
                     for name in names
                 )
             )

@@ -10,15 +10,15 @@ import pytest
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import candidates, facts, fitting, store
-from p2pcs_nova.gateway import policy as policies
 from p2pcs_nova.gateway import view as views
+from p2pcs_nova.policy import reading
 
-POLICY = policies.read_policy(
+POLICY = reading.read_policy(
     'slices: [{name: gold, match: {tier: gold}},'
     ' {name: silver, match: {tier: silver}}]',
     'policy',
 )
-OTHER = policies.read_policy('slices: [{name: silver, match: {}}]', 'policy')
+OTHER = reading.read_policy('slices: [{name: silver, match: {}}]', 'policy')
 FLAVORS = (
     wire.Capacity(1, 100, 10),
     wire.Capacity(2, 300, 10),

@@ -5,10 +5,10 @@ import msgspec
 import pytest
 
 from p2pcs_nova import wire
-from p2pcs_nova.gateway import policy as policies
 from p2pcs_nova.gateway import view as views
+from p2pcs_nova.policy import reading
 
-POLICY = policies.read_policy(
+POLICY = reading.read_policy(
     'slices: [{name: gold, match: {tier: gold}},'
     ' {name: silver, match: {tier: silver}}]',
     'policy',

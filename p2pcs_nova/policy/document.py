@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a policy says, once it has been read.
+
+*Sites* divide the PCs by their attributes; *slices* divide a site by rank.
+A slice's share of its site is in millionths, so that shares add up exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from p2pcs_nova import wire
+
+WHOLE = 1_000_000
+"""All of a site, as a share."""
+SLOT = wire.Capacity(1, 2048, 20480)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ratios:
+    """How far a slice is overcommitted; None: as Nova is configured."""
+
+    vcpus: float | None = None
+    memory_mb: float | None = None
+    disk_mb: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+    """One slice: a compute host of Nova."""
+
+    name: str
+    share: int = WHOLE
+    """Of the PCs of its site, in millionths."""
+    minimum: int = 0
+    """Slots; with fewer it is merged into its neighbour."""
+    maximum: int = 200
+    """Slots; with more it is divided.  So many instances one nova-compute
+    carries well."""
+    zone: str = ''
+    """Availability zone; '' for Nova's default."""
+    traits: tuple[str, ...] = ()
+    ratios: Ratios = Ratios()
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """Some PCs, and the slices that they are divided into."""
+
+    name: str
+    match: tuple[tuple[str, tuple[str, ...]], ...]
+    """(attribute, accepted values); all of them must hold."""
+    slices: tuple[Slice, ...]
+    """The best PCs are in the first."""
+    rank: str = ''
+    """The attribute that orders the PCs, the largest number first."""
+
+    def takes(self, attributes: wire.Attributes) -> bool:
+        """Whether a PC with these attributes has all that is asked."""
+        return all(
+            not words_of(attributes.get(key)).isdisjoint(values)
+            for key, values in self.match
+        )
+
+    def common(self, other: Site) -> dict[str, str] | None:
+        """Attributes of a PC that both would take; None: there is none.
+
+        Of a PC whose attributes have one value each.
+        """
+        found = {key: values[0] for key, values in self.match}
+        mine = dict(self.match)
+        for key, values in other.match:
+            both = [one for one in mine.get(key, values) if one in values]
+            if not both:
+                return None
+            found[key] = both[0]
+        return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """All sites, in the order in which they are tried."""
+
+    sites: tuple[Site, ...]
+    version: int = 1
+    """Grows with every change: who has a newer one refuses an older."""
+    slot: wire.Capacity = SLOT
+    """What minimum and maximum count."""
+
+    @property
+    def slices(self) -> tuple[Slice, ...]:
+        """All slices, in order."""
+        return tuple(one for site in self.sites for one in site.slices)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the slices, in order."""
+        return tuple(one.name for one in self.slices)
+
+    def site_of(self, attributes: wire.Attributes) -> Site | None:
+        """The first site that takes a PC; None if none does."""
+        return next((s for s in self.sites if s.takes(attributes)), None)
+
+    def slots_of(self, total: wire.Capacity) -> int:
+        """How many slots a PC has that offers so much."""
+        parts = (
+            (total.vcpus, self.slot.vcpus),
+            (total.memory_mb, self.slot.memory_mb),
+            (total.disk_mb, self.slot.disk_mb),
+        )
+        return min(there // part for there, part in parts if part)
+
+
+NOTHING = Policy((), version=0)
+"""The policy of who has none."""
+
+
+def words_of(value: wire.Attribute | None) -> frozenset[str]:
+    """What a policy may ask of an attribute, as one writes it."""
+    if value is None:
+        return frozenset()
+    if isinstance(value, bool):
+        return frozenset([str(value).lower()])
+    if isinstance(value, int | float):
+        return frozenset([f'{value:g}', str(value)])
+    return frozenset([value] if isinstance(value, str) else value)

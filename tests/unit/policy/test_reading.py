@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pcs_nova import wire
+from p2pcs_nova.policy import reading
+from p2pcs_nova.policy.document import Policy, Ratios
+from p2pcs_nova.policy.words import PolicyError
+
+TIERS = """\
+slices:
+- name: gold
+  match: {tier: gold}
+- name: rome-2
+  match:
+    site: [rome, 10]
+    tier: silver
+- name: rest
+  match: {}
+"""
+
+
+ROME = """\
+version: 7
+slot: {vcpus: 2, memory_mb: 4096}
+sites:
+- name: rome
+  match: {site: rome}
+  rank: reliability
+  slices:
+  - name: rome-gold
+    share: 25%
+    minimum: 8
+    maximum: 50
+    zone: rome
+    traits: [CUSTOM_P2PCS_B, CUSTOM_P2PCS_A]
+    ratios: {vcpus: 4, disk_mb: 1.5}
+  - {name: rome-silver, share: "12.5 %"}
+  - {name: rome-bronze, share: rest}
+- name: elsewhere
+  match: {}
+  slices: [{name: rest, share: 100%}]
+"""
+
+
+def site_name(policy: Policy, attributes: wire.Attributes) -> str:
+    site = policy.site_of(attributes)
+    return '' if site is None else site.name
+
+
+@pytest.mark.parametrize(
+    ('attributes', 'expected'),
+    [
+        ({'tier': 'gold', 'site': 'rome'}, 'gold'),
+        ({'tier': 'silver', 'site': 'rome'}, 'rome-2'),
+        ({'tier': 'silver', 'site': '10'}, 'rome-2'),
+        ({'tier': 'silver', 'site': 10}, 'rome-2'),
+        ({'tier': 'silver', 'site': 10.0}, 'rome-2'),
+        ({'tier': 'silver', 'site': ('oslo', 'rome')}, 'rome-2'),
+        ({'tier': 'silver', 'site': 'oslo'}, 'rest'),
+        ({'tier': 'silver', 'site': True}, 'rest'),
+        ({}, 'rest'),
+    ],
+)
+def test_first_site_that_matches_takes_the_pc(
+    attributes: wire.Attributes, expected: str
+) -> None:
+    assert site_name(reading.read_policy(TIERS, 'p'), attributes) == expected
+
+
+def test_pc_that_no_site_takes_is_in_none() -> None:
+    text = 'slices: [{name: gold, match: {tier: gold}}]'
+    assert site_name(reading.read_policy(text, 'p'), {'tier': 'tin'}) == ''
+
+
+def test_a_ranked_policy_says_all_of_its_slices() -> None:
+    policy = reading.read_policy(ROME, 'p')
+    assert policy.version == 7
+    assert policy.slot == wire.Capacity(2, 4096)
+    assert policy.names == ('rome-gold', 'rome-silver', 'rome-bronze', 'rest')
+    gold, silver, bronze, rest = policy.slices
+    assert [one.share for one in policy.slices] == [
+        250_000,
+        125_000,
+        625_000,
+        1_000_000,
+    ]
+    assert (gold.minimum, gold.maximum, gold.zone) == (8, 50, 'rome')
+    assert gold.traits == ('CUSTOM_P2PCS_A', 'CUSTOM_P2PCS_B')
+    assert gold.ratios == Ratios(vcpus=4.0, disk_mb=1.5)
+    assert (silver.minimum, silver.maximum, silver.zone) == (0, 200, '')
+    assert bronze.ratios == rest.ratios == Ratios()
+    assert policy.sites[0].rank == 'reliability'
+
+
+@pytest.mark.parametrize(
+    ('total', 'slots'),
+    [
+        (wire.Capacity(8, 10000, 0), 2),
+        (wire.Capacity(3, 99999, 0), 1),
+        (wire.Capacity(), 0),
+    ],
+)
+def test_slots_of_a_pc_are_what_its_scarcest_part_holds(
+    total: wire.Capacity, slots: int
+) -> None:
+    assert reading.read_policy(ROME, 'p').slots_of(total) == slots
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('', 'p.yaml:1: policy: must be a mapping'),
+        ('[]', 'p.yaml:1: policy: must be a mapping'),
+        ('{}', 'p.yaml:1: slices: is missing'),
+        ('slices: []', 'slices: must list at least one slice'),
+        ('slices: gold', 'slices: must list at least one slice'),
+        ('slices:\n- gold\n', 'p.yaml:2: slices[0]: must be a mapping'),
+        ('slices:\n- {name: a}\n', 'p.yaml:2: slices[0].match: is missing'),
+        ('slices:\n- {match: {}}\n', 'slices[0].name: is missing'),
+        (
+            'zones: 1\nslices: [{name: a, match: {}}]',
+            "policy: unknown field 'zones'; known: version, slot, sites",
+        ),
+        (
+            'slices:\n- name: a\n  match: {}\n  size: 3\n',
+            "p.yaml:2: slices[0]: unknown field 'size'",
+        ),
+        (
+            'slices:\n- name: Gold\n  match: {}\n',
+            "p.yaml:2: slices[0].name: 'Gold' cannot be the name",
+        ),
+        (f'slices: [{{name: {"a" * 64}, match: {{}}}}]', 'at most 58'),
+        ('slices: [{name: a.b, match: {}}]', 'cannot be the name'),
+        (
+            'slices:\n- {name: a, match: {x: y}}\n- {name: a, match: {}}',
+            "p.yaml:3: slices[1].name: 'a' is there twice",
+        ),
+        (
+            'slices:\n- {name: a, match: {}}\n- {name: b, match: {}}',
+            "no PC can be in 'b': 'a' before it takes every PC",
+        ),
+        (
+            'slices:\n- name: a\n  match:\n    gpu: yes\n',
+            "p.yaml:4: slices[0].match.gpu: 'yes' is no text: quote it",
+        ),
+        ('slices: [{name: a, match: {x: }}]', "'' is no text"),
+        ('slices: [{name: a, match: {x: ""}}]', 'match.x: is empty'),
+        ('slices: [{name: a, match: {x: []}}]', 'at least one value'),
+        ('slices: [{name: a, match: {x: {y: z}}}]', 'must be a text'),
+        ('slices: [{name: a, match: {x: 1, x: 2}}]', "'x' is there twice"),
+        (
+            'slices:\n- {name: a, match: {t: x}}\n- {name: b, match: {s: y}}',
+            "p.yaml:3: slices[1]: a PC with t: x, s: y would be in 'a' and",
+        ),
+        (
+            'slices: [{name: a, match: {t: x}}, {name: a-2, match: {t: y}}]',
+            "'a-2' is the name of a part of 'a'",
+        ),
+        (
+            'slices: [{name: a-2, match: {t: x}}, {name: a, match: {t: y}}]',
+            "'a-2' is the name of a part of 'a'",
+        ),
+        ('slices: [{name: a, match: {}, share: 5%}]', "field 'share'"),
+        ('version: 0\nslices: [{name: a, match: {}}]', "'0' is no number"),
+        ('version: 1.5\nslices: [{name: a, match: {}}]', 'no whole number'),
+        ('slot: {}\nslices: [{name: a, match: {}}]', 'slot: is empty'),
+        ('sites: []\nslices: []', 'sites and slices: one of them only'),
+        *(
+            (f'slices:\n- name: a\n  match: {{}}\n  {line}', message)
+            for line, message in (
+                ('zone: internal', 'p.yaml:4: slices[0].zone: '),
+                ('zone: a:b', "'a:b' cannot be an availability zone"),
+                ('traits: [HW_X]', "'HW_X' is no trait of ours"),
+                ('maximum: 0.5', 'no whole number'),
+                ('minimum: 201', '201 slots are more than the maximum of'),
+                ('ratios: {vcpus: none}', "ratios.vcpus: 'none' is no number"),
+                ('ratios: {gpus: 1}', "unknown field 'gpus'"),
+            )
+        ),
+        *(
+            (
+                'sites:\n- name: s\n  match: {}\n  rank: r\n  slices:\n'
+                + ''.join(
+                    f'  - {{name: {name}, share: {share}}}\n'
+                    for name, share in zip('abc', shares, strict=False)
+                ),
+                message,
+            )
+            for shares, message in (
+                (('25%', '50%'), 'p.yaml:6: sites[0].slices: leave PCs out'),
+                (('60%', '60%'), 'overlap: the shares are 120 %'),
+                (('0%', 'rest'), 'p.yaml:6: sites[0].slices[0].share: is emp'),
+                (('100%', 'rest'), 'slices[1].share: is empty'),
+                (('rest', '50%'), 'slices[0].share: takes the rest'),
+                (('half', 'rest'), "'half' is no share"),
+                (('0.25', 'rest'), "'0.25' is no share"),
+                (('99.9999%',), 'the shares are 99.9999 %'),
+            )
+        ),
+        (
+            'sites:\n- {name: s, match: {}, slices: '
+            '[{name: a, share: 50%}, {name: b, share: rest}]}',
+            'p.yaml:2: sites[0].rank: is missing',
+        ),
+        ('slices:\n  - name: [\n', 'p.yaml:3: not YAML'),
+        ('slices: \x00', 'p.yaml: not YAML'),
+    ],
+)
+def test_fault_is_named_with_file_line_and_field(
+    text: str, message: str
+) -> None:
+    with pytest.raises(PolicyError) as caught:
+        reading.read_policy(text, 'p.yaml')
+    assert str(caught.value).startswith('p.yaml')
+    assert message in str(caught.value)
+
+
+def test_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / 'policy.yaml'
+    with pytest.raises(PolicyError, match=str(path)):
+        reading.load_policy(path)
+    path.write_text(TIERS)
+    assert reading.load_policy(path).names == ('gold', 'rome-2', 'rest')
+
+
+@given(st.text())
+def test_any_text_is_a_policy_or_a_policy_error(text: str) -> None:
+    try:
+        reading.read_policy(text, 'p')
+    except PolicyError:
+        return
