@@ -83,6 +83,11 @@ from p2pcs_nova.wire.owner import (
     LeaveRequest,
     Left,
 )
+from p2pcs_nova.wire.policy import (
+    SliceMap,
+    SliceRow,
+    SliceState,
+)
 from p2pcs_nova.wire.ports import (
     RULES_MAX,
     Direction,
@@ -217,10 +222,13 @@ __all__ = [
     'ServerGroup',
     'Signed',
     'SliceFit',
+    'SliceMap',
     'SliceName',
     'SlicePort',
     'SlicePorts',
+    'SliceRow',
     'SliceRows',
+    'SliceState',
     'SliceSummary',
     'SnapshotRequest',
     'SpawnRequest',

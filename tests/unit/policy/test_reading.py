@@ -48,7 +48,13 @@ sites:
 """
 
 
-def site_name(policy: Policy, attributes: wire.Attributes) -> str:
+NO_RANK = (
+    'sites: [{name: s, match: {}, slices: '
+    '[{name: a, share: 1%}, {name: b, share: rest}]}]'
+)
+
+
+def site_name(policy: Policy, attributes: Attributes) -> str:
     site = policy.site_of(attributes)
     return '' if site is None else site.name
 
@@ -203,11 +209,7 @@ def test_slots_of_a_pc_are_what_its_scarcest_part_holds(
                 (('99.9999%',), 'the shares are 99.9999 %'),
             )
         ),
-        (
-            'sites:\n- {name: s, match: {}, slices: '
-            '[{name: a, share: 50%}, {name: b, share: rest}]}',
-            'p.yaml:2: sites[0].rank: is missing',
-        ),
+        (NO_RANK, 'p.yaml:1: sites[0].rank: is missing'),
         ('slices:\n  - name: [\n', 'p.yaml:3: not YAML'),
         ('slices: \x00', 'p.yaml: not YAML'),
     ],

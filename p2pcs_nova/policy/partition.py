@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The slices as they are now: the policy, as the slice map divides it.
+
+A slice that has more slots than its maximum is divided into parts of equal
+shares, ``name``, ``name-2``, ``name-3``…; one that has fewer than its
+minimum is merged into its neighbour of the same site.  A slice that is there
+no more is drained: it takes nothing new, and is closed when its last
+instance is gone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from p2pcs_nova import wire
+from p2pcs_nova.policy.document import NOTHING, WHOLE, Policy, Site, Slice
+
+NO_MAP = wire.SliceMap(0, 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """What is a slice's of the PCs of its site, in order of rank."""
+
+    name: str
+    begin: int
+    end: int
+    """In millionths; ``begin`` belongs to it, ``end`` does not."""
+
+
+class Partition:
+    """A policy and its slice map.
+
+    A map of another version, or one that does not cut a site into whole
+    shares, says which slices are drained, and nothing of the policy's own:
+    those are open.
+    """
+
+    def __init__(
+        self, policy: Policy = NOTHING, slices: wire.SliceMap = NO_MAP
+    ) -> None:
+        self.policy = policy
+        self.map = slices
+        rows = list(slices.rows)
+        if slices.policy != policy.version or not _is_whole(policy, rows):
+            rows = list(_undivided(policy, rows))
+        self.rows = tuple(rows)
+        """All slices, the open ones in the policy's order."""
+        self._rows = {row.name: row for row in rows}
+        self._slices = {one.name: one for one in policy.slices}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The slices that are open or drained, in order."""
+        return tuple(
+            row.name
+            for row in self.rows
+            if row.state is not wire.SliceState.CLOSED
+        )
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The slices that take instances, in order."""
+        return tuple(
+            row.name for row in self.rows if row.state is wire.SliceState.OPEN
+        )
+
+    def state(self, name: str) -> wire.SliceState:
+        """What becomes of a slice; one that nobody knows is closed."""
+        row = self._rows.get(name)
+        return wire.SliceState.CLOSED if row is None else row.state
+
+    def options(self, name: str) -> Slice | None:
+        """What the policy says of a slice; None if nothing any more."""
+        row = self._rows.get(name)
+        return None if row is None else self._slices.get(row.of)
+
+    def cuts(self, site: Site) -> tuple[Cut, ...]:
+        """How a site's PCs are cut, the best first."""
+        names = {one.name for one in site.slices}
+        found: list[Cut] = []
+        begin = 0
+        for row in self.rows:
+            if row.of in names and row.share:
+                found.append(Cut(row.name, begin, begin + row.share))
+                begin += row.share
+        return tuple(found)
+
+
+def _is_whole(policy: Policy, rows: Sequence[wire.SliceRow]) -> bool:
+    shares: dict[str, int] = {}
+    for row in rows:
+        shares[row.of] = shares.get(row.of, 0) + row.share
+    return len({row.name for row in rows}) == len(rows) and all(
+        sum(shares.get(one.name, 0) for one in site.slices) == WHOLE
+        for site in policy.sites
+    )
+
+
+def _undivided(
+    policy: Policy, old: Sequence[wire.SliceRow]
+) -> Iterator[wire.SliceRow]:
+    for one in policy.slices:
+        yield wire.SliceRow(one.name, of=one.name, share=one.share)
+    for row in old:
+        if row.name in policy.names:
+            continue
+        if row.state is wire.SliceState.CLOSED:
+            yield row
+        else:
+            yield wire.SliceRow(row.name, wire.SliceState.DRAINING)
+
+
+def next_map(
+    policy: Policy,
+    old: wire.SliceMap,
+    slots: Mapping[str, int],
+    occupied: Collection[str],
+) -> wire.SliceMap:
+    """The map that follows; the same one if nothing is to change.
+
+    :param slots: of all PCs of a site, by its name
+    :param occupied: the slices that any PC or instance is in
+    """
+    before = {row.name: row for row in old.rows}
+    rows: list[wire.SliceRow] = []
+    for site in policy.sites:
+        rows += _Divided(site, slots.get(site.name, 0), before).rows()
+    open_ = {row.name for row in rows}
+    for name in (*before, *sorted(set(occupied) - before.keys())):
+        if name not in open_:
+            rows.append(
+                wire.SliceRow(
+                    name,
+                    wire.SliceState.DRAINING
+                    if name in occupied
+                    else wire.SliceState.CLOSED,
+                )
+            )
+    found = wire.SliceMap(policy.version, old.generation, tuple(rows))
+    if found == old:
+        return old
+    return wire.SliceMap(policy.version, old.generation + 1, tuple(rows))
+
+
+class _Divided:
+    """One site: its slices merged and divided as its slots want it.
+
+    What was done is undone only when there is a quarter to spare.
+    """
+
+    def __init__(
+        self, site: Site, slots: int, before: Mapping[str, wire.SliceRow]
+    ) -> None:
+        self._site = site
+        self._slots = slots
+        self._before = before
+
+    def rows(self) -> Iterator[wire.SliceRow]:
+        for one, share in self._merged():
+            count = self._parts(one, share)
+            for number in range(1, count + 1):
+                name = one.name if number == 1 else f'{one.name}-{number}'
+                part = share * number // count - share * (number - 1) // count
+                yield wire.SliceRow(name, of=one.name, share=part)
+
+    def _slots_of(self, share: int) -> float:
+        return self._slots * share / WHOLE
+
+    def _merged(self) -> list[tuple[Slice, int]]:
+        """The slices that stay, with what they take of their neighbours."""
+        found: list[tuple[Slice, int]] = []
+        carried = 0
+        for one in self._site.slices:
+            if self._is_too_small(one):
+                carried += one.share
+            else:
+                found.append((one, one.share + carried))
+                carried = 0
+        if not found:
+            largest = max(self._site.slices, key=lambda one: one.share)
+            return [(largest, carried)]
+        if carried:
+            last, share = found[-1]
+            found[-1] = (last, share + carried)
+        return found
+
+    def _is_too_small(self, one: Slice) -> bool:
+        row = self._before.get(one.name)
+        was_open = row is None or row.state is wire.SliceState.OPEN
+        needed = one.minimum if was_open else one.minimum * 1.25
+        return self._slots > 0 and self._slots_of(one.share) < needed
+
+    def _parts(self, one: Slice, share: int) -> int:
+        slots = self._slots_of(share)
+        least = max(1, -int(-slots // one.maximum))
+        most = max(1, -int(-slots * 1.25 // one.maximum))
+        was = sum(
+            row.of == one.name and row.state is wire.SliceState.OPEN
+            for row in self._before.values()
+        )
+        return min(max(was, least), most)
