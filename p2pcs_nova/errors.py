@@ -203,6 +203,27 @@ class PortBlocked(P2PcsError):
     status = 409
 
 
+class BadPolicy(P2PcsError):
+    """No policy, or not signed by who must sign it; nothing changed."""
+
+    code = 'bad-policy'
+    status = 403
+
+
+class StalePolicy(P2PcsError):
+    """A newer policy or slice map is in force; nothing changed."""
+
+    code = 'stale-policy'
+    status = 409
+
+
+class PolicyRefused(P2PcsError):
+    """The PCs are not as this policy needs them; nothing changed."""
+
+    code = 'policy-refused'
+    status = 409
+
+
 class Unavailable(P2PcsError):
     """The daemon starts or ends: try again; what it began it settles."""
 

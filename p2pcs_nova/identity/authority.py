@@ -2,7 +2,7 @@
 """The operator's folder: the offline root, and the gateways it has made.
 
 Nothing of it is needed while the cloud runs; keep it on a medium that is
-not connected.  ``root.key`` signs certificates and credentials,
+not connected.  ``root.key`` signs certificates, credentials and policies,
 ``overlay.json`` has what every gateway is given.
 """
 
@@ -16,12 +16,13 @@ import msgspec
 from cryptography import x509
 
 from gossip.descriptor import Role
-from p2pcs_nova import files, names
+from p2pcs_nova import files, names, wire
 from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.identity import ca, credentials, keys
 from p2pcs_nova.identity.issuing import IssuerFolder, IssuerPapers
 from p2pcs_nova.identity.store import IdentityStore, Membership
 from p2pcs_nova.layout import Layout
+from p2pcs_nova.policy import reading, signing
 
 
 class AuthorityError(Exception):
@@ -150,6 +151,14 @@ class Authority:
         )
         files.replace(self._state_path, msgspec.json.encode(self._state))
         return membership
+
+    def sign_policy(self, text: str) -> wire.SignedPolicy:
+        """The policy of this text, in the root's name.
+
+        :raises PolicyError: the text is none
+        """
+        reading.read_policy(text, 'policy')
+        return signing.sign_policy(text, self._key)
 
     def _check_free(self, store: IdentityStore) -> None:
         if not store.is_joined():

@@ -8,6 +8,7 @@ import enum
 import msgspec
 
 from p2pcs_nova.wire.basics import BoundSlice, Count, SliceName
+from p2pcs_nova.wire.instances import Signed
 
 
 class SliceState(enum.StrEnum):
@@ -40,3 +41,54 @@ class SliceMap(msgspec.Struct, frozen=True):
     generation: Count
     """Grows with every change."""
     rows: tuple[SliceRow, ...] = ()
+
+
+class SignedPolicy(msgspec.Struct, frozen=True):
+    """The YAML text of a policy, and the root's signature."""
+
+    text: str
+    signature: bytes
+
+
+class PolicyBundle(msgspec.Struct, frozen=True):
+    """All that a daemon has of the policy."""
+
+    policy: SignedPolicy | None = None
+    slices: Signed | None = None
+    """The slice map, signed by a gateway."""
+
+
+class PolicyNews(msgspec.Struct, frozen=True):
+    """Record part 'policy': what its writer has, for who has less."""
+
+    version: Count = 0
+    digest: bytes = b''
+    """Of the policy's text; decides between two of one version."""
+    map_policy: Count = 0
+    """The version of the policy that the slice map follows from."""
+    generation: Count = 0
+    map_digest: bytes = b''
+
+
+class PolicyText(msgspec.Struct, frozen=True):
+    """A policy that nobody has signed yet, to be tried."""
+
+    text: str
+
+
+class PolicyMove(msgspec.Struct, frozen=True):
+    """A PC that would change its slice."""
+
+    pc: str
+    before: str
+    after: str
+
+
+class PolicyPlan(msgspec.Struct, frozen=True):
+    """What would become of the PCs by another policy."""
+
+    version: Count
+    """Of the policy that is in force; 0 for none."""
+    faults: tuple[str, ...] = ()
+    """Why it would be refused."""
+    moves: tuple[PolicyMove, ...] = ()

@@ -6,6 +6,7 @@ from __future__ import annotations
 from p2pcs_nova import errors
 
 STABLE = {
+    'bad-policy': 403,
     'bad-run-right': 403,
     'clock-skew': 409,
     'draining': 409,
@@ -22,11 +23,13 @@ STABLE = {
     'not-found': 404,
     'not-offered': 409,
     'other-slice': 409,
+    'policy-refused': 409,
     'port-blocked': 409,
     'put-out': 409,
     'reservation-gone': 409,
     'revoked': 403,
     'stale-epoch': 409,
+    'stale-policy': 409,
     'stale-term': 409,
     'token-refused': 403,
     'too-large': 413,

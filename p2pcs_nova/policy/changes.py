@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What another policy would do to the PCs that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from p2pcs_nova import wire
+from p2pcs_nova.policy.assignment import Pc, assign
+from p2pcs_nova.policy.document import Policy, words_of
+from p2pcs_nova.policy.partition import Partition
+
+FAULTS_MAX = 20
+"""That are told at once."""
+
+
+def plan(
+    now: Partition,
+    new: Policy,
+    pcs: Sequence[Pc],
+    names: Mapping[str, str],
+    occupied: Collection[str],
+) -> wire.PolicyPlan:
+    """Whether a policy can follow the one in force, and who would move.
+
+    :param pcs: all PCs of the overlay
+    :param names: their host names, by peer id
+    :param occupied: the slices that hold instances
+    """
+    faults = [
+        *_version(now.policy, new),
+        *_zones(now, new, occupied),
+        *_claims(new, pcs, names),
+    ]
+    after = assign(Partition(new, now.map), pcs).slices
+    moves = sorted(
+        (names.get(pc.peer, pc.peer), pc.slice, after.get(pc.peer, ''))
+        for pc in pcs
+        if pc.slice != after.get(pc.peer, '')
+    )
+    return wire.PolicyPlan(
+        now.policy.version,
+        tuple(faults[:FAULTS_MAX]),
+        tuple(wire.PolicyMove(*move) for move in moves),
+    )
+
+
+def _version(old: Policy, new: Policy) -> Iterator[str]:
+    if new.version <= old.version:
+        yield (
+            f'version: {new.version} is not above {old.version}, which is '
+            'in force'
+        )
+
+
+def _zones(
+    now: Partition, new: Policy, occupied: Collection[str]
+) -> Iterator[str]:
+    later = {one.name: one for one in new.slices}
+    for name in sorted(occupied):
+        before = now.options(name)
+        after = None if before is None else later.get(before.name)
+        if before and after and before.zone != after.zone:
+            yield (
+                f'{after.name}: zone: slice {name} holds instances, so it '
+                f'cannot go from zone {before.zone or "(none)"} to '
+                f'{after.zone or "(none)"}'
+            )
+
+
+def _claims(
+    new: Policy, pcs: Sequence[Pc], names: Mapping[str, str]
+) -> Iterator[str]:
+    asked = {key for site in new.sites for key, _ in site.match}
+    for pc in sorted(pcs, key=lambda pc: names.get(pc.peer, pc.peer)):
+        name = names.get(pc.peer, pc.peer)
+        takers = [site.name for site in new.sites if site.takes(pc.attributes)]
+        chosen = [
+            site.name
+            for site in new.sites
+            if site.match and site.takes(pc.attributes)
+        ]
+        said = ', '.join(
+            f'{key}: {" and ".join(sorted(words_of(pc.attributes[key])))}'
+            for key in sorted(asked & pc.attributes.keys())
+        )
+        if not takers:
+            yield (
+                f'match: {name} ({said or "nothing that is asked for"}) is '
+                'left out; a last one with `match: {}` takes the others'
+            )
+        elif len(chosen) > 1:
+            yield (
+                f'match: {name} ({said}) would be in {" and in ".join(chosen)}'
+            )

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy and the slice map that one daemon has.
+
+A policy is ordered by its version, a slice map by the version of its policy
+and then by its generation; a digest decides between two that are equal in
+that, so that all come to have the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.policy import signing
+from p2pcs_nova.policy.document import NOTHING, Policy
+from p2pcs_nova.policy.partition import NO_MAP, Partition
+
+DIGEST_BYTES = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class InForce:
+    """What is in force here."""
+
+    bundle: wire.PolicyBundle = dataclasses.field(
+        default_factory=wire.PolicyBundle
+    )
+    policy: Policy = NOTHING
+    map: wire.SliceMap = NO_MAP
+
+    @functools.cached_property
+    def partition(self) -> Partition:
+        """The slices as they are now."""
+        return Partition(self.policy, self.map)
+
+    @functools.cached_property
+    def news(self) -> wire.PolicyNews:
+        """What others are told of it."""
+        policy, slices = self.bundle.policy, self.bundle.slices
+        return wire.PolicyNews(
+            self.policy.version,
+            b'' if policy is None else _digest(policy.text.encode()),
+            self.map.policy,
+            self.map.generation,
+            b'' if slices is None else _digest(slices.payload),
+        )
+
+    def lacks(self, news: wire.PolicyNews) -> bool:
+        """Whether who says this has anything newer."""
+        return _policy_rank(news) > _policy_rank(self.news) or _map_rank(
+            news
+        ) > _map_rank(self.news)
+
+    def with_policy(
+        self, signed: wire.SignedPolicy, root_key: bytes
+    ) -> InForce:
+        """The same with this policy in force; itself if it is already.
+
+        :raises BadPolicy: the root has not signed it
+        :raises StalePolicy: a newer one is in force
+        """
+        new = InForce(
+            wire.PolicyBundle(signed, self.bundle.slices),
+            signing.open_policy(signed, root_key),
+            self.map,
+        )
+        if _policy_rank(new.news) == _policy_rank(self.news):
+            return self
+        if _policy_rank(new.news) < _policy_rank(self.news):
+            raise errors.StalePolicy(
+                f'version {self.policy.version} of the policy is in force, '
+                f'and this is version {new.policy.version}'
+            )
+        return new
+
+    def with_map(self, signed: wire.Signed, public_key: bytes) -> InForce:
+        """The same with this slice map in force; itself if it is already.
+
+        :param public_key: of the gateway that ``signed`` names
+        :raises BadPolicy: the gateway has not signed it
+        :raises StalePolicy: a newer one is in force
+        """
+        new = InForce(
+            wire.PolicyBundle(self.bundle.policy, signed),
+            self.policy,
+            signing.open_map(signed, public_key),
+        )
+        if _map_rank(new.news) == _map_rank(self.news):
+            return self
+        if _map_rank(new.news) < _map_rank(self.news):
+            raise errors.StalePolicy(
+                f'generation {self.map.generation} of the slice map is in '
+                f'force, and this is generation {new.map.generation}'
+            )
+        return new
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
+
+
+def _policy_rank(news: wire.PolicyNews) -> tuple[int, bytes]:
+    return news.version, news.digest
+
+
+def _map_rank(news: wire.PolicyNews) -> tuple[int, int, bytes]:
+    return news.map_policy, news.generation, news.map_digest

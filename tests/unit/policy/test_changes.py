@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+
+from p2pcs_nova import wire
+from p2pcs_nova.policy import reading
+from p2pcs_nova.policy.assignment import Pc
+from p2pcs_nova.policy.changes import plan
+from p2pcs_nova.policy.document import Policy
+from p2pcs_nova.policy.partition import Partition
+
+OLD = """\
+version: 3
+slices:
+- {name: rome, match: {site: rome}, zone: it}
+- {name: oslo, match: {site: oslo}}
+"""
+PCS = (
+    Pc('a' * 32, {'site': 'rome', 'tier': 'gold'}, 'rome', bound=True),
+    Pc('b' * 32, {'site': 'oslo'}, 'oslo'),
+)
+NAMES = {'a' * 32: 'desk-a', 'b' * 32: 'desk-b'}
+
+
+def read(text: str) -> Policy:
+    return reading.read_policy(text, 'policy')
+
+
+def tried(text: str, *occupied: str) -> wire.PolicyPlan:
+    return plan(Partition(read(OLD)), read(text), PCS, NAMES, occupied)
+
+
+def test_the_same_policy_with_a_higher_version_moves_nobody() -> None:
+    found = tried(OLD.replace('3', '4'), 'rome')
+    assert found == wire.PolicyPlan(3)
+
+
+def test_who_moves_is_named_and_who_is_bound_does_not() -> None:
+    text = OLD.replace('3', '4').replace('name: ', 'name: new-')
+    assert tried(text).moves == (
+        wire.PolicyMove('desk-b', 'oslo', 'new-oslo'),
+    )
+
+
+@pytest.mark.parametrize(
+    ('text', 'fault'),
+    [
+        (OLD, 'version: 3 is not above 3, which is in force'),
+        (
+            OLD.replace('3', '4').partition('- {name: oslo')[0],
+            'match: desk-b (site: oslo) is left out; a last one',
+        ),
+        (
+            OLD.replace('3', '4').replace('zone: it', 'zone: eu'),
+            'rome: zone: slice rome holds instances, so it cannot go from',
+        ),
+        (
+            OLD.replace('3', '4').replace(', zone: it', ''),
+            'from zone it to (none)',
+        ),
+    ],
+)
+def test_what_the_pcs_do_not_allow_is_a_fault(text: str, fault: str) -> None:
+    (found,) = tried(text, 'rome').faults
+    assert fault in found
+
+
+def test_a_pc_with_two_values_may_be_claimed_twice() -> None:
+    pcs = [Pc('c' * 32, {'site': ['rome', 'oslo']})]
+    found = plan(
+        Partition(read(OLD)), read(OLD.replace('3', '4')), pcs, {}, ()
+    )
+    assert 'would be in rome and in oslo' in found.faults[0]
+
+
+def test_the_zone_of_an_empty_slice_may_change() -> None:
+    text = OLD.replace('3', '4').replace('zone: it', 'zone: eu')
+    assert tried(text, 'oslo').faults == ()
