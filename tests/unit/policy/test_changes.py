@@ -67,7 +67,7 @@ def test_what_the_pcs_do_not_allow_is_a_fault(text: str, fault: str) -> None:
 
 
 def test_a_pc_with_two_values_may_be_claimed_twice() -> None:
-    pcs = [Pc('c' * 32, {'site': ['rome', 'oslo']})]
+    pcs = [Pc('c' * 32, {'site': ('rome', 'oslo')})]
     found = plan(
         Partition(read(OLD)), read(OLD.replace('3', '4')), pcs, {}, ()
     )

@@ -11,6 +11,7 @@ from p2pcs_nova import wire
 from p2pcs_nova.policy import reading
 from p2pcs_nova.policy.document import Policy, Ratios
 from p2pcs_nova.policy.words import PolicyError
+from p2pcs_nova.wire.attributes import Attributes
 
 TIERS = """\
 slices:
