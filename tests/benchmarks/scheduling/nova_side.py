@@ -9,7 +9,9 @@ nova-compute leaves them; no nova-compute runs.
 ``python -m tests.benchmarks.scheduling.nova_side HOSTS ROUNDS [SOCKET]``
 (with OS_NOVA_DISABLE_EVENTLET_PATCHING set) prints, as JSON, the
 milliseconds of each decision: the stock scheduler's and, with a socket,
-ours with the claims on PCs that follow.
+ours with the claims on PCs that follow; by schedulers that ask the database
+for each host's instances ('untold'), and by such that nova-computes have
+told them ('told').
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import time
 import uuid
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import sqlalchemy
 
@@ -35,6 +38,7 @@ from nova.db.api import api as api_db
 from nova.db.api import models as api_models
 from nova.db.main import api as main_db
 from nova.db.main import models
+from nova.scheduler import host_manager
 from nova.scheduler import manager as stock
 from nova.tests import fixtures as nova_fixtures
 from nova.tests.functional import fixtures as func_fixtures
@@ -50,6 +54,7 @@ NEED = wire.Capacity(vcpus=1, memory_mb=512, disk_mb=1024)
 TRAIT = 'OWNER_NOVA'
 """Nova asks Placement for it: nova-compute has set it."""
 CLAIM_TIMEOUT_S = 60.0
+DAY_S = 86400
 
 
 def node_uuid(name: str) -> str:
@@ -75,14 +80,18 @@ class Cloud(test.TestCase):  # type: ignore[misc]
         self._write_hosts()
         self._write_providers()
 
-    def make(self, kind: type[Any]) -> Any:
-        """A manager that has heard from every host, as a running one has."""
-        made = kind()
-        for name in self.names:
-            made.host_manager._instance_info[name] = {
-                'instances': {},
-                'updated': True,
-            }
+    def make(self, kind: type[Any], told: bool) -> Any:
+        """A manager, which has been told every host's instances or not."""
+        # It would start empty later, in a thread.
+        with mock.patch.object(
+            host_manager.HostManager, '_init_instance_info', autospec=True
+        ):
+            made = kind()
+        made.host_manager._instance_info = {
+            name: {'instances': {}, 'updated': True}
+            for name in self.names
+            if told
+        }
         return made
 
     def _write_hosts(self) -> None:
@@ -293,31 +302,22 @@ def repeat(call: Callable[[], Any], rounds: int) -> list[float]:
     return found
 
 
-def measure(count: int, rounds: int, socket: str) -> dict[str, list[float]]:
+def measure(
+    cloud: Cloud, rounds: int, socket: str, told: bool
+) -> dict[str, list[float]]:
     """Every scheduler of one cloud."""
-    Cloud.count = count
-    Cloud.pcs_each = sizes.PCS_PER_SLICE if socket else 1
-    cloud = Cloud()
-    cloud.setUp()
-    logging.disable(logging.INFO)
-    try:
-        kept = cloud.make(stock.SchedulerManager)
-        found = {'stock': repeat(lambda: decide(kept, cloud.context), rounds)}
-        if socket:
-            cloud.flags(socket=socket, group='p2pcs')
-            ours = cloud.make(_our_manager())
-            client = local.LocalClient(socket)
-            found['asking'] = repeat(
-                lambda: client.fits(wire.FitRequest(NEED)), rounds
-            )
-            found['select'] = repeat(
-                lambda: decide(ours, cloud.context), rounds
-            )
-            found['ours'] = repeat(
-                lambda: claim(client, *decide(ours, cloud.context)), rounds
-            )
-    finally:
-        cloud.doCleanups()
+    kept = cloud.make(stock.SchedulerManager, told)
+    found = {'stock': repeat(lambda: decide(kept, cloud.context), rounds)}
+    if socket:
+        ours = cloud.make(_our_manager(), told)
+        client = local.LocalClient(socket)
+        found['asking'] = repeat(
+            lambda: client.fits(wire.FitRequest(NEED)), rounds
+        )
+        found['select'] = repeat(lambda: decide(ours, cloud.context), rounds)
+        found['ours'] = repeat(
+            lambda: claim(client, *decide(ours, cloud.context)), rounds
+        )
     return found
 
 
@@ -329,11 +329,29 @@ def _our_manager() -> type[Any]:
 
 def main() -> None:
     """Measure what the arguments say."""
-    hosts, rounds, *socket = sys.argv[1:]
+    count, rounds, *sockets = sys.argv[1:]
+    socket = sockets[0] if sockets else ''
     from p2pcs_nova.scheduler import conf
 
     conf.register(stock.CONF)
-    found = measure(int(hosts), int(rounds), socket[0] if socket else '')
+    Cloud.count = int(count)
+    Cloud.pcs_each = sizes.PCS_PER_SLICE if socket else 1
+    cloud = Cloud()
+    cloud.setUp()
+    logging.disable(logging.INFO)
+    try:
+        # Nobody reports that the hosts are up.
+        cloud.flags(service_down_time=DAY_S)
+        # Else Placement would show no more than a thousand of them.
+        cloud.flags(max_placement_results=Cloud.count, group='scheduler')
+        if socket:
+            cloud.flags(socket=socket, group='p2pcs')
+        found = {
+            how: measure(cloud, int(rounds), socket, told)
+            for how, told in (('untold', False), ('told', True))
+        }
+    finally:
+        cloud.doCleanups()
     json.dump(found, sys.stdout)
 
 
