@@ -48,7 +48,8 @@ def clear(places: layout.Layout) -> None:
     for kept in (places.peer_database, places.journal):
         for path in places.root.glob(f'{kept.name}*'):
             path.unlink()
-    places.ballast.unlink(missing_ok=True)
+    for file in (places.ballast, places.measured):
+        file.unlink(missing_ok=True)
     for folder in (places.images, places.instances):
         shutil.rmtree(folder, ignore_errors=True)
     files.sync_folder(places.root)
