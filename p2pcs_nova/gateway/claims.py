@@ -21,6 +21,7 @@ The rules of one spawn:
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import logging
 import random
@@ -108,6 +109,8 @@ class Spawn:
         self._patience = trio.current_time()
         """Until when what is only held is waited for."""
         self._answered = signals.Signal()
+        self._claims: collections.Counter[str] = collections.Counter()
+        """What PCs have answered."""
         self._placing = (
             choosing.Placing.PACK
             if slice_ in tools.options.packed
@@ -220,8 +223,10 @@ class Spawn:
                 request_id=self._request.request_id,
             )
         except errors.P2PcsError as error:
+            self._claims[_word(error)] += 1
             self._refuse(peer, error)
         else:
+            self._claims['granted'] += 1
             if self._open:
                 self._grants[peer] = grant
             else:
@@ -402,6 +407,11 @@ class Spawn:
 
     # -- saying -------------------------------------------------------------
 
+    def claims_to_text(self) -> str:
+        """How many claims were answered how, for a log's line."""
+        counted = sorted(self._claims.items())
+        return ', '.join(f'{count} {word}' for word, count in counted)
+
     def _refuse(self, peer: str, error: errors.P2PcsError) -> None:
         self._refused[peer] = error
 
@@ -420,8 +430,7 @@ class Spawn:
     def _reasons(self) -> str:
         reasons = dict(self._screen().refused)
         reasons |= {
-            peer: error.code.replace('-', ' ')
-            for peer, error in self._refused.items()
+            peer: _word(error) for peer, error in self._refused.items()
         }
         return choosing.reasons_to_text(list(reasons.values()))
 
@@ -435,6 +444,11 @@ class Spawn:
             self._request.claim.instance,
             *arguments,
         )
+
+
+def _word(error: errors.P2PcsError) -> str:
+    """The code of an error, to be read by people."""
+    return error.code.replace('-', ' ')
 
 
 def _without_secrets(spec: wire.InstanceSpec) -> wire.InstanceSpec:

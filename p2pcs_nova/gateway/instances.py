@@ -168,9 +168,11 @@ class Instances:
             del self._flights[instance]
             self._heard.touch(flight.slice)
             flight.done.set()
-        self._log(flight, request)
+        self._log(flight, request, spawn.claims_to_text())
 
-    def _log(self, flight: Flight, request: wire.SpawnRequest) -> None:
+    def _log(
+        self, flight: Flight, request: wire.SpawnRequest, claims_: str
+    ) -> None:
         """The outcome of a spawn, in one line."""
         placed = flight.placed
         outcome = (
@@ -179,11 +181,12 @@ class Instances:
             else f'on {placed.peer_name} ({placed.peer})'
         )
         LOG.info(
-            '[%s] instance %s: spawn in slice %s: %s',
+            '[%s] instance %s: spawn in slice %s: %s; claims: %s',
             request.request_id,
             request.claim.instance,
             flight.slice,
             outcome,
+            claims_ or 'none',
         )
 
     # -- everything else ----------------------------------------------------

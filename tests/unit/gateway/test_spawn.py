@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import pathlib
 
 import pytest
@@ -418,6 +419,26 @@ async def test_held_for_ever_ends_in_a_refusal(
         with pytest.raises(errors.NoPeerFits, match='1 PC: 1 held'):
             await spawn(service)
         nursery.cancel_scope.cancel()
+
+
+async def test_decision_is_one_line_of_the_log(
+    autojump_clock: MockClock,
+    tmp_path: pathlib.Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pcs = office(2, SMALL)
+    taken, free = pcs.pcs.values()
+    other = fake_pcs.spawn_request(77, SMALL).claim
+    async with gateways.running(tmp_path, pcs) as service:
+        taken.reservations.claim('all', other, 'x', trio.current_time())
+        with caplog.at_level(logging.INFO):
+            placed = await spawn(service)
+    said = [line for line in caplog.messages if 'spawn in slice' in line]
+    (line,) = said
+    assert line == (
+        f'[req-0] instance {placed.status.instance}: spawn in slice all: '
+        f'on {free.name} ({free.id}); claims: 1 granted, 1 held'
+    )
 
 
 @pytest.mark.parametrize('seed', range(5))
