@@ -3,38 +3,25 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 
 from devstack.lab import overlay, services
 from devstack.lab.errors import LabError
-from devstack.lab.layout import pc_address, pc_name
+from devstack.lab.layout import pc_address
 from devstack.lab.machines import Machine
-from devstack.lab.shell import CLEAN_ENVIRONMENT, run
 from p2pcs_nova.identity import token
 from tests.support import lab as support
 from tests.support import pcs
 from tests.support.lab import Lab
 from tests.support.servers import Bench
-from tests.support.waiting import until
 
 pytestmark = pytest.mark.lab
 
 JOIN_PORT = 7401
 NOBODY = ('198.18.1.251', '198.18.1.252')
 NOVA = ('nova-compute-gold', 'nova-compute-silver', 'nova-scheduler')
-
-
-def make(*arguments: str) -> None:
-    """A command of the README."""
-    run(
-        ['make', *arguments],
-        timeout_s=support.LAB_TIMEOUT_S,
-        env=CLEAN_ENVIRONMENT,
-        cwd=support.ROOT,
-    )
 
 
 def running(lab: Lab, names: list[str]) -> list[list[int]]:
@@ -55,16 +42,8 @@ def before(lab: Lab) -> list[str]:
 @pytest.fixture(scope='module')
 def fifth(lab: Lab, before: list[str]) -> Iterator[str]:
     """One more PC; nothing of it stays."""
-    number = max(lab.layout.pcs()) + 1
-    name = pc_name(number)
-    try:
-        make('pc-add')
+    with pcs.added(lab) as name:
         yield name
-    finally:
-        services.stop(lab.pc(number), pcs.DAEMON)
-        lab.pc_off(number)
-        shutil.rmtree(lab.layout.disk(name))
-        until(lambda: pcs.peer_row(lab, name) is None)
 
 
 def takes_a_server(lab: Lab, bench: Bench, name: str) -> str:
@@ -132,6 +111,6 @@ def test_two_dead_seeds_of_three_do_not_keep_a_pc_out(
         )
     )
     join(lab, pc, changed)
-    make('pc-on', f'PC={number}')
+    support.make('pc-on', f'PC={number}')
     pcs.wait_for_offer(lab, fifth)
     takes_a_server(lab, bench, fifth)

@@ -52,15 +52,6 @@ def test_instance_list_answers_where_is_my_vm(
     assert row['Slice'] == nova.hypervisor_hostname
 
 
-def explain(lab: Lab, server: str, *more: str) -> list[dict[str, str]]:
-    """What ``p2pcs-manage explain`` tells."""
-    said = overlay.manage(
-        lab.layout, lab.control, 'explain', server, '-f', 'json', *more
-    )
-    rows: list[dict[str, str]] = json.loads(said)
-    return rows
-
-
 def test_explain_tells_the_story_of_a_server_that_is_gone_too(
     lab: Lab, bench: Bench
 ) -> None:
@@ -71,7 +62,7 @@ def test_explain_tells_the_story_of_a_server_that_is_gone_too(
     assert row is not None
     host = row.status.slice
     log = lab.layout.log(CONTROL, f'nova-compute-{host}')
-    now, *lines = explain(lab, 'novel', '--nova-log', str(log))
+    now, *lines = pcs.explain(lab, 'novel', '--nova-log', str(log))
     assert now['What'].startswith(f'{found}: running on {pc}, slice {host},')
     machines = {line['Machine'] for line in lines}
     assert machines == {now['Machine'], pc, log.stem}
@@ -85,7 +76,7 @@ def test_explain_tells_the_story_of_a_server_that_is_gone_too(
     order = [story.index(x) for x in (claim, built, resumed, spawned)]
     assert order == sorted(order)
     bench.delete(found)
-    now, *lines = explain(lab, found)
+    now, *lines = pcs.explain(lab, found)
     assert now['What'] == f'{found}: no PC shall run it'
     last = [line['What'] for line in lines if line['Machine'] == pc][-1]
     assert last == f'[instance {found}] {Step.RIGHT_FORGOTTEN}'

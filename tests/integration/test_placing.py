@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from devstack.lab.overlay import OFFER
 from p2pcs_nova import wire
 from tests.conftest import Figure
 from tests.support import pcs, scene
+from tests.support.catalogue import flavor
 from tests.support.lab import Lab
 from tests.support.servers import Bench
 
@@ -23,16 +22,8 @@ pytestmark = pytest.mark.lab
 
 MANY = 6
 FAULT_TIMEOUT_S = 60.0
-
-
-@contextlib.contextmanager
-def flavor(lab: Lab, name: str, **shape: int) -> Iterator[str]:
-    """A flavor of this test's own; its name."""
-    made = lab.admin.compute.create_flavor(name=name, **shape)
-    try:
-        yield name
-    finally:
-        lab.admin.compute.delete_flavor(made)
+GROUP_POLICY = '2.64'
+"""The first API version in which a server group has one policy."""
 
 
 def usages(lab: Lab, slice_name: str) -> Any:
@@ -110,7 +101,7 @@ def test_flavor_that_fits_no_pc_ends_in_no_valid_host(
     lab: Lab, bench: Bench, figure: Figure
 ) -> None:
     shape = {'vcpus': OFFER['vcpus'] + 1, 'ram': 128, 'disk': 1}
-    with flavor(lab, 'test.wide', **shape) as name:
+    with flavor(lab, 'test.wide', {}, **shape) as name:
         begin = time.monotonic()
         found = bench.create('wide', name)
         server = bench.wait(found, 'ERROR', FAULT_TIMEOUT_S)
@@ -152,7 +143,7 @@ def test_what_no_single_pc_has_left_is_refused_by_the_pcs(
 ) -> None:
     """Placement sees enough in the slice, in pieces on two PCs."""
     shape = {'vcpus': OFFER['vcpus'] - 1, 'ram': 128, 'disk': 1}
-    with flavor(lab, 'test.most', **shape) as name:
+    with flavor(lab, 'test.most', {}, **shape) as name:
         fill = [bench.create(f'most-{n}', name) for n in range(DEFAULT_PCS)]
         for found in fill:
             bench.wait(found)
@@ -163,6 +154,33 @@ def test_what_no_single_pc_has_left_is_refused_by_the_pcs(
         assert 'Exhausted all hosts' in server.fault['message']
         assert pcs.placed(lab, found) is None
         bench.delete(found, *fill)
+
+
+def test_servers_that_are_to_be_apart_share_a_slice_but_no_pc(
+    lab: Lab, bench: Bench
+) -> None:
+    answer = lab.demo.compute.post(
+        '/os-server-groups',
+        json={'server_group': {'name': 'apart', 'policy': 'anti-affinity'}},
+        microversion=GROUP_POLICY,
+    )
+    exceptions.raise_from_response(answer)
+    group = answer.json()['server_group']['id']
+    try:
+        apart = [
+            bench.create(f'apart-{n}', hints={'group': group})
+            for n in range(DEFAULT_PCS)
+        ]
+        for found in apart:
+            bench.wait(found)
+        on_pcs = {pcs.where(lab, found) for found in apart}
+        assert len(on_pcs) == DEFAULT_PCS
+        more = bench.create('one-too-many', hints={'group': group})
+        bench.wait(more, 'ERROR')
+        story = ' '.join(line['What'] for line in pcs.explain(lab, more))
+        assert '2 PCs: 2 kept apart by its group' in story
+    finally:
+        lab.demo.compute.delete_server_group(group)
 
 
 def test_quota_overrun_is_refused_by_nova(lab: Lab, bench: Bench) -> None:

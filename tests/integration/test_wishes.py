@@ -8,16 +8,16 @@ import hashlib
 import os
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from openstack import exceptions
 
 from devstack.lab.network import NIC
 from p2pcs_nova.imaging import image_path
 from tests.conftest import Figure
 from tests.support import pcs
+from tests.support.catalogue import flavor, image
 from tests.support.lab import Lab
 from tests.support.servers import Bench, wait_for_login
 
@@ -38,51 +38,6 @@ REFUSED_OF_FLAVORS = {
 }
 BIG = 8 * 2**20
 """Bytes of an image whose way one can see in a network card's counter."""
-
-
-@contextlib.contextmanager
-def image(
-    lab: Lab, name: str, path: pathlib.Path, kind: str, **properties: str
-) -> Iterator[str]:
-    """An image of demo's own; its name."""
-    service = lab.demo.image
-    answer = service.post(
-        '/images',
-        json={
-            'name': name,
-            'disk_format': kind,
-            'container_format': 'bare',
-            'visibility': 'private',
-            **properties,
-        },
-    )
-    exceptions.raise_from_response(answer)
-    made = answer.json()
-    answer = service.put(
-        f'/images/{made["id"]}/file',
-        data=path.read_bytes(),
-        headers={'Content-Type': 'application/octet-stream'},
-    )
-    exceptions.raise_from_response(answer)
-    try:
-        yield name
-    finally:
-        lab.demo.image.delete_image(made['id'])
-
-
-@contextlib.contextmanager
-def flavor(
-    lab: Lab, name: str, specs: Mapping[str, str], **shape: int
-) -> Iterator[str]:
-    """A flavor; its name."""
-    compute = lab.admin.compute
-    whole = {'vcpus': 1, 'ram': 128, 'disk': 1, **shape}
-    made = compute.create_flavor(name=name, **whole)
-    try:
-        compute.create_flavor_extra_specs(made, dict(specs))
-        yield name
-    finally:
-        compute.delete_flavor(made)
 
 
 def unnamed(bench: Bench, asked: Mapping[str, str]) -> Mapping[str, str]:

@@ -109,6 +109,19 @@ def command(*arguments: str) -> None:
     sys.stdout.write(said)
 
 
+def make(*arguments: str) -> None:
+    """One of the README's own commands.
+
+    :raises LabError: it failed; the text ends with what it said
+    """
+    run(
+        ['make', *arguments],
+        timeout_s=LAB_TIMEOUT_S,
+        env=CLEAN_ENVIRONMENT,
+        cwd=ROOT,
+    )
+
+
 def attach(layout: Layout) -> Lab:
     """Connections to a lab that is up."""
     words: Mapping[str, str] = json.loads(layout.passwords.read_text())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import signal
 from collections.abc import Iterator
 
@@ -85,6 +86,15 @@ def placed(lab: Lab, server_id: str) -> wire.Placed | None:
         if row.status.instance == server_id:
             return row
     return None
+
+
+def explain(lab: Lab, server: str, *more: str) -> list[dict[str, str]]:
+    """What ``p2pcs-manage explain`` tells."""
+    said = overlay.manage(
+        lab.layout, lab.control, 'explain', server, '-f', 'json', *more
+    )
+    rows: list[dict[str, str]] = json.loads(said)
+    return rows
 
 
 def where(lab: Lab, server_id: str) -> str:
@@ -205,6 +215,21 @@ def pc_has_link(lab: Lab, pc: Machine, link: str) -> bool:
 
 def _lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line]
+
+
+@contextlib.contextmanager
+def added(lab: Lab) -> Iterator[str]:
+    """One more PC while the body runs; its name.  Nothing of it stays."""
+    number = max(lab.layout.pcs()) + 1
+    name = pc_name(number)
+    try:
+        support.make('pc-add')
+        yield name
+    finally:
+        services.stop(lab.pc(number), DAEMON)
+        lab.pc_off(number)
+        shutil.rmtree(lab.layout.disk(name))
+        until(lambda: peer_row(lab, name) is None)
 
 
 @contextlib.contextmanager
