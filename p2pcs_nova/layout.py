@@ -40,6 +40,11 @@ class Layout:
         return self.root / 'issuer'
 
     @property
+    def policy(self) -> pathlib.Path:
+        """The policy and the slice map that are in force."""
+        return self.root / 'policy.json'
+
+    @property
     def peer_database(self) -> pathlib.Path:
         """What a PC has promised: SQLite."""
         return self.root / 'peer.sqlite'

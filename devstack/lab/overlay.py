@@ -67,7 +67,6 @@ def gateway_configuration(
     """A gateway's file."""
     return {
         'DEFAULT': {'advertise_address': address},
-        'gateway': {'policy_file': '/etc/p2pcs/policy.yaml'},
         'compute': {
             'program': str(layout.cloud_venv / 'bin' / 'nova-compute'),
             'config_files': str(layout.compute_conf(machine)),
@@ -105,7 +104,7 @@ def manage(layout: Layout, control: Machine, *arguments: str) -> str:
 
 
 def bring_up_gateway(layout: Layout) -> None:
-    """Make the overlay's CA and the gateway, once; have its daemon up."""
+    """Make CA, gateway and policy, once; have the gateway's daemon up."""
     control = machines.get(layout, CONTROL)
     authority = layout.control / 'ca'
     enrolled = layout.control / 'done' / 'gateway'
@@ -123,14 +122,16 @@ def bring_up_gateway(layout: Layout) -> None:
         )  # fmt: skip
         enrolled.parent.mkdir(parents=True, exist_ok=True)
         enrolled.touch()
-    etc = layout.disk(CONTROL) / 'etc' / 'p2pcs'
-    policy = layout.root / 'etc' / 'p2pcs' / 'policy.yaml'
-    write_private(etc / 'policy.yaml', policy.read_text())
-    configuration = etc / 'p2pcs.conf'
+    configuration = layout.disk(CONTROL) / 'etc' / 'p2pcs' / 'p2pcs.conf'
     write_private(configuration, render(gateway_configuration(layout)))
     services.ensure(
         layout, control, daemon(layout, layout.cloud_venv, configuration)
     )
+    if ask(control, '/v1/policy')['policy'] is None:
+        manage(
+            layout, control, 'policy', 'apply', '--ca-dir', str(authority),
+            str(layout.root / 'etc' / 'p2pcs' / 'policy.yaml'),
+        )  # fmt: skip
 
 
 def join(layout: Layout, number: int) -> None:

@@ -78,6 +78,38 @@ class LocalClient(unix_http.Caller):
             request_id=request_id,
         )
 
+    # -- the policy ---------------------------------------------------------
+
+    def policy(self, *, request_id: str = '') -> wire.PolicyBundle:
+        """The policy and the slice map that are in force."""
+        return self._get('/v1/policy', wire.PolicyBundle, request_id)
+
+    def plan_policy(
+        self, text: str, *, request_id: str = ''
+    ) -> wire.PolicyPlan:
+        """What another policy would do; nothing changes.
+
+        :raises BadPolicy: the text is no policy; says where
+        """
+        return self._ask(
+            'POST',
+            '/v1/policy/plan',
+            wire.PolicyPlan,
+            value=wire.PolicyText(text),
+            request_id=request_id,
+        )
+
+    def apply_policy(
+        self, signed: wire.SignedPolicy, *, request_id: str = ''
+    ) -> None:
+        """Put a policy in force; durable here at return, idempotent.
+
+        :raises BadPolicy: the root has not signed it
+        :raises StalePolicy: a newer one is in force
+        :raises PolicyRefused: the PCs do not allow it; says why
+        """
+        self._call('PUT', '/v1/policy', value=signed, request_id=request_id)
+
     # -- the gateway's view -------------------------------------------------
 
     def slices(self, *, request_id: str = '') -> wire.SliceRows:

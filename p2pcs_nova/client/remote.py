@@ -106,6 +106,10 @@ class RemoteClient:
         """
         return await self._ask('GET', '/v1/ring', wire.Ring)
 
+    async def policy(self) -> wire.PolicyBundle:
+        """The policy and the slice map that are in force there."""
+        return await self._ask('GET', '/v1/policy', wire.PolicyBundle)
+
     # -- a PC ---------------------------------------------------------------
 
     async def claim(

@@ -139,11 +139,6 @@ hypervisor_opts = [
 ]
 
 gateway_opts = [
-    cfg.StrOpt(
-        'policy_file',
-        default='/etc/p2pcs/policy.yaml',
-        help='Which slices there are, and which PCs are in them.',
-    ),
     cfg.IntOpt(
         'claim_width',
         min=1,

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from gossip import errors as gossip_errors
 from gossip.descriptor import Role as MemberRole
 from p2pcs_nova import errors, names, wire
-from p2pcs_nova.daemon import leaving
+from p2pcs_nova.daemon import leaving, policy_door
 from p2pcs_nova.daemon.role import Role
 from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.endpoint import endpoint_to_text
@@ -79,20 +79,23 @@ async def open_all(
     """
     conf, me, key = station.conf, station.me, station.store.key_path
     status = _status_route(station, role)
+    policy = policy_door.member_route(station)
     relay = joining.make_relay(
         me,
         station.tls,
         functools.partial(_find, station),
         pool=station.pool,
     )
-    remote = [status, *role.remote_routes()]
+    remote = [status, policy, *role.remote_routes()]
     stop = nursery.cancel_scope.cancel
-    local = [status, _leave_route(station, role, stop), *role.local_routes()]
+    local = [status, policy, _leave_route(station, role, stop)]
+    local += role.local_routes()
     if issuer is not None:
         remote += joining.relay_routes(issuer)
         local += joining.token_routes(issuer)
         remote.append(_ring_route(station))
         local += [_revoke_route(station), _renew_route(station)]
+        local += policy_door.operator_routes(station, role)
     await nursery.start(
         functools.partial(
             listeners.serve_mutual_tls,

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import random
 
 import trio
@@ -15,11 +14,11 @@ from gossip.descriptor import Role as MemberRole
 from gossip.runtime import boottime
 from p2pcs_nova import errors, etcd, names, run_right, wire
 from p2pcs_nova.client.remote import RemoteClient
-from p2pcs_nova.daemon import overlay
+from p2pcs_nova.daemon import map_writer, overlay
 from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.gateway import api, etcd_ledger, options, service, view
-from p2pcs_nova.policy import reading
+from p2pcs_nova.policy.partition import Partition
 from p2pcs_nova.terms import shared
 
 _LIVENESS = {
@@ -37,22 +36,27 @@ _BARS = {
 
 
 class GatewayRole:
-    """The role of a gateway; see :class:`p2pcs_nova.daemon.role.Role`.
-
-    :raises words.PolicyError: the policy file is missing or wrong
-    """
+    """The role of a gateway; see :class:`p2pcs_nova.daemon.role.Role`."""
 
     def __init__(self, station: Station, rng: random.Random) -> None:
         conf, me = station.conf.gateway, station.me.peer_id
         key = station.store.key()
         self._net = station.net
+        self._writer = map_writer.MapWriter(
+            station.policies,
+            me,
+            key,
+            elected=self._is_first,
+            records=lambda: list(self._net.peer_records().values()),
+            occupied=lambda: self._service.occupied,
+        )
         self._connect = station.connect
         self._out: dict[str, dict[str, str]] = {}
         """Why members are to take no part, by peer and cause."""
         cluster = shared.conf_to_cluster(station.conf)
         self._service = service.GatewayService(
             layout=station.places,
-            policy=reading.load_policy(pathlib.Path(conf.policy_file)),
+            partition=station.policies.in_force.partition,
             peer=me,
             name=station.conf.name,
             sign=lambda right: run_right.sign_run_right(right, key, me),
@@ -99,6 +103,21 @@ class GatewayRole:
         ):
             self._service.peer_changed(member_to_seen(event.member))
 
+    def on_policy(self, partition: Partition) -> None:
+        """Speak for these slices."""
+        self._service.set_partition(partition)
+
+    def _is_first(self) -> bool:
+        """Whether no gateway is alive with a lower id."""
+        return self._net.peer == min(
+            (
+                member.peer
+                for member in self._net.alive()
+                if member.role is MemberRole.GATEWAY
+            ),
+            default=self._net.peer,
+        )
+
     def on_out(self, peer: bytes, why: str, reason: str) -> None:
         """Let a PC take no part, or take part again."""
         name = peer.hex()
@@ -121,11 +140,17 @@ class GatewayRole:
         """A gateway does not leave: its slices would have nobody."""
         raise errors.Forbidden('a gateway does not leave')
 
+    def occupied(self) -> frozenset[str]:
+        """The slices of this gateway's instances."""
+        return self._service.occupied
+
     def share(self) -> Share:
         """A gateway offers nothing."""
-        names_ = ', '.join(self._service.slice_names)
+        spoken = ', '.join(self._service.slice_names)
+        if not spoken:
+            spoken = 'no slice: there is no policy yet'
         return Share(
-            reasons=(f'A gateway offers nothing; it speaks for {names_}.',)
+            reasons=(f'A gateway offers nothing; it speaks for {spoken}.',)
         )
 
     async def run(
@@ -138,6 +163,7 @@ class GatewayRole:
             await nursery.start(self._service.run)
             for member in self._net.members():
                 self._service.peer_changed(member_to_seen(member))
+            nursery.start_soon(self._writer.run)
             task_status.started()
 
     def _on_record(self, peer: bytes, part: str, payload: bytes) -> None:
@@ -163,10 +189,10 @@ class GatewayRole:
 
         :raises BadRunRight: not by a gateway that we know
         """
-        member = self._net.member(signed.signer)
-        if member is None or member.role is not MemberRole.GATEWAY:
+        key = self._net.gateway_key(signed.signer)
+        if key is None:
             raise errors.BadRunRight(f'{signed.signer} is not a gateway')
-        return run_right.open_run_right(signed, member.public_key)
+        return run_right.open_run_right(signed, key)
 
 
 def member_to_seen(member: Member) -> view.PeerSeen:

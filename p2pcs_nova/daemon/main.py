@@ -78,6 +78,10 @@ async def serve(conf: cfg.ConfigOpts) -> None:
                 station.contests.watch,
                 functools.partial(_tell_contest, station, role),
             )
+            station.policies.on_change = role.on_policy
+            station.policies.publish()
+            role.on_policy(station.policies.in_force.partition)
+            nursery.start_soon(station.policies.run)
             await nursery.start(role.run)
             await doors.open_all(station, role, issuer, nursery)
             runtime.join(
@@ -175,6 +179,7 @@ async def _follow(station: Station, role: Role) -> None:
         elif isinstance(event, news.PeerRevoked):
             await _put_out(station, role, event)
         station.ring.on_event(event)
+        station.policies.on_event(event)
         try:
             role.on_event(event)
         except Exception:

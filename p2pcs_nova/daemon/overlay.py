@@ -18,7 +18,14 @@ import trio
 
 from gossip import events as news
 from gossip.config import NodeConfig
-from gossip.descriptor import PAYLOAD_MAX, Address, Member, Record, Status
+from gossip.descriptor import (
+    PAYLOAD_MAX,
+    Address,
+    Member,
+    Record,
+    Role,
+    Status,
+)
 from gossip.runtime import Runtime
 from p2pcs_nova import wire
 
@@ -26,9 +33,11 @@ LOG = logging.getLogger(__name__)
 
 ATTRIBUTES_PART = 'attributes'
 CAPACITY_PART = 'capacity'
+POLICY_PART = 'policy'
 INSTANCES_PART = 'instances/'
-PARTS_MAX = NodeConfig().parts_max - 1
-"""Parts of the list of instances: so many are kept of a peer, less one."""
+PARTS_MAX = NodeConfig().parts_max - 3
+"""Parts of the list of instances: so many are kept of a peer, less the
+others."""
 ROWS_PER_PART = 12
 """A row is at most 70 bytes: 12 of them fit with what is around them."""
 CUT = '…'
@@ -100,6 +109,13 @@ class Overlay:
         """One member by the text of its id."""
         return self.runtime.node.member(bytes.fromhex(peer))
 
+    def gateway_key(self, peer: str) -> bytes | None:
+        """The public key of a gateway; None if it is none that we know."""
+        member = self.member(peer)
+        if member is None or member.role is not Role.GATEWAY:
+            return None
+        return member.public_key
+
     def records(self, peer: bytes) -> tuple[Record, ...]:
         """All that a member says of itself."""
         return self.runtime.node.records(peer)
@@ -133,6 +149,10 @@ class Overlay:
         self._publish(ATTRIBUTES_PART, with_room(words))
         self._publish(CAPACITY_PART, with_short_reason(capacity))
 
+    def publish_policy(self, record: wire.PolicyNews) -> None:
+        """Tell the overlay which policy is in force here."""
+        self._publish(POLICY_PART, record)
+
     def publish_instances(self, rows: Sequence[wire.InstanceStatus]) -> None:
         """Tell the overlay which instances this PC holds.
 
@@ -160,6 +180,27 @@ class Overlay:
         self.runtime.publish(part, payload)
 
     # -- others' records ----------------------------------------------------
+
+    def peer_records(self) -> dict[str, wire.PeerRecord]:
+        """What all PCs say that are alive, ourselves too, by id."""
+        found = {}
+        for member in self.alive():
+            if member.role is Role.PEER:
+                record = self.peer_record(member.peer)
+                if record is not None:
+                    found[member.peer.hex()] = record
+        return found
+
+    def policy_news(self) -> list[tuple[Member, wire.PolicyNews]]:
+        """Which policy everybody else has that is alive."""
+        found = []
+        for member in self.alive():
+            held = self.runtime.node.record(member.peer, POLICY_PART)
+            if held is not None and member.peer != self.peer:
+                told = self.read(held.payload, wire.PolicyNews)
+                if told is not None:
+                    found.append((member, told))
+        return found
 
     def peer_record(self, peer: bytes) -> wire.PeerRecord | None:
         """What a PC is and offers; None until it has told both."""

@@ -13,14 +13,14 @@ from oslo_config import cfg
 from starlette.routing import Route
 
 from gossip import events as news
-from gossip.descriptor import Role as MemberRole
 from gossip.runtime import boottime
 from p2pcs_nova import attributes, errors, names, version, wall, wire
-from p2pcs_nova.daemon import overlay
+from p2pcs_nova.daemon import choosing, overlay
 from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.peer import api, capacity, kvm_probe, measuring, service
 from p2pcs_nova.peer.libvirt_host import LibvirtHost
+from p2pcs_nova.policy.partition import Partition
 
 LOG = logging.getLogger(__name__)
 
@@ -46,6 +46,12 @@ class PeerRole:
             wall.utc_now,
             self._on_change,
         )
+        self._choosing = choosing.Choosing(
+            station.me.peer_id,
+            records=self._net.peer_records,
+            bound=lambda: self._service.bound,
+            choose=self._choose,
+        )
         self._service = service.PeerService(
             station.places,
             owner_rules(conf),
@@ -59,7 +65,7 @@ class PeerRole:
                 boot_id=station.boot_id.hex(),
                 release=version.release(),
                 clock=boottime,
-                gateway_key=self._gateway_key,
+                gateway_key=self._net.gateway_key,
                 fetch_image=self._fetch_image,
                 journal=station.journal,
                 on_change=self._on_change,
@@ -79,7 +85,14 @@ class PeerRole:
         return api.local_routes(self._service)
 
     def on_event(self, event: news.Event) -> None:
-        """A PC acts on no other's news: gateways ask it."""
+        """What others are decides which slice we are in."""
+        if isinstance(event, news.PeerChanged | news.PeerRecovered):
+            return
+        self._choosing.look_again()
+
+    def on_policy(self, partition: Partition) -> None:
+        """Choose our slice by this."""
+        self._choosing.follow(partition)
 
     def on_out(self, peer: bytes, why: str, reason: str) -> None:
         """Offer nothing and start nothing while we are to take no part."""
@@ -89,6 +102,10 @@ class PeerRole:
     async def let_go(self, force: bool) -> None:
         """Destroy what is here, by the owner's word."""
         await self._service.let_go(force)
+
+    def occupied(self) -> frozenset[str]:
+        """The slice of what is here."""
+        return frozenset({self._service.bound} - {''})
 
     def share(self) -> Share:
         """What this PC offers, runs, and why."""
@@ -115,14 +132,19 @@ class PeerRole:
             await nursery.start(self._service.run)
             nursery.start_soon(self._measuring.run)
             self._publish()
+            nursery.start_soon(self._choosing.run)
             task_status.started()
             while True:
                 await self._changed.wait()
                 self._changed = trio.Event()
                 self._publish()
 
+    async def _choose(self, name: str, drained: frozenset[str]) -> None:
+        await self._service.choose(name, drained)
+
     def _on_change(self) -> None:
         self._changed.set()
+        self._choosing.look_again()
 
     def _publish(self) -> None:
         problem = ''
@@ -138,17 +160,11 @@ class PeerRole:
             LOG.error('%s', problem)
         self._too_large = problem
 
-    def _gateway_key(self, peer: str) -> bytes | None:
-        member = self._net.member(peer)
-        if member is None or member.role is not MemberRole.GATEWAY:
-            return None
-        return member.public_key
-
     @contextlib.asynccontextmanager
     async def _fetch_image(
         self, digest: str, right: wire.Signed
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        if self._gateway_key(right.signer) is None:
+        if self._net.gateway_key(right.signer) is None:
             raise errors.Unreachable(
                 f'gateway {right.signer} is not in the overlay'
             )

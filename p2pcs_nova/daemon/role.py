@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from gossip import events as news
 from p2pcs_nova.daemon.share import Share
+from p2pcs_nova.policy.partition import Partition
 
 
 class Role(Protocol):
@@ -23,6 +24,9 @@ class Role(Protocol):
 
     def on_event(self, event: news.Event) -> None:
         """Take an event of the overlay; in order, never blocks."""
+
+    def on_policy(self, partition: Partition) -> None:
+        """Take the slices as they are now; never blocks."""
 
     def on_out(self, peer: bytes, why: str, reason: str) -> None:
         """A member is to take no part, we ourselves perhaps.
@@ -38,6 +42,9 @@ class Role(Protocol):
         :raises WrongState: something is held, and no ``force``
         :raises Forbidden: this role does not leave
         """
+
+    def occupied(self) -> frozenset[str]:
+        """The slices that it knows to hold instances."""
 
     def share(self) -> Share:
         """What it adds to the daemon's status; no I/O."""

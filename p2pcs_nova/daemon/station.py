@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pathlib
 import random
@@ -13,16 +14,19 @@ from oslo_config import cfg
 
 from gossip.descriptor import Address, Member, Status
 from gossip.runtime import boottime, wall_time
-from p2pcs_nova import errors, journal, layout, names, version, wire
+from p2pcs_nova import errors, files, journal, layout, names, version, wire
 from p2pcs_nova.client.pool import ConnectionPool
 from p2pcs_nova.client.remote import RemoteClient
-from p2pcs_nova.daemon import addresses, contest, overlay, ring
+from p2pcs_nova.daemon import addresses, contest, overlay, policies, ring
 from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.identity import credentials, tls
 from p2pcs_nova.identity.store import IdentityStore, Membership
+from p2pcs_nova.policy.in_force import InForce
 from p2pcs_nova.transport.presence import Presence
 from p2pcs_nova.transport.refusals import Refusals
+
+LOG = logging.getLogger(__name__)
 
 NOWHERE = '127.0.0.1'
 """The address of a machine without a network: a PC may boot without."""
@@ -69,6 +73,16 @@ class Station:
                 if member.peer != self.net.peer
             ],
             is_gateway=self.me.role == names.GATEWAY,
+            rng=random.Random(self.boot_id),  # noqa: S311
+        )
+        self.policies = policies.Policies(
+            self._stored_policy(),
+            self.me.root_key,
+            keep=self._keep_policy,
+            publish=self.net.publish_policy,
+            ask=self._ask_for_policy,
+            others=self.net.policy_news,
+            gateway_key=self.net.gateway_key,
             rng=random.Random(self.boot_id),  # noqa: S311
         )
         self.address = self.find_address() or Address(NOWHERE, conf.port)
@@ -139,6 +153,35 @@ class Station:
             peer, names.GATEWAY, None, ring.ASK_TIMEOUT_S
         ) as client:
             return await client.ring()
+
+    def _stored_policy(self) -> InForce:
+        """What was in force; what cannot be read is fetched anew."""
+        try:
+            data = self.places.policy.read_bytes()
+            bundle = msgspec.json.decode(data, type=wire.PolicyBundle)
+            return InForce.restore(bundle, self.me.root_key)
+        except FileNotFoundError:
+            return InForce()
+        except (errors.BadPolicy, *wire.UNDECODABLE) as error:
+            LOG.warning('%s is not used: %s', self.places.policy, error)
+            return InForce()
+
+    async def _keep_policy(self, bundle: wire.PolicyBundle) -> None:
+        if not self.has_left:
+            await trio.to_thread.run_sync(
+                files.replace,
+                self.places.policy,
+                msgspec.json.encode(bundle),
+            )
+
+    async def _ask_for_policy(self, member: Member) -> wire.PolicyBundle:
+        async with self.connect(
+            member.peer.hex(),
+            member.role.name.lower(),
+            None,
+            policies.ASK_TIMEOUT_S,
+        ) as client:
+            return await client.policy()
 
     def status(self, share: Share) -> wire.DaemonStatus:
         """What ``p2pcs-peer status`` shows.

@@ -154,6 +154,8 @@ class Spawn:
     # -- searching ----------------------------------------------------------
 
     async def _search(self) -> Built:
+        if self._slice not in self._tools.view.partition.open:
+            raise errors.NoPeerFits(f'slice {self._slice} is being drained')
         self._be_patient()
         while True:
             await self._gather()

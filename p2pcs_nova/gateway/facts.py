@@ -32,7 +32,7 @@ class Facts:
 
     def __init__(self, view: views.View) -> None:
         self._view = view
-        self._policy = view.policy
+        self._partition = view.partition
         self._rows: dict[str, store.InstanceRow] = {}
         self._rows_of: dict[str, dict[str, store.InstanceRow]] = {}
         self._holdings: dict[str, views.Holding] = {}
@@ -41,8 +41,8 @@ class Facts:
     def refresh(self, rows: Rows) -> Mapping[str, Fact]:
         """By PC: another object than last time where anything changed."""
         touched = self._take_rows(rows)
-        if self._view.policy is not self._policy:
-            self._policy = self._view.policy
+        if self._view.partition is not self._partition:
+            self._partition = self._view.partition
             self._facts.clear()
         now = {one.peer: one for one in self._view.peers()}
         for peer in self._rows_of.keys() - now.keys():

@@ -119,7 +119,7 @@ class Fitting:
         self._kinds = collections.OrderedDict()
 
     def answer(self, request: wire.FitRequest, rows: facts.Rows) -> wire.Fits:
-        """All slices of the policy, in its order.
+        """All slices that take anything new, in the policy's order.
 
         :param rows: the instances of this gateway, by id
         :raises Malformed: the wishes are none
@@ -132,5 +132,5 @@ class Fitting:
             self._kinds.popitem(last=False)
         kind.follow(self._facts.refresh(rows))
         return wire.Fits(
-            tuple(kind.fit(name) for name in self._view.policy.names)
+            tuple(kind.fit(name) for name in self._view.partition.open)
         )

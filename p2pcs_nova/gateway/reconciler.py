@@ -119,7 +119,8 @@ class Reconciler:
         while self._view.peer(peer).reachable:
             rows = self._rows_on(peer)
             record = self._view.peer(peer).record
-            bound = record.slice if record is not None else ''
+            holds = record is not None and record.used != wire.Capacity()
+            bound = record.slice if record is not None and holds else ''
             slice_ = rows[0].slice if rows else bound
             if not self._peers.may_ask(slice_):
                 return

@@ -36,7 +36,7 @@ from p2pcs_nova.gateway import peers as asking
 from p2pcs_nova.gateway import reaper as reapers
 from p2pcs_nova.gateway import reconciler as reconcilers
 from p2pcs_nova.gateway import view as views
-from p2pcs_nova.policy import document as policies
+from p2pcs_nova.policy.partition import Partition
 
 LOG = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class GatewayService:
         self,
         *,
         layout: layouts.Layout,
-        policy: policies.Policy,
+        partition: Partition,
         peer: str,
         name: str,
         sign: Callable[[wire.RunRight], wire.Signed],
@@ -86,7 +86,6 @@ class GatewayService:
     ) -> None:
         self._peer = peer
         self._layout = layout
-        self._policy = policy
         self._name = name
         self._sign = sign
         self._verify = verify
@@ -97,7 +96,7 @@ class GatewayService:
         self._options = options
         self._ledger = ledger
         self._run_blocking = run_blocking
-        self._view = views.View(policy)
+        self._view = views.View(partition)
         self._fitting = fitting.Fitting(self._view)
         self._commands = commands.Commands(clock)
         self._taking = trio.Lock()
@@ -138,7 +137,7 @@ class GatewayService:
                         'gateway %s (%s) may speak for %s',
                         self._name,
                         self._peer,
-                        ', '.join(self._policy.names),
+                        ', '.join(self.slice_names) or 'no slice yet',
                     )
                     task_status.started()
                     await trio.sleep_forever()
@@ -192,7 +191,12 @@ class GatewayService:
     @property
     def slice_names(self) -> tuple[str, ...]:
         """The slices that this gateway may speak for."""
-        return self._policy.names
+        return self._view.partition.names
+
+    @property
+    def occupied(self) -> frozenset[str]:
+        """The slices that hold instances, by this gateway's book."""
+        return frozenset(row.slice for row in self._rows().values())
 
     # -- terms --------------------------------------------------------------
 
@@ -276,6 +280,11 @@ class GatewayService:
                 await self._taken.wait()
 
     # -- feeding ------------------------------------------------------------
+
+    def set_partition(self, partition: Partition) -> None:
+        """The slices are so from now on."""
+        self._view.partition = partition
+        self._changed.notify()
 
     def peer_changed(self, seen: views.PeerSeen) -> None:
         """The failure detector says how a member is."""
@@ -373,12 +382,12 @@ class GatewayService:
         :raises NotFound: there is no such slice
         """
         rows = self._running.book.rows.values()
-        if name not in self._policy.names and all(
+        if name not in self.slice_names and all(
             row.slice != name for row in rows
         ):
             raise errors.NotFound(
                 f'there is no slice {name}; the policy has '
-                f'{", ".join(self._policy.names)}'
+                f'{", ".join(self.slice_names) or "none"}'
             )
 
     def slice_summary(self, name: str) -> wire.SliceSummary:
@@ -391,7 +400,7 @@ class GatewayService:
     def slices(self) -> wire.SliceRows:
         """All slices of the policy, in its order."""
         return wire.SliceRows(
-            tuple(self.slice_summary(name) for name in self._policy.names)
+            tuple(self.slice_summary(name) for name in self.slice_names)
         )
 
     def fits(self, request: wire.FitRequest) -> wire.Fits:
@@ -407,7 +416,9 @@ class GatewayService:
 
     def wishable(self) -> wire.Wishable:
         """What a wish can name."""
-        return wire.Wishable(self._view.vocabulary(), self._policy.names)
+        return wire.Wishable(
+            self._view.vocabulary(), self._view.partition.open
+        )
 
     def peer_rows(self) -> wire.PeerRows:
         """Every member of the overlay, and every PC that holds anything."""

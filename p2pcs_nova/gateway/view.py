@@ -18,7 +18,8 @@ import msgspec
 from p2pcs_nova import attributes, texts, wire
 from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.gateway import store
-from p2pcs_nova.policy import document as policies
+from p2pcs_nova.policy.document import Slice
+from p2pcs_nova.policy.partition import Partition
 
 NOTHING = wire.Capacity()
 MOST = wire.Capacity(vcpus=2**12, memory_mb=2**26, disk_mb=2**28)
@@ -139,13 +140,13 @@ class PeerView:
 class View:
     """The PCs of all slices; fed with what the overlay tells."""
 
-    def __init__(self, policy: policies.Policy) -> None:
-        self.policy = policy
+    def __init__(self, partition: Partition) -> None:
+        self.partition = partition
         self._peers: dict[str, PeerView] = {}
         self._bars: dict[str, Bar] = {}
         self._said: dict[str, tuple[PeerView, str]] = {}
         """By PC: what was last known of it, and its slice by that."""
-        self._said_by = policy
+        self._said_by = partition
 
     # -- feeding ------------------------------------------------------------
 
@@ -205,10 +206,10 @@ class View:
         return attributes.merge(attributes.KNOWN, self.said())
 
     def slice_of(self, peer: str, holdings: Holdings) -> str:
-        """The slice that a PC is in; '' if none of the policy.
+        """The slice that a PC is in; '' if none that there is.
 
-        What it holds decides before its attributes: a PC that holds a
-        claim does not change slice.
+        What it holds decides before its word: a PC that holds a claim does
+        not change slice.
         """
         one = self.peer(peer)
         if _is_no_pc(one):
@@ -221,11 +222,9 @@ class View:
         """The slice of a PC that holds nothing of ours."""
         if _is_no_pc(one) or one.record is None:
             return ''
-        if one.record.slice:
-            bound = one.record.slice
-            return bound if bound in self.policy.names else ''
-        site = self.policy.site_of(one.record.attributes)
-        return '' if site is None else site.slices[0].name
+        if self.partition.state(one.record.slice) is wire.SliceState.CLOSED:
+            return ''
+        return one.record.slice
 
     def members(self, name: str, holdings: Holdings) -> list[PeerView]:
         """The PCs of a slice, by id; unreachable ones too.
@@ -233,8 +232,8 @@ class View:
         A claim asks for them: among ten thousand PCs only those are looked
         at that have changed.
         """
-        if self._said_by is not self.policy:
-            self._said_by = self.policy
+        if self._said_by is not self.partition:
+            self._said_by = self.partition
             self._said.clear()
         found = {
             peer
@@ -256,22 +255,26 @@ class View:
 
         A PC that takes nothing new, because it is out of reach or closed,
         counts as what it holds: its allocations stay covered, and nothing
-        more is promised.
+        more is promised.  All PCs of a slice that is drained do.
         """
         members = self.members(name, holdings)
-        offers = [one.offer for one in members if one.offer is not None]
+        is_open = self.partition.state(name) is wire.SliceState.OPEN
+        offers = [
+            one.offer for one in members if is_open and one.offer is not None
+        ]
+        options = self.partition.options(name) or Slice(name)
         return wire.SliceSummary(
             name=name,
             term=term,
             peers=len(members),
             unreachable=sum(not one.reachable for one in members),
-            total=_sum(_counted(members, holdings)),
+            total=_sum(_counted(members, holdings, is_open)),
             largest=functools.reduce(
                 _larger, (offer.total for offer in offers), NOTHING
             ),
             used=_sum(one.used(holdings.get(one.peer)) for one in members),
             largest_free=functools.reduce(
-                _larger, _free(members, holdings), NOTHING
+                _larger, _free(members if is_open else (), holdings), NOTHING
             ),
             accelerators=tuple(
                 sorted({offer.accelerator for offer in offers})
@@ -279,6 +282,9 @@ class View:
             networks=tuple(
                 sorted({net for offer in offers for net in offer.networks})
             ),
+            state=self.partition.state(name),
+            zone=options.zone,
+            traits=options.traits,
             cpu_model=_common(offer.cpu_model for offer in offers),
             hypervisor_version=min(
                 (offer.hypervisor_version for offer in offers), default=0
@@ -341,10 +347,10 @@ def _believable(record: wire.PeerRecord) -> wire.PeerRecord:
 
 
 def _counted(
-    members: Iterable[PeerView], holdings: Holdings
+    members: Iterable[PeerView], holdings: Holdings, is_open: bool
 ) -> Iterator[wire.Capacity]:
     for one in members:
-        if one.offer is not None:
+        if is_open and one.offer is not None:
             yield one.offer.total
         elif one.peer in holdings:
             yield holdings[one.peer].need
@@ -392,9 +398,9 @@ def _reason(one: PeerView, slice_: str) -> str:
     if one.record is None:
         return 'it has not yet said what it offers'
     if not slice_ and one.record.slice:
-        return f'bound to {one.record.slice}, which the policy does not have'
+        return f'in slice {one.record.slice}, which the policy does not have'
     if not slice_:
-        return 'no slice of the policy takes its attributes'
+        return 'it is in no slice of the policy'
     return one.record.offer.reason
 
 

@@ -56,10 +56,10 @@ def check_slice(wishes: wire.Wishes, view: views.View) -> None:
 
     :raises Malformed: names those that there are
     """
-    if wishes.slice and wishes.slice not in view.policy.names:
+    if wishes.slice and wishes.slice not in view.partition.open:
         raise errors.Malformed(
             f'there is no slice {wishes.slice}; the policy has '
-            f'{", ".join(view.policy.names)}'
+            f'{", ".join(view.partition.open)}'
         )
 
 

@@ -117,6 +117,9 @@ class PeerService:
             passed,
         )
         self._draining = loaded.draining
+        self._chosen = loaded.slice
+        self._drained: frozenset[str] = frozenset()
+        """Slices that take nothing new."""
         self._layout = layout
         self._sysfs = sysfs
         self._health = Health(
@@ -283,9 +286,14 @@ class PeerService:
     # -- from memory --------------------------------------------------------
 
     @property
-    def slice(self) -> str:
-        """The slice that this PC is bound to; '' if free."""
+    def bound(self) -> str:
+        """The slice that this PC holds anything for; '' if free."""
         return self._reservations.slice()
+
+    @property
+    def slice(self) -> str:
+        """The slice that this PC is in; '' if none."""
+        return self.bound or self._chosen
 
     @property
     def draining(self) -> bool:
@@ -390,6 +398,41 @@ class PeerService:
         self._draining = draining
         self._around.on_change()
 
+    # -- slices -------------------------------------------------------------
+
+    async def choose(self, name: str, drained: frozenset[str]) -> None:
+        """Be in this slice, as soon as nothing is held for another one.
+
+        :param name: '' for none
+        :param drained: slices that take nothing new
+        """
+        self._drained = drained
+        if name == self._chosen:
+            return
+        LOG.info(
+            'this PC is in %s now, not in %s',
+            f'slice {name}' if name else 'no slice',
+            f'slice {self._chosen}' if self._chosen else 'any',
+        )
+        self._chosen = name
+        self._around.on_change()
+        try:
+            await trio.to_thread.run_sync(self._store.put_slice, name)
+        except errors.NoSpace as error:
+            # It is found anew after the next start.
+            LOG.warning('the slice is not stored: %s', error)
+
+    def _serve(self, slice_: str) -> None:
+        """Whether this PC takes anything new for a slice.
+
+        :raises Draining: nobody does
+        :raises OtherSlice: this PC is in another one
+        """
+        if slice_ in self._drained:
+            raise errors.Draining(f'slice {slice_} is being drained')
+        if self.slice and self.slice != slice_:
+            raise errors.OtherSlice(f'this PC is in slice {self.slice} now')
+
     # -- gateways -----------------------------------------------------------
 
     def _mine(self, command: wire.Command, instance: str) -> None:
@@ -412,6 +455,7 @@ class PeerService:
         self._take_part()
         if self._draining:
             raise errors.Draining('this PC takes no new instances')
+        self._serve(command.slice)
         now = self._around.clock()
         grant: Grant = self._reservations.claim(
             command.slice, claim, str(uuids.uuid4()), now

@@ -69,6 +69,8 @@ class Loaded:
     entries: dict[str, Entry]
     tombstones: dict[str, wire.Counter]
     draining: bool
+    slice: str
+    """The slice that this PC has chosen; '' for none."""
 
 
 class Store(database.Database):
@@ -118,10 +120,14 @@ class Store(database.Database):
                     'SELECT instance, entry FROM run_right'
                 )
             }
-            draining = db.execute(
-                "SELECT value FROM setting WHERE name = 'draining'"
-            ).fetchone()
-        return Loaded(terms, entries, tombstones, draining == ('yes',))
+            settings = dict(db.execute('SELECT name, value FROM setting'))
+        return Loaded(
+            terms,
+            entries,
+            tombstones,
+            settings.get('draining') == 'yes',
+            settings.get('slice', ''),
+        )
 
     def put_term(self, slice_: str, term: wire.Counter) -> None:
         """Remember the highest term; on a full disk as a tombstone.
@@ -175,8 +181,14 @@ class Store(database.Database):
 
     def put_draining(self, draining: bool) -> None:
         """Remember whether the PC is closed to new claims."""
+        self._put('draining', 'yes' if draining else 'no')
+
+    def put_slice(self, name: str) -> None:
+        """Remember the slice that this PC has chosen."""
+        self._put('slice', name)
+
+    def _put(self, name: str, value: str) -> None:
         with self._transaction() as db:
             db.execute(
-                "INSERT OR REPLACE INTO setting VALUES ('draining', ?)",
-                ('yes' if draining else 'no',),
+                'INSERT OR REPLACE INTO setting VALUES (?, ?)', (name, value)
             )

@@ -30,6 +30,19 @@ class InForce:
     policy: Policy = NOTHING
     map: wire.SliceMap = NO_MAP
 
+    @classmethod
+    def restore(cls, bundle: wire.PolicyBundle, root_key: bytes) -> InForce:
+        """What was in force before; its slice map has been verified then.
+
+        :raises BadPolicy: the root has not signed the policy
+        """
+        policy, slices = bundle.policy, bundle.slices
+        return cls(
+            bundle,
+            signing.open_policy(policy, root_key) if policy else NOTHING,
+            signing.read_map(slices) if slices else NO_MAP,
+        )
+
     @functools.cached_property
     def partition(self) -> Partition:
         """The slices as they are now."""

@@ -193,11 +193,13 @@ class _Divided:
         return self._slots > 0 and self._slots_of(one.share) < needed
 
     def _parts(self, one: Slice, share: int) -> int:
-        slots = self._slots_of(share)
-        least = max(1, -int(-slots // one.maximum))
-        most = max(1, -int(-slots * 1.25 // one.maximum))
         was = sum(
             row.of == one.name and row.state is wire.SliceState.OPEN
             for row in self._before.values()
         )
+        slots = self._slots_of(share)
+        if not slots:
+            return max(was, 1)
+        least = max(1, -int(-slots // one.maximum))
+        most = max(1, -int(-slots * 1.25 // one.maximum))
         return min(max(was, least), most)

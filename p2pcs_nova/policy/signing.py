@@ -67,6 +67,14 @@ def open_map(signed: wire.Signed, public_key: bytes) -> wire.SliceMap:
         raise errors.BadPolicy(
             f'gateway {signed.signer} did not sign this slice map'
         )
+    return read_map(signed)
+
+
+def read_map(signed: wire.Signed) -> wire.SliceMap:
+    """What somebody has signed, unverified.
+
+    :raises BadPolicy: it is no slice map
+    """
     try:
         return msgspec.json.decode(signed.payload, type=wire.SliceMap)
     except wire.UNDECODABLE as error:

@@ -39,7 +39,8 @@ class CapacityRecord(msgspec.Struct, frozen=True):
     used: Capacity
     """Held by run rights."""
     slice: BoundSlice = ''
-    """The slice it is bound to while it holds claims; '' if free."""
+    """The slice it is in: that it holds claims for, else that it has chosen
+    by the policy; '' for none."""
     draining: bool = False
 
 

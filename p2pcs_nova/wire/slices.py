@@ -22,6 +22,9 @@ from p2pcs_nova.wire.instances import (
     InstanceSpec,
     InstanceStatus,
 )
+from p2pcs_nova.wire.policy import (
+    SliceState,
+)
 from p2pcs_nova.wire.wishes import (
     Wishes,
 )
@@ -72,6 +75,11 @@ class SliceSummary(msgspec.Struct, frozen=True):
     networks: tuple[NetworkName, ...] = ()
     cpu_model: str = ''
     hypervisor_version: int = 0
+    state: SliceState = SliceState.OPEN
+    zone: str = ''
+    """Availability zone; '' for Nova's default."""
+    traits: tuple[str, ...] = ()
+    """Of the policy."""
 
 
 class Placements(msgspec.Struct, frozen=True):

@@ -24,6 +24,13 @@ from p2pcs_nova.identity.store import IdentityStore
 from tests.support import waiting
 
 DEADLINE_S = 60.0
+TIERS = """\
+version: 1
+slices:
+- {name: gold, match: {tier: gold}}
+- {name: silver, match: {tier: silver}}
+- {name: rest, match: {}}
+"""
 _COMMAND = (
     sys.executable,
     '-c',
@@ -54,7 +61,7 @@ class Machine:
         """Requests over its UNIX socket."""
         return LocalClient(str(self.folder / 'sock'), timeout_s=DEADLINE_S)
 
-    def write_conf(self, policy: pathlib.Path, **owner: str) -> None:
+    def write_conf(self, **owner: str) -> None:
         """Configure it without a hypervisor, to offer nothing."""
         lines = [
             '[DEFAULT]',
@@ -65,8 +72,6 @@ class Machine:
             '[hypervisor]',
             f'uri = qemu:///system?socket={self.folder / "no-libvirt"}',
             'probe_kvm = false',
-            '[gateway]',
-            f'policy_file = {policy}',
             '[owner]',
             *(f'{key} = {value}' for key, value in owner.items()),
         ]
@@ -131,16 +136,15 @@ class Office:
     Two test runs at once do not share their addresses.
     """
 
-    def __init__(self, folder: pathlib.Path, policy: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path) -> None:
         self._folder = folder
-        self._policy = policy
         pid = os.getpid()
         self._base = f'127.{40 + pid % 200}.{pid // 200 % 250}'
         self._machines: list[Machine] = []
         self.gateway = self.machine('gw')
         now = datetime.datetime.now(datetime.UTC)
-        authority = Authority.create(folder / 'ca', 'office', now)
-        authority.enrol(
+        self.authority = Authority.create(folder / 'ca', 'office', now)
+        self.authority.enrol(
             self.gateway.folder / 'state', 'gw', self.gateway.host, 7400, now
         )
 
@@ -154,7 +158,7 @@ class Office:
         folder.mkdir()
         host = self.address(len(self._machines) + 1)
         machine = Machine(folder, host)
-        machine.write_conf(self._policy, **owner)
+        machine.write_conf(**owner)
         self._machines.append(machine)
         return machine
 
@@ -167,6 +171,11 @@ class Office:
         assert result.returncode == 0, result.stderr
         return machine
 
+    def apply(self, policy: str) -> None:
+        """Sign a policy, and put it in force."""
+        with self.gateway.client as client:
+            client.apply_policy(self.authority.sign_policy(policy))
+
     def close(self) -> None:
         """End all daemons."""
         with contextlib.ExitStack() as stack:
@@ -175,11 +184,12 @@ class Office:
 
 
 @contextlib.contextmanager
-def office(folder: pathlib.Path, policy: pathlib.Path) -> Iterator[Office]:
-    """An office whose gateway runs."""
-    place = Office(folder, policy)
+def office(folder: pathlib.Path, policy: str = TIERS) -> Iterator[Office]:
+    """An office whose gateway runs, by this policy."""
+    place = Office(folder)
     try:
         place.gateway.start()
+        place.apply(policy)
         yield place
     finally:
         place.close()

@@ -35,10 +35,13 @@ class FakePc:
         *,
         attributes: wire.Attributes | None = None,
         networks: tuple[str, ...] = ('office',),
+        slice_: str = 'all',
     ) -> None:
         self.id = f'{number:032x}'
         self.name = f'pc{number}'
         self.attributes = attributes or {}
+        self.slice = slice_
+        """The slice that it has chosen."""
         self.offer = wire.Offer(total, networks=networks)
         self.boot = 'first'
         self.draining = False
@@ -104,7 +107,7 @@ class FakePc:
             offer=self.offer,
             attributes=self.attributes,
             used=self.reservations.held(),
-            slice=self.reservations.slice() if self.instances else '',
+            slice=self.reservations.slice() or self.slice,
             draining=self.draining,
         )
 

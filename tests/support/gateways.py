@@ -19,6 +19,7 @@ from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import peers as asking
 from p2pcs_nova.gateway import service as services
 from p2pcs_nova.policy import reading
+from p2pcs_nova.policy.partition import Partition
 
 T = TypeVar('T')
 
@@ -77,7 +78,7 @@ def make_service(
     """A service that is not yet running."""
     return services.GatewayService(
         layout=layout.Layout(folder),
-        policy=reading.read_policy(policy, 'policy'),
+        partition=Partition(reading.read_policy(policy, 'policy')),
         peer=GATEWAY_ID,
         name='gw1',
         sign=sign,

@@ -18,6 +18,7 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import fitting
 from p2pcs_nova.gateway import view as views
 from p2pcs_nova.policy.document import Policy, Site, Slice
+from p2pcs_nova.policy.partition import Partition
 
 ASKED: list[wire.FitRequest] = []
 """What was asked in this process."""
@@ -37,11 +38,8 @@ class HostsAsSlices:
         nodes = list(_nodes())
         names = tuple(dict.fromkeys(node.host for node in nodes))
         view = views.View(
-            Policy(
-                tuple(
-                    Site(name, (('host', (name,)),), (Slice(name),))
-                    for name in names
-                )
+            Partition(
+                Policy(tuple(Site(name, (), (Slice(name),)) for name in names))
             )
         )
         for node in nodes:
@@ -84,4 +82,5 @@ def _record(node: Any) -> wire.PeerRecord:
         offer=wire.Offer(total),
         attributes={'host': node.host},
         used=used,
+        slice=node.host,
     )

@@ -156,8 +156,6 @@ def _share(settings: Settings, machine: Machine, address: str) -> None:
     layout = settings.layout
     services.stop(machine, compute.GATEWAY)
     etc = layout.disk(machine.name) / 'etc' / 'p2pcs'
-    policy = layout.root / 'etc' / 'p2pcs' / 'policy.yaml'
-    write_private(etc / 'policy.yaml', policy.read_text())
     told: Ini = {
         **overlay.gateway_configuration(layout, machine.name, address),
         'terms': TERMS,
@@ -172,6 +170,7 @@ def _share(settings: Settings, machine: Machine, address: str) -> None:
 
 
 def _has_peers(machine: Machine) -> bool:
-    """Whether its daemon sees what the PCs offer."""
+    """Whether its daemon sees what the PCs offer, and has the policy."""
     rows = overlay.ask(machine, '/v1/peers')['peers']
-    return any(row['offer']['vcpus'] for row in rows)
+    slices = overlay.ask(machine, '/v1/slices')['slices']
+    return bool(slices) and any(row['offer']['vcpus'] for row in rows)

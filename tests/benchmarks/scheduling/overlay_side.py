@@ -165,7 +165,7 @@ class Office:
             pc = fake_pcs.FakePc(
                 number + 1,
                 sizes.OFFER,
-                attributes={'slice': sizes.slice_name(number % slices)},
+                slice_=sizes.slice_name(number % slices),
                 networks=(sizes.NETWORK,),
             )
             self._pcs[pc.id] = pc

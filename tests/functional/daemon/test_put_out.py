@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import functools
-import pathlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,12 +18,10 @@ from p2pcs_nova.identity.store import IdentityStore
 from tests.support import daemons, waiting
 from tests.support.daemons import Machine, Office
 
-POLICY = pathlib.Path(__file__).parents[3] / 'etc' / 'p2pcs' / 'policy.yaml'
-
 
 @pytest.fixture(scope='module')
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    with daemons.office(tmp_path_factory.mktemp('office'), POLICY) as place:
+    with daemons.office(tmp_path_factory.mktemp('office')) as place:
         yield place
 
 

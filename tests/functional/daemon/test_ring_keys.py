@@ -14,12 +14,10 @@ from p2pcs_nova.identity.store import IdentityStore
 from tests.support import daemons, waiting
 from tests.support.daemons import Machine, Office
 
-POLICY = pathlib.Path(__file__).parents[3] / 'etc' / 'p2pcs' / 'policy.yaml'
-
 
 @pytest.fixture
 def office(tmp_path: pathlib.Path) -> Iterator[Office]:
-    with daemons.office(tmp_path, POLICY) as place:
+    with daemons.office(tmp_path) as place:
         yield place
 
 

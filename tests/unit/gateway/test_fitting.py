@@ -12,13 +12,18 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import candidates, facts, fitting, store
 from p2pcs_nova.gateway import view as views
 from p2pcs_nova.policy import reading
+from p2pcs_nova.policy.partition import Partition
 
-POLICY = reading.read_policy(
+
+def partition(text: str) -> Partition:
+    return Partition(reading.read_policy(text, 'policy'))
+
+
+BOTH = partition(
     'slices: [{name: gold, match: {tier: gold}},'
-    ' {name: silver, match: {tier: silver}}]',
-    'policy',
+    ' {name: silver, match: {tier: silver}}]'
 )
-OTHER = reading.read_policy('slices: [{name: silver, match: {}}]', 'policy')
+OTHER = partition('slices: [{name: silver, match: {}}]')
 FLAVORS = (
     wire.Capacity(1, 100, 10),
     wire.Capacity(2, 300, 10),
@@ -41,24 +46,27 @@ def peer(number: int) -> str:
 
 
 def record(
-    rng: random.Random | None = None, **attributes: wire.Attribute
+    rng: random.Random | None = None,
+    slice_: str = 'gold',
+    **attributes: wire.Attribute,
 ) -> wire.PeerRecord:
     """A PC of 4 CPUs; with a generator, one of many."""
     found = wire.PeerRecord(
         name='pc',
         offer=wire.Offer(wire.Capacity(4, 400, 100), networks=('office',)),
-        attributes={'tier': 'gold', **attributes},
+        attributes=attributes,
         used=wire.Capacity(),
+        slice=slice_,
     )
     if rng is None:
         return found
     return msgspec.structs.replace(
         found,
         attributes={
-            'tier': rng.choice(('gold', 'silver', 'tin')),
             'owner': rng.choice(('anna', 'bruno')),
             'cores': rng.randrange(100),
         },
+        slice=rng.choice(('gold', 'silver', 'tin', '')),
         used=wire.Capacity(rng.randrange(5), 100, 0),
         draining=rng.random() < 0.1,
     )
@@ -69,7 +77,7 @@ def see(view: views.View, number: int, liveness: views.Liveness) -> None:
 
 
 def make(*records: wire.PeerRecord) -> views.View:
-    view = views.View(POLICY)
+    view = views.View(BOTH)
     for number, one in enumerate(records):
         see(view, number, views.Liveness.ALIVE)
         view.take_record(peer(number), one)
@@ -105,7 +113,7 @@ def as_screened(
     holdings = views.rows_to_holdings(rows.values())
     claim = wire.Claim(str(uuid.uuid4()), request.need, request.networks)
     found = {}
-    for name in view.policy.names:
+    for name in view.partition.names:
         members = view.members(name, holdings)
         slots = [
             one.slots
@@ -123,7 +131,7 @@ class Office:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        self.view = views.View(POLICY)
+        self.view = views.View(BOTH)
         self.rows: dict[str, store.InstanceRow] = {}
 
     def step(self) -> None:
@@ -166,7 +174,7 @@ class Office:
 
     def change_policy(self, number: int) -> None:
         if self.rng.random() < 0.2:
-            self.view.policy = self.rng.choice((POLICY, OTHER))
+            self.view.partition = self.rng.choice((BOTH, OTHER))
 
 
 @pytest.mark.parametrize('seed', range(10))
@@ -191,7 +199,7 @@ def test_slices_tell_who_could_take_one_and_why_others_cannot() -> None:
         record(),
         record(),
         msgspec.structs.replace(record(), draining=True),
-        record(tier='silver'),
+        record(slice_='silver'),
     )
     see(view, 1, views.Liveness.FAILED)
     held = row(3, 'silver')
@@ -219,7 +227,7 @@ def test_slices_tell_who_could_take_one_and_why_others_cannot() -> None:
 def test_wishes_are_limits(
     wishes: wire.Wishes, slots: list[int], matching: list[int]
 ) -> None:
-    view = make(record(owner='anna'), record(), record(tier='silver'))
+    view = make(record(owner='anna'), record(), record(slice_='silver'))
     answer = fitting.Fitting(view).answer(
         wire.FitRequest(FLAVORS[0], wishes=wishes), {}
     )
@@ -245,7 +253,7 @@ def scored(*scores: int) -> views.View:
 
 def test_query_takes_the_best_of_all_slices_as_they_are_now() -> None:
     view = scored(1, 2, 3)
-    silver = record(tier='silver', score=9)
+    silver = record(slice_='silver', score=9)
     view.take_record(peer(7), silver)
     request = wire.FitRequest(
         FLAVORS[0], wishes=wire.Wishes(query='score >= p(70)')

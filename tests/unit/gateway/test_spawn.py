@@ -15,6 +15,8 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import service as services
 from p2pcs_nova.gateway import view as views
+from p2pcs_nova.policy import reading
+from p2pcs_nova.policy.partition import NO_MAP, Partition, next_map
 from tests.support import fake_pcs, gateways
 from tests.support.small_office import ROOM_FOR_3, SMALL, office, spawn
 
@@ -361,6 +363,23 @@ async def test_instance_of_another_slice_is_left_alone(
             'few', request.claim.instance, ''
         )
         assert gone.done
+        assert pcs.live(placed.status.instance)
+
+
+async def test_a_slice_that_is_drained_takes_nothing_new(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(2)
+    async with gateways.running(tmp_path, pcs) as service:
+        placed = await spawn(service)
+        newer = reading.read_policy(
+            'version: 2\nslices: [{name: new, match: {}}]', 'policy'
+        )
+        slices = next_map(newer, NO_MAP, {}, service.occupied)
+        service.set_partition(Partition(newer, slices))
+        assert service.slice_names == ('new', 'all')
+        with pytest.raises(errors.NoPeerFits, match='all is being drained'):
+            await spawn(service, 1)
         assert pcs.live(placed.status.instance)
 
 

@@ -7,11 +7,15 @@ import pytest
 from p2pcs_nova import wire
 from p2pcs_nova.gateway import view as views
 from p2pcs_nova.policy import reading
+from p2pcs_nova.policy.partition import Partition, next_map
 
-POLICY = reading.read_policy(
-    'slices: [{name: gold, match: {tier: gold}},'
-    ' {name: silver, match: {tier: silver}}]',
-    'policy',
+SLICES = Partition(
+    reading.read_policy(
+        'slices: [{name: gold, match: {tier: gold}, zone: it,'
+        ' traits: [CUSTOM_P2PCS_GOLD]},'
+        ' {name: silver, match: {tier: silver}}]',
+        'policy',
+    )
 )
 TERM = wire.Counter(1, 1)
 BIG = wire.Capacity(8, 800, 80)
@@ -22,10 +26,9 @@ NOTHING = wire.Capacity()
 
 def record(
     total: wire.Capacity = BIG,
-    tier: str = 'gold',
+    slice_: str = 'gold',
     *,
     used: wire.Capacity = NOTHING,
-    bound: str = '',
     draining: bool = False,
     networks: tuple[str, ...] = ('office',),
     model: str = 'qemu64',
@@ -36,9 +39,9 @@ def record(
     return wire.PeerRecord(
         name='pc',
         offer=offer,
-        attributes={'tier': tier},
+        attributes={},
         used=used,
-        slice=bound,
+        slice=slice_,
         draining=draining,
     )
 
@@ -51,7 +54,7 @@ def make(
     *records: wire.PeerRecord,
     liveness: views.Liveness = views.Liveness.ALIVE,
 ) -> views.View:
-    view = views.View(POLICY)
+    view = views.View(SLICES)
     for number, one in enumerate(records, 1):
         see(view, number, liveness)
         view.take_record(peer(number), one)
@@ -71,19 +74,18 @@ def see(
     ('what', 'holdings', 'expected'),
     [
         (record(), {}, 'gold'),
-        (record(tier='silver'), {}, 'silver'),
-        (record(tier='tin'), {}, ''),
-        (record(tier='silver', bound='gold'), {}, 'gold'),
-        (record(bound='closed'), {}, ''),
+        (record(slice_='silver'), {}, 'silver'),
+        (record(slice_=''), {}, ''),
+        (record(slice_='closed'), {}, ''),
         (
-            record(tier='silver', bound='silver'),
+            record(slice_='silver'),
             {peer(1): views.Holding('gold', ONE, 1)},
             'gold',
         ),
     ],
-    ids=['attributes', 'second', 'none', 'bound', 'foreign', 'held'],
+    ids=['first', 'second', 'none', 'foreign', 'held'],
 )
-def test_slice_of_a_pc_is_what_binds_it_first(
+def test_slice_of_a_pc_is_its_word_but_for_what_it_holds(
     what: wire.PeerRecord, holdings: views.Holdings, expected: str
 ) -> None:
     assert make(what).slice_of(peer(1), holdings) == expected
@@ -111,6 +113,8 @@ def test_summary_adds_what_live_pcs_offer() -> None:
         networks=('office',),
         cpu_model='qemu64',
         hypervisor_version=7002000,
+        zone='it',
+        traits=('CUSTOM_P2PCS_GOLD',),
     )
 
 
@@ -128,6 +132,21 @@ def test_pc_that_takes_nothing_new_counts_what_it_holds(how: str) -> None:
     assert summary.used == ONE
     assert summary.peers == 2
     assert summary.unreachable == (how != 'draining')
+
+
+def test_a_slice_that_is_drained_offers_what_it_holds_and_no_more() -> None:
+    view = make(record(), record(WIDE, used=ONE))
+    newer = reading.read_policy(
+        'version: 2\nslices: [{name: tin, match: {}}]', 'policy'
+    )
+    drained = next_map(newer, SLICES.map, {}, {'gold'})
+    view.partition = Partition(newer, drained)
+    held = {peer(2): views.Holding('gold', ONE, 1)}
+    summary = view.summarize('gold', TERM, held)
+    assert summary.state is wire.SliceState.DRAINING
+    assert (summary.total, summary.largest) == (ONE, NOTHING)
+    assert summary.peers == 2
+    assert view.summarize('tin', TERM, held).state is wire.SliceState.OPEN
 
 
 def test_suspect_pc_still_counts_as_live() -> None:
@@ -154,15 +173,15 @@ def test_different_processors_have_no_common_model() -> None:
 
 
 def test_rows_say_why_a_pc_gives_nothing() -> None:
-    view = make(record(), record(tier='tin'), record(bound='closed'))
+    view = make(record(), record(slice_=''), record(slice_='closed'))
     see(view, 4, views.Liveness.ALIVE)
     see(view, 5, views.Liveness.ALIVE, 'gateway')
     view.take_record(peer(1), record(draining=True))
     rows = {row.peer: row for row in view.rows({})}
     assert rows[peer(1)].state == 'draining'
     assert rows[peer(1)].address == '[::1]:7400'
-    assert 'no slice of the policy' in rows[peer(2)].reason
-    assert 'bound to closed' in rows[peer(3)].reason
+    assert 'in no slice of the policy' in rows[peer(2)].reason
+    assert 'in slice closed, which the policy does not' in rows[peer(3)].reason
     assert 'not yet said' in rows[peer(4)].reason
     assert (rows[peer(5)].role, rows[peer(5)].reason) == ('gateway', '')
 

@@ -32,7 +32,12 @@ def office() -> fake_pcs.Office:
     ]
     return fake_pcs.Office(
         *(
-            fake_pcs.FakePc(number, ROOM_FOR_3, attributes=one)
+            fake_pcs.FakePc(
+                number,
+                ROOM_FOR_3,
+                attributes=one,
+                slice_='other' if one['site'] == 'oslo' else 'all',
+            )
             for number, one in enumerate(said, 1)
         )
     )

@@ -74,6 +74,8 @@ def test_an_overlay_and_its_gateway_are_made(
         ),
         (['--socket', 'DIR/none', 'peer', 'list'], 'p2pcs-peer run'),
         (['--socket', 'DIR/none', 'token', 'create'], 'p2pcs-peer run'),
+        (['policy', 'validate', 'DIR/none'], 'No such file'),
+        (['--socket', 'DIR/none', 'policy', 'show'], 'p2pcs-peer run'),
     ],
 )
 def test_a_failure_is_one_line_that_says_what_to_do(

@@ -206,6 +206,47 @@ async def test_other_slice_commands_nothing_here(pc: Pc) -> None:
         assert len(peer.service.statuses()) == 1
 
 
+async def test_chosen_slice_alone_is_served_even_after_a_restart(
+    pc: Pc,
+) -> None:
+    claim = claim_of(one_peer.spec_of(IMAGE))
+    async with pc.run() as peer:
+        await peer.service.choose('silver', frozenset())
+        assert peer.service.record().slice == 'silver'
+    async with pc.run() as peer:
+        with pytest.raises(errors.OtherSlice, match='in slice silver now'):
+            await peer.service.claim(GOLD, claim)
+        await peer.service.claim(SILVER, claim)
+
+
+async def test_what_is_held_decides_before_what_is_chosen(pc: Pc) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.service.choose('gold', frozenset())
+        await peer.place(spec)
+        await peer.service.choose('silver', frozenset())
+        assert (peer.service.slice, peer.service.bound) == ('gold', 'gold')
+        claim = claim_of(one_peer.spec_of(IMAGE))
+        with pytest.raises(errors.OtherSlice):
+            await peer.service.claim(SILVER, claim)
+        await peer.bury(spec)
+        assert (peer.service.slice, peer.service.bound) == ('silver', '')
+        await peer.service.claim(SILVER, claim)
+
+
+async def test_slice_that_is_drained_gets_nothing_new_and_keeps_what_it_has(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        await peer.service.choose('silver', frozenset({'gold'}))
+        with pytest.raises(errors.Draining, match='slice gold is being'):
+            await peer.service.claim(GOLD, claim_of(one_peer.spec_of(IMAGE)))
+        status = await peer.act(spec, Action.START)
+        assert status.state is State.RUNNING
+
+
 async def test_draining_pc_takes_no_claims_even_after_a_restart(
     pc: Pc,
 ) -> None:

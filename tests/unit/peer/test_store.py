@@ -35,7 +35,7 @@ def test_new_store_is_empty_and_private(tmp_path: pathlib.Path) -> None:
     with opened(tmp_path) as store:
         loaded = store.load()
     assert (loaded.terms, loaded.entries, loaded.tombstones) == ({}, {}, {})
-    assert not loaded.draining
+    assert (loaded.draining, loaded.slice) == (False, '')
     assert (tmp_path / 'peer.sqlite').stat().st_mode & 0o077 == 0
 
 
@@ -47,12 +47,13 @@ def test_everything_is_read_back(tmp_path: pathlib.Path) -> None:
         store.put_entry(built)
         store.put_tombstone(wire.Tombstone('u', wire.Counter(1, 4)))
         store.put_draining(True)
+        store.put_slice('gold')
     with opened(tmp_path) as store:
         loaded = store.load()
         assert loaded.terms == {'gold': wire.Counter(1, 2)}
         assert loaded.entries == {SPEC.instance: built}
         assert loaded.tombstones == {'u': wire.Counter(1, 4)}
-        assert loaded.draining
+        assert (loaded.draining, loaded.slice) == (True, 'gold')
         store.forget(SPEC.instance)
         store.put_draining(False)
     with opened(tmp_path) as store:

@@ -11,7 +11,6 @@ from p2pcs_nova import wire
 from p2pcs_nova.policy import reading
 from p2pcs_nova.policy.document import Policy, Ratios
 from p2pcs_nova.policy.words import PolicyError
-from p2pcs_nova.wire.attributes import Attributes
 
 TIERS = """\
 slices:
@@ -55,7 +54,7 @@ NO_RANK = (
 )
 
 
-def site_name(policy: Policy, attributes: Attributes) -> str:
+def site_name(policy: Policy, attributes: wire.Attributes) -> str:
     site = policy.site_of(attributes)
     return '' if site is None else site.name
 

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be asked about the policy, and by whom it is changed."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from p2pcs_nova import errors, names, wire
+from p2pcs_nova.daemon.choosing import record_to_pc
+from p2pcs_nova.daemon.map_writer import bound_slices
+from p2pcs_nova.daemon.role import Role
+from p2pcs_nova.daemon.station import Station
+from p2pcs_nova.policy import changes, reading, signing
+from p2pcs_nova.policy.document import Policy
+from p2pcs_nova.policy.words import PolicyError
+from p2pcs_nova.transport import handling
+
+
+def member_route(station: Station) -> Route:
+    """For members and this machine: whoever lacks it asks."""
+
+    async def policy(request: Request) -> Response:
+        handling.require(request, names.PEER, names.GATEWAY, 'local')
+        return handling.answer(station.policies.in_force.bundle)
+
+    return Route('/v1/policy', policy, methods=['GET'])
+
+
+def operator_routes(station: Station, role: Role) -> list[Route]:
+    """For the UNIX socket of a gateway: the operator's word."""
+
+    async def apply(request: Request) -> Response:
+        handling.require_operator(request)
+        signed = await handling.decode(request, wire.SignedPolicy)
+        policies = station.policies
+        policy = signing.open_policy(signed, station.me.root_key)
+        if signed != policies.in_force.bundle.policy:
+            found = plan(station, role, policy)
+            if policy.version < found.version:
+                raise errors.StalePolicy(found.faults[0])
+            if found.faults:
+                raise errors.PolicyRefused('; '.join(found.faults))
+            await policies.apply(signed)
+        return handling.answer(None)
+
+    async def try_out(request: Request) -> Response:
+        handling.require(request, 'local')
+        text = (await handling.decode(request, wire.PolicyText)).text
+        try:
+            policy = reading.read_policy(text, 'policy')
+        except PolicyError as error:
+            raise errors.BadPolicy(str(error)) from None
+        return handling.answer(plan(station, role, policy))
+
+    return [
+        Route('/v1/policy', apply, methods=['PUT']),
+        Route('/v1/policy/plan', try_out, methods=['POST']),
+    ]
+
+
+def plan(station: Station, role: Role, policy: Policy) -> wire.PolicyPlan:
+    """What this policy would do to the PCs that are alive now."""
+    records = station.net.peer_records()
+    return changes.plan(
+        station.policies.in_force.partition,
+        policy,
+        [record_to_pc(peer, record) for peer, record in records.items()],
+        {peer: record.name for peer, record in records.items()},
+        role.occupied() | bound_slices(list(records.values())),
+    )
