@@ -2,13 +2,14 @@
 """From the policy and all PCs' records to the slice of each PC.
 
 Of a site's ``n`` PCs in order of rank the one at place ``i``, from 0, is at
-``(i + 1/2) / n``, and belongs to the slice whose cut holds that: so every
-slice has its share of the PCs, within one.  Rules:
+``(i + 1/2) / n``; a slice's share are those that its cut holds: so each has
+its share within one.  Rules:
 
-1. a PC that holds a claim stays;
-2. a PC that is beyond the edge of its slice by at most ``TOLERANCE``, or by
-   at most one place, stays;
-3. where 2 leaves a slice with more than its share, the one that is furthest
+1. a PC that holds a claim stays, and counts for the slice that it is in;
+2. the others, in order of rank, fill what is left of the shares;
+3. who is beyond the edge of its slice by at most ``TOLERANCE``, or by at
+   most one place, stays;
+4. where 3 leaves a slice with more than its share, the one that is furthest
    beyond the edge moves nevertheless.
 
 Whoever has the same records comes to the same result, and from the result
@@ -27,8 +28,8 @@ from p2pcs_nova import wire
 from p2pcs_nova.policy.document import WHOLE, Site
 from p2pcs_nova.policy.partition import Cut, Partition
 
-TOLERANCE = WHOLE // 20
-"""Of the site's PCs, in millionths."""
+TOLERANCE = 0.05
+"""Of those of the site's PCs that may move."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,70 +100,82 @@ def number_of(value: wire.Attribute | None) -> float:
 
 
 class _Site:
-    """One site's PCs, in order of rank; places in units of 1/(2n)."""
+    """One site's PCs, in order of rank."""
 
     def __init__(self, cuts: Sequence[Cut], pcs: Sequence[Pc]) -> None:
-        self._cuts = {cut.name: cut for cut in cuts}
-        self._pcs = pcs
-        self._scale = 2 * len(pcs)
-        self._exact = self._cut_exactly(cuts)
-        self._found: dict[str, str] = {}
-
-    def _place(self, number: int) -> int:
-        return (2 * number + 1) * WHOLE
-
-    def _cut_exactly(self, cuts: Sequence[Cut]) -> list[str]:
-        found = []
-        rest = iter(cuts)
-        cut = next(rest)
-        for number in range(len(self._pcs)):
-            while self._place(number) >= cut.end * self._scale:
-                cut = next(rest)
-            found.append(cut.name)
-        return found
-
-    def _beyond(self, number: int) -> int:
-        """How far a PC is beyond the edges of the slice it says."""
-        cut = self._cuts[self._pcs[number].slice]
-        place = self._place(number)
-        return max(
-            cut.begin * self._scale - place, place - cut.end * self._scale
+        self._found = {pc.peer: pc.slice for pc in pcs if pc.bound}
+        self._free = [pc for pc in pcs if not pc.bound]
+        self._shares = _left(
+            _shares(cuts, len(pcs)),
+            collections.Counter(pc.slice for pc in pcs if pc.bound),
+            len(self._free),
         )
-
-    def _is_tolerated(self, number: int) -> bool:
-        if self._pcs[number].slice not in self._cuts:
-            return False
-        limit = max(TOLERANCE * self._scale, 2 * WHOLE)
-        return self._beyond(number) <= limit
+        self._edges: dict[str, tuple[int, int]] = {}
+        """The places of each slice, from the first to before the last."""
+        self._exact: list[str] = []
+        for cut in cuts:
+            begin = len(self._exact)
+            self._exact += [cut.name] * self._shares[cut.name]
+            self._edges[cut.name] = (begin, len(self._exact))
 
     def assign(self) -> dict[str, str]:
-        shares = collections.Counter(self._exact)
+        """The slice of each PC."""
+        limit = max(TOLERANCE * len(self._free), 1)
         tolerated = []
-        for number, pc in enumerate(self._pcs):
+        for number, pc in enumerate(self._free):
             exact = self._exact[number]
-            stays = pc.bound or self._is_tolerated(number)
+            stays = pc.slice in self._edges and self._beyond(number) <= limit
             self._found[pc.peer] = pc.slice if stays else exact
-            if stays and not pc.bound and pc.slice != exact:
+            if stays and pc.slice != exact:
                 tolerated.append(number)
-        counts = collections.Counter(self._found.values())
+        counts = collections.Counter(self._found[pc.peer] for pc in self._free)
         tolerated.sort(key=self._beyond, reverse=True)
-        while (over := self._first_over(tolerated, counts, shares)) >= 0:
+        while (over := self._first_over(tolerated, counts)) >= 0:
             number = tolerated.pop(over)
-            pc, exact = self._pcs[number], self._exact[number]
+            pc, exact = self._free[number], self._exact[number]
             counts[pc.slice] -= 1
             counts[exact] += 1
             self._found[pc.peer] = exact
         return self._found
 
+    def _beyond(self, number: int) -> float:
+        """By how many places a PC is beyond the edges of its slice."""
+        begin, end = self._edges[self._free[number].slice]
+        place = number + 0.5
+        return max(begin - place, place - end)
+
     def _first_over(
-        self,
-        tolerated: Sequence[int],
-        counts: Mapping[str, int],
-        shares: Mapping[str, int],
+        self, tolerated: Sequence[int], counts: Mapping[str, int]
     ) -> int:
         """Which of them is in a slice with more than its share; or -1."""
         for index, number in enumerate(tolerated):
-            name = self._pcs[number].slice
-            if counts[name] > shares[name]:
+            name = self._free[number].slice
+            if counts[name] > self._shares[name]:
                 return index
         return -1
+
+
+def _shares(cuts: Sequence[Cut], count: int) -> dict[str, int]:
+    """How many PCs belong to each slice."""
+
+    def before(edge: int) -> int:
+        # Of the places (i + 1/2) / count, those below the edge.
+        return -(-(2 * edge * count - WHOLE) // (2 * WHOLE))
+
+    return {cut.name: before(cut.end) - before(cut.begin) for cut in cuts}
+
+
+def _left(
+    shares: Mapping[str, int], bound: Mapping[str, int], free: int
+) -> dict[str, int]:
+    """What is left of the shares for so many PCs that are free.
+
+    What some slices have too much, those lack that have the most left.
+    """
+    left = {
+        name: max(share - bound.get(name, 0), 0)
+        for name, share in shares.items()
+    }
+    for _ in range(sum(left.values()) - free):
+        left[max(left, key=lambda name: left[name])] -= 1
+    return left

@@ -131,8 +131,24 @@ def test_who_holds_a_claim_never_moves(
         )
         for pc in office(values)
     ]
-    for before, after in zip(pcs, moved(pcs, partition(slices)), strict=True):
+    found = moved(pcs, partition(slices))
+    for before, after in zip(pcs, found, strict=True):
         assert not before.bound or before.slice == after.slice
+    counts = collections.Counter(pc.slice for pc in found)
+    held = collections.Counter(pc.slice for pc in pcs if pc.bound)
+    for one in slices:
+        share = one.share * len(pcs) / WHOLE
+        assert counts[one.name] <= max(share + 1, held[one.name])
+
+
+def test_free_pcs_make_up_for_one_that_is_held_elsewhere() -> None:
+    halves = partition([Slice('a', 500_000), Slice('b', 500_000)])
+    worse, better = office([1, 2])
+    pcs = [
+        dataclasses.replace(worse, slice='a', bound=True),
+        dataclasses.replace(better, slice='a'),
+    ]
+    assert [pc.slice for pc in moved(pcs, halves)] == ['a', 'b']
 
 
 @given(
