@@ -14,6 +14,7 @@ from p2pcs_nova import layout, version
 from p2pcs_nova.manage import (
     authority,
     explain,
+    hosts,
     instances,
     listing,
     policy,
@@ -34,6 +35,7 @@ _COMMANDS: dict[str, type[command.Command]] = {
     'policy diff': policy.PolicyDiff,
     'ring renew': ring.RingRenew,
     'slice list': listing.SliceList,
+    'slice publish': hosts.SlicePublish,
     'instance list': listing.InstanceList,
     'instance forget': instances.InstanceForget,
     'explain': explain.Explain,

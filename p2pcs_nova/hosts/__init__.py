@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The slices as Nova's hosts: aggregates, zones, and retired services."""

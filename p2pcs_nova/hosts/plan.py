@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is to be done in Nova so that its hosts are as the slices.  Pure.
+
+Each slice has an aggregate of its own, which puts its host into its zone.
+A slice that is drained is a host that is disabled; one that is closed is
+taken away, aggregate first.  What others have made or disabled is left
+alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from p2pcs_nova import wire
+from p2pcs_nova.policy.partition import Partition
+
+PREFIX = 'p2pcs:'
+"""Of the names of our aggregates."""
+DRAINED = 'p2pcs: the slice is being drained'
+"""Why we have disabled a service."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    """A nova-compute that Nova knows."""
+
+    id: str
+    host: str
+    disabled_reason: str | None = None
+    """None: it is enabled."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Aggregate:
+    """A host aggregate that Nova knows."""
+
+    id: int
+    name: str
+    zone: str
+    hosts: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class MakeAggregate:
+    """Make a slice's aggregate, with its host in it."""
+
+    name: str
+    zone: str
+    host: str
+
+
+@dataclasses.dataclass(frozen=True)
+class AddHost:
+    """Put a host into its aggregate."""
+
+    aggregate: int
+    host: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SetZone:
+    """Change the zone of an aggregate whose host is empty."""
+
+    aggregate: int
+    zone: str
+
+
+@dataclasses.dataclass(frozen=True)
+class DropAggregate:
+    """Take an aggregate away, its hosts first."""
+
+    aggregate: int
+    hosts: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Disable:
+    """Have a service take nothing new."""
+
+    service: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Enable:
+    """Take back what we have disabled."""
+
+    service: str
+
+
+@dataclasses.dataclass(frozen=True)
+class DropService:
+    """Take a host away for good: Nova refuses as long as it is occupied."""
+
+    service: str
+
+
+Step = (
+    MakeAggregate
+    | AddHost
+    | SetZone
+    | DropAggregate
+    | Disable
+    | Enable
+    | DropService
+)
+
+
+def steps(
+    partition: Partition,
+    services: Sequence[Service],
+    aggregates: Sequence[Aggregate],
+) -> Iterator[Step]:
+    """What is to be done, in order; nothing if all is as it should be."""
+    by_host = {one.host: one for one in services}
+    by_name = {one.name: one for one in aggregates}
+    for row in partition.rows:
+        service = by_host.get(row.name)
+        aggregate = by_name.get(f'{PREFIX}{row.name}')
+        if row.state is wire.SliceState.CLOSED:
+            yield from _retire(service, aggregate)
+        elif service is not None:
+            if row.state is wire.SliceState.OPEN:
+                options = partition.options(row.name)
+                zone = options.zone if options else ''
+                yield from _place(row.name, zone, aggregate)
+            yield from _open(row.state, service)
+
+
+def _retire(
+    service: Service | None, aggregate: Aggregate | None
+) -> Iterator[Step]:
+    if aggregate is not None:
+        yield DropAggregate(aggregate.id, aggregate.hosts)
+    if service is not None:
+        yield DropService(service.id)
+
+
+def _place(
+    host: str, zone: str, aggregate: Aggregate | None
+) -> Iterator[Step]:
+    if aggregate is None:
+        yield MakeAggregate(f'{PREFIX}{host}', zone, host)
+        return
+    if aggregate.zone != zone:
+        yield SetZone(aggregate.id, zone)
+    if host not in aggregate.hosts:
+        yield AddHost(aggregate.id, host)
+
+
+def _open(state: wire.SliceState, service: Service) -> Iterator[Step]:
+    drained = state is wire.SliceState.DRAINING
+    if drained and service.disabled_reason is None:
+        yield Disable(service.id)
+    if not drained and service.disabled_reason == DRAINED:
+        yield Enable(service.id)

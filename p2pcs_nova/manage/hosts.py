@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command that has Nova's hosts as the slices."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+
+from cliff import command
+
+from p2pcs_nova.manage import daemon
+
+
+class SlicePublish(command.Command):
+    """Have Nova's hosts as the slices are: aggregates, zones, retirement.
+
+    Each slice gets an aggregate, in its zone; the host of a slice that is
+    drained is disabled, that of a closed one is removed: stop its
+    nova-compute before. To be run again whenever the slices have changed;
+    what is as it should be stays.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        """Options."""
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--nova-conf',
+            metavar='FILE',
+            type=pathlib.Path,
+            default=pathlib.Path('/etc/nova/nova.conf'),
+            help='its [service_user] asks Nova (default /etc/nova/nova.conf)',
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> None:
+        """Ask the daemon, then Nova."""
+        from p2pcs_nova.hosts import nova
+
+        with daemon.connect(self) as client:
+            partition = daemon.partition_of(client)
+        done = nova.follow(nova.connect(parsed_args.nova_conf), partition)
+        for step in done:
+            self.app.stdout.write(f'{step}\n')
