@@ -13,6 +13,7 @@ import trio
 
 from p2pcs_nova import wire
 from p2pcs_nova.policy.assignment import Pc, assign
+from p2pcs_nova.policy.document import ALL_ONCE, Ratios
 from p2pcs_nova.policy.partition import Partition
 
 LOOK_S = 2.0
@@ -21,7 +22,7 @@ SETTLE_S = 4.0
 """After the start; a PC that has not heard of the others is the best, and
 the worst."""
 
-Choose = Callable[[str, frozenset[str]], Awaitable[None]]
+Choose = Callable[[str, frozenset[str], Ratios], Awaitable[None]]
 
 
 class Choosing:
@@ -30,7 +31,8 @@ class Choosing:
     :param peer: its id
     :param records: what all PCs say, itself among them, by id
     :param bound: the slice that it holds anything for; '' for none
-    :param choose: told of the slice, and of those that take nothing new
+    :param choose: told of the slice, of those that take nothing new, and
+        of how much is given of what this PC offers
     """
 
     def __init__(
@@ -67,7 +69,12 @@ class Choosing:
             if chosen is None:
                 self._changed.set()
             else:
-                await self._choose(chosen, drained(self._partition))
+                options = self._partition.options(self._bound() or chosen)
+                await self._choose(
+                    chosen,
+                    drained(self._partition),
+                    options.ratios if options else ALL_ONCE,
+                )
             await trio.sleep(LOOK_S)
 
     def choice(self, settled: bool) -> str | None:

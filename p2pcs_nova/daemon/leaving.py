@@ -48,7 +48,7 @@ def clear(places: layout.Layout) -> None:
     for kept in (places.peer_database, places.journal):
         for path in places.root.glob(f'{kept.name}*'):
             path.unlink()
-    for file in (places.ballast, places.measured):
+    for file in (places.ballast, places.measured, places.policy):
         file.unlink(missing_ok=True)
     for folder in (places.images, places.instances):
         shutil.rmtree(folder, ignore_errors=True)

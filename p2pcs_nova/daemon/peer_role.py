@@ -20,6 +20,7 @@ from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.peer import api, capacity, kvm_probe, measuring, service
 from p2pcs_nova.peer.libvirt_host import LibvirtHost
+from p2pcs_nova.policy.document import Ratios
 from p2pcs_nova.policy.partition import Partition
 
 LOG = logging.getLogger(__name__)
@@ -139,8 +140,10 @@ class PeerRole:
                 self._changed = trio.Event()
                 self._publish()
 
-    async def _choose(self, name: str, drained: frozenset[str]) -> None:
-        await self._service.choose(name, drained)
+    async def _choose(
+        self, name: str, drained: frozenset[str], ratios: Ratios
+    ) -> None:
+        await self._service.choose(name, drained, ratios)
 
     def _on_change(self) -> None:
         self._changed.set()

@@ -15,6 +15,7 @@ import uuid as uuids
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar, TypeVarTuple
 
+import msgspec
 import trio
 
 from p2pcs_nova import errors, journal, wire
@@ -42,6 +43,7 @@ from p2pcs_nova.peer.reservations import Grant, Reservations
 from p2pcs_nova.peer.steps import Passed, Step, log_step
 from p2pcs_nova.peer.store import Store
 from p2pcs_nova.peer.watch import Watch
+from p2pcs_nova.policy.document import ALL_ONCE, Ratios
 
 LOG = logging.getLogger(__name__)
 
@@ -120,6 +122,7 @@ class PeerService:
         self._chosen = loaded.slice
         self._drained: frozenset[str] = frozenset()
         """Slices that take nothing new."""
+        self._ratios = ALL_ONCE
         self._layout = layout
         self._sysfs = sysfs
         self._health = Health(
@@ -260,6 +263,9 @@ class PeerService:
         offer = self._health.finding.offer
         if self._out:
             offer = capacity.nothing('; '.join(self._out.values()))
+        offer = msgspec.structs.replace(
+            offer, total=self._ratios.apply(offer.total)
+        )
         if offer != self._reservations.offer:
             self._reservations.set_offer(offer)
             self._around.on_change()
@@ -400,13 +406,22 @@ class PeerService:
 
     # -- slices -------------------------------------------------------------
 
-    async def choose(self, name: str, drained: frozenset[str]) -> None:
+    async def choose(
+        self,
+        name: str,
+        drained: frozenset[str] = frozenset(),
+        ratios: Ratios = ALL_ONCE,
+    ) -> None:
         """Be in this slice, as soon as nothing is held for another one.
 
         :param name: '' for none
         :param drained: slices that take nothing new
+        :param ratios: how much is given of what this PC has to offer
         """
         self._drained = drained
+        if ratios != self._ratios:
+            self._ratios = ratios
+            self._publish_offer()
         if name == self._chosen:
             return
         LOG.info(

@@ -18,11 +18,26 @@ SLOT = wire.Capacity(1, 2048, 20480)
 
 @dataclasses.dataclass(frozen=True)
 class Ratios:
-    """How far a slice is overcommitted; None: as Nova is configured."""
+    """How much of what its PCs offer a slice gives.
 
-    vcpus: float | None = None
-    memory_mb: float | None = None
-    disk_mb: float | None = None
+    Processors may be given several times; an owner's memory and disk are
+    given once at most.
+    """
+
+    vcpus: float = 1.0
+    memory_mb: float = 1.0
+    disk_mb: float = 1.0
+
+    def apply(self, total: wire.Capacity) -> wire.Capacity:
+        """What is given of an offer."""
+        return wire.Capacity(
+            int(total.vcpus * self.vcpus),
+            int(total.memory_mb * self.memory_mb),
+            int(total.disk_mb * self.disk_mb),
+        )
+
+
+ALL_ONCE = Ratios()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +55,7 @@ class Slice:
     zone: str = ''
     """Availability zone; '' for Nova's default."""
     traits: tuple[str, ...] = ()
-    ratios: Ratios = Ratios()
+    ratios: Ratios = ALL_ONCE
 
 
 @dataclasses.dataclass(frozen=True)

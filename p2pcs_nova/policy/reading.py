@@ -50,6 +50,8 @@ ALONE = ('name', 'match', *OPTIONS)
 RANKED = ('name', 'share', *OPTIONS)
 SITE = ('name', 'match', 'rank', 'slices')
 AMOUNTS = ('vcpus', 'memory_mb', 'disk_mb')
+RATIOS = {'vcpus': 16.0, 'memory_mb': 1.0, 'disk_mb': 1.0}
+"""The highest allocation ratios."""
 
 
 def load_policy(path: pathlib.Path) -> Policy:
@@ -245,7 +247,7 @@ class _Reader(words.Words):
     def ratios(self, node: yaml.Node, field: str) -> Ratios:
         return Ratios(
             **{
-                key: self.number(value, f'{field}.{key}', 0.01, 1000.0)
+                key: self.number(value, f'{field}.{key}', 0.01, RATIOS[key])
                 for key, value in self.fields(node, field, AMOUNTS).items()
             }
         )

@@ -164,7 +164,7 @@ async def start(nursery: trio.Nursery, office: Office) -> None:
     """Every PC serves, and has something to offer."""
     for pc in office.pcs.values():
         await nursery.start(pc.service.run)
-        await pc.service.choose('all', frozenset())
+        await pc.service.choose('all')
         routes = peer_api.routes(pc.service)
         pc.address = await serve_in(nursery, pc.place, routes)
         while not pc.service.offer().total.vcpus:

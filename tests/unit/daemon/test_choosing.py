@@ -11,6 +11,7 @@ from trio.testing import MockClock
 from p2pcs_nova import wire
 from p2pcs_nova.daemon import choosing
 from p2pcs_nova.policy import reading
+from p2pcs_nova.policy.document import Ratios
 from p2pcs_nova.policy.partition import Partition, next_map
 
 pytestmark = pytest.mark.trio
@@ -23,7 +24,7 @@ sites:
   rank: score
   slices: [{name: gold, share: 50%}, {name: rest, share: rest}]
 """
-SIMPLE = 'slices: [{name: rome, match: {site: rome}}]'
+SIMPLE = 'slices: [{name: rome, match: {site: rome}, ratios: {vcpus: 2}}]'
 ME, OTHER = 'a' * 32, 'b' * 32
 
 
@@ -49,7 +50,7 @@ class Pc:
     def __init__(self) -> None:
         self.records: dict[str, wire.PeerRecord] = {}
         self.bound = ''
-        self.chosen: list[tuple[str, frozenset[str]]] = []
+        self.chosen: list[tuple[str, frozenset[str], Ratios]] = []
         self.choosing = choosing.Choosing(
             ME,
             records=lambda: self.records,
@@ -57,9 +58,11 @@ class Pc:
             choose=self._choose,
         )
 
-    async def _choose(self, name: str, drained: frozenset[str]) -> None:
+    async def _choose(
+        self, name: str, drained: frozenset[str], ratios: Ratios
+    ) -> None:
         await trio.lowlevel.checkpoint()
-        self.chosen.append((name, drained))
+        self.chosen.append((name, drained, ratios))
         mine = self.records[ME]
         self.records[ME] = msgspec.structs.replace(
             mine, slice=self.bound or name
@@ -83,7 +86,7 @@ async def test_where_there_is_nothing_to_rank_it_chooses_at_once(
     pc.records[ME] = record(1)
     pc.choosing.follow(partition(SIMPLE))
     await trio.sleep(0.1)
-    assert pc.chosen == [('rome', frozenset())]
+    assert pc.chosen == [('rome', frozenset(), Ratios(vcpus=2.0))]
 
 
 async def test_it_first_hears_of_the_others_then_goes_by_its_rank(

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from p2pcs_nova import errors, wire
+from p2pcs_nova.policy.document import Ratios
 from tests.support import one_peer
 from tests.support.one_peer import GOLD
 from tests.unit.peer.conftest import CONTENT, Pc
@@ -211,7 +212,7 @@ async def test_chosen_slice_alone_is_served_even_after_a_restart(
 ) -> None:
     claim = claim_of(one_peer.spec_of(IMAGE))
     async with pc.run() as peer:
-        await peer.service.choose('silver', frozenset())
+        await peer.service.choose('silver')
         assert peer.service.record().slice == 'silver'
     async with pc.run() as peer:
         with pytest.raises(errors.OtherSlice, match='in slice silver now'):
@@ -219,12 +220,24 @@ async def test_chosen_slice_alone_is_served_even_after_a_restart(
         await peer.service.claim(SILVER, claim)
 
 
+async def test_its_slice_may_give_processors_several_times(pc: Pc) -> None:
+    async with pc.run() as peer:
+        before = peer.service.offer().total
+        ratios = Ratios(vcpus=2.0, memory_mb=0.5)
+        await peer.service.choose('gold', ratios=ratios)
+        assert peer.service.offer().total == wire.Capacity(
+            before.vcpus * 2, before.memory_mb // 2, before.disk_mb
+        )
+        await peer.service.choose('silver')
+        assert peer.service.offer().total == before
+
+
 async def test_what_is_held_decides_before_what_is_chosen(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await peer.service.choose('gold', frozenset())
+        await peer.service.choose('gold')
         await peer.place(spec)
-        await peer.service.choose('silver', frozenset())
+        await peer.service.choose('silver')
         assert (peer.service.slice, peer.service.bound) == ('gold', 'gold')
         claim = claim_of(one_peer.spec_of(IMAGE))
         with pytest.raises(errors.OtherSlice):

@@ -39,7 +39,7 @@ sites:
     maximum: 50
     zone: rome
     traits: [CUSTOM_P2PCS_B, CUSTOM_P2PCS_A]
-    ratios: {vcpus: 4, disk_mb: 1.5}
+    ratios: {vcpus: 4, disk_mb: 0.5}
   - {name: rome-silver, share: "12.5 %"}
   - {name: rome-bronze, share: rest}
 - name: elsewhere
@@ -98,7 +98,7 @@ def test_a_ranked_policy_says_all_of_its_slices() -> None:
     ]
     assert (gold.minimum, gold.maximum, gold.zone) == (8, 50, 'rome')
     assert gold.traits == ('CUSTOM_P2PCS_A', 'CUSTOM_P2PCS_B')
-    assert gold.ratios == Ratios(vcpus=4.0, disk_mb=1.5)
+    assert gold.ratios == Ratios(vcpus=4.0, disk_mb=0.5)
     assert (silver.minimum, silver.maximum, silver.zone) == (0, 200, '')
     assert bronze.ratios == rest.ratios == Ratios()
     assert policy.sites[0].rank == 'reliability'
@@ -186,6 +186,7 @@ def test_slots_of_a_pc_are_what_its_scarcest_part_holds(
                 ('maximum: 0.5', 'no whole number'),
                 ('minimum: 201', '201 slots are more than the maximum of'),
                 ('ratios: {vcpus: none}', "ratios.vcpus: 'none' is no number"),
+                ('ratios: {memory_mb: 1.5}', 'no number from 0.01 to 1'),
                 ('ratios: {gpus: 1}', "unknown field 'gpus'"),
             )
         ),
