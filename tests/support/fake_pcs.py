@@ -155,6 +155,8 @@ class Session:
         pc = self._pc
         if pc.draining:
             raise errors.Draining(pc.name)
+        if self._command.slice != (pc.reservations.slice() or pc.slice):
+            raise errors.OtherSlice(pc.name)
         grant = pc.reservations.claim(
             self._command.slice, claim, str(uuid.uuid4()), trio.current_time()
         )

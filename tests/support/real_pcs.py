@@ -160,11 +160,13 @@ class Office:
         ]
 
 
-async def start(nursery: trio.Nursery, office: Office) -> None:
-    """Every PC serves, and has something to offer."""
+async def start(
+    nursery: trio.Nursery, office: Office, slice_: str = 'all'
+) -> None:
+    """Every PC serves in this slice, and has something to offer."""
     for pc in office.pcs.values():
         await nursery.start(pc.service.run)
-        await pc.service.choose('all')
+        await pc.service.choose(slice_)
         routes = peer_api.routes(pc.service)
         pc.address = await serve_in(nursery, pc.place, routes)
         while not pc.service.offer().total.vcpus:

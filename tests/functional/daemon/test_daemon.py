@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gossip.runtime import boottime
 from p2pcs_nova import errors, wire
 from tests.support import daemons, waiting
 
@@ -136,6 +137,7 @@ def test_a_story_outlives_the_daemon_that_was_in_it(
     with office.gateway.client as client:
         with pytest.raises(errors.NotFound):
             client.story(instance)
+        client.take_term('gold', wire.TermRequest(boottime() + 60.0))
         client.destroy('gold', instance, request_id='req-1')
     office.gateway.stop(signal.SIGKILL)
     office.gateway.start()

@@ -62,7 +62,7 @@ class Pc:
 
 @contextlib.asynccontextmanager
 async def played(folder: pathlib.Path) -> AsyncIterator[Pc]:
-    pc = fake_pcs.FakePc(1, ROOM_FOR_2)
+    pc = fake_pcs.FakePc(1, ROOM_FOR_2, slice_=GOLD.slice)
     pc.build_s = 0.0
 
     async def drain() -> None:
@@ -85,7 +85,7 @@ async def real(folder: pathlib.Path) -> AsyncIterator[Pc]:
 
     with trio.fail_after(real_pcs.DEADLINE_S):
         async with trio.open_nursery() as nursery:
-            await real_pcs.start(nursery, office)
+            await real_pcs.start(nursery, office, GOLD.slice)
             yield Pc(peer, connect, drain)
             nursery.cancel_scope.cancel()
 
@@ -138,13 +138,14 @@ async def test_refused_claims_say_whether_to_wait(opened: Opened) -> None:
         await remote.claim(claim_of(0))
 
 
-async def test_bound_pc_serves_no_other_slice(opened: Opened) -> None:
+async def test_pc_serves_no_other_slice_bound_or_free(opened: Opened) -> None:
     other = wire.Command('silver', wire.Counter(1, 5))
-    async with opened as pc:
+    async with opened as pc, pc.connect(other) as remote:
+        with pytest.raises(errors.OtherSlice):
+            await remote.claim(claim_of(1))
         await pc.place(real_pcs.request(0))
-        async with pc.connect(other) as remote:
-            with pytest.raises(errors.OtherSlice):
-                await remote.claim(claim_of(1))
+        with pytest.raises(errors.OtherSlice):
+            await remote.claim(claim_of(1))
 
 
 async def test_draining_pc_takes_nothing_new(opened: Opened) -> None:

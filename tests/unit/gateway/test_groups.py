@@ -161,7 +161,7 @@ async def test_group_that_is_to_be_together_is_in_one_slice(
 ) -> None:
     pcs = fake_pcs.Office(
         *(
-            fake_pcs.FakePc(n, SMALL, attributes={'tier': tier})
+            fake_pcs.FakePc(n, SMALL, slice_=tier)
             for n, tier in enumerate(('gold', 'silver'))
         )
     )
