@@ -118,6 +118,7 @@ class PeerRole:
             attributes=self._service.attributes(),
             used=self._service.used(),
             slice=self._service.slice,
+            bound=self._service.bound,
             draining=self._service.draining,
             instances=self._service.statuses(),
             reasons=reasons,

@@ -18,6 +18,7 @@ class Share:
     attributes: wire.Attributes = dataclasses.field(default_factory=dict)
     used: wire.Capacity = _NOTHING
     slice: str = ''
+    bound: str = ''
     draining: bool = False
     instances: tuple[wire.InstanceStatus, ...] = ()
     reasons: tuple[str, ...] = ()

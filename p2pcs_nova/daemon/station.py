@@ -202,6 +202,7 @@ class Station:
             attributes=share.attributes,
             used=share.used,
             slice=share.slice,
+            bound=share.bound,
             draining=share.draining,
             instances=share.instances,
             reasons=(*share.reasons, *self.notes.values()),

@@ -9,6 +9,7 @@ from p2pcs_nova.wire.attributes import (
     Attributes,
 )
 from p2pcs_nova.wire.basics import (
+    BoundSlice,
     Count,
     PeerId,
 )
@@ -50,6 +51,8 @@ class DaemonStatus(msgspec.Struct, frozen=True):
     """Who has been put out of the overlay, as far as this daemon knows."""
     ring_key: int = 0
     """The number of its newest ring key."""
+    bound: BoundSlice = ''
+    """The slice that it holds anything for, a claim at least; '' if free."""
 
 
 class LeaveRequest(msgspec.Struct, frozen=True):

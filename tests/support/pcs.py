@@ -196,7 +196,7 @@ def traces(lab: Lab, server: Server) -> list[str]:
             'tap': pc_has_link(lab, pc, tap),
             'filter': tap in lab.inside(pc, 'nft', 'list', 'ruleset'),
             'instance': any(r.instance == server.id for r in now.instances),
-            'promise': now.used != held or (not kept and now.slice != ''),
+            'promise': now.used != held or (not kept and now.bound != ''),
         }
         found += [f'{name}: {what}' for what, there in tests.items() if there]
     return found
