@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
@@ -33,22 +35,24 @@ async def take(
     await service.take_term('all', wire.TermRequest(until, term(n)))
 
 
-async def start(
-    folder: pathlib.Path, pcs: fake_pcs.Office, nursery: trio.Nursery
-) -> services.GatewayService:
+@contextlib.asynccontextmanager
+async def uncommanded(
+    folder: pathlib.Path, pcs: fake_pcs.Office
+) -> AsyncIterator[services.GatewayService]:
     """A running service that commands no slice."""
     service = gateways.make_service(folder, pcs)
-    await nursery.start(service.run)
-    pcs.tell(service)
-    return service
+    async with trio.open_nursery() as nursery:
+        await nursery.start(service.run)
+        pcs.tell(service)
+        yield service
+        nursery.cancel_scope.cancel()
 
 
 async def test_without_a_term_no_pc_is_asked(
     autojump_clock: MockClock, tmp_path: pathlib.Path
 ) -> None:
     pcs = office(2)
-    async with trio.open_nursery() as nursery:
-        service = await start(tmp_path, pcs, nursery)
+    async with uncommanded(tmp_path, pcs) as service:
         await trio.sleep(60.0)
         with pytest.raises(errors.NoPeerFits, match='unavailable'):
             await spawn(service)
@@ -57,7 +61,6 @@ async def test_without_a_term_no_pc_is_asked(
         await take(service, 1)
         placed = await spawn(service)
         assert placed.status.state is wire.InstanceState.PLUGGED
-        nursery.cancel_scope.cancel()
 
 
 async def test_each_term_asks_the_pcs_of_its_slice_what_they_hold(
@@ -65,8 +68,7 @@ async def test_each_term_asks_the_pcs_of_its_slice_what_they_hold(
 ) -> None:
     pcs = office(1)
     (pc,) = pcs.pcs.values()
-    async with trio.open_nursery() as nursery:
-        service = await start(tmp_path, pcs, nursery)
+    async with uncommanded(tmp_path, pcs) as service:
         await take(service, 1)
         await spawn(service)
         await trio.sleep(TTL_S + 1.0)
@@ -76,7 +78,6 @@ async def test_each_term_asks_the_pcs_of_its_slice_what_they_hold(
         assert pc.calls == ['instances']
         assert pc.terms.check(wire.Command('all', term(3)))
         assert not pc.terms.check(wire.Command('all', term(2)))
-        nursery.cancel_scope.cancel()
 
 
 async def test_tombstones_wait_for_the_next_term(
@@ -84,8 +85,7 @@ async def test_tombstones_wait_for_the_next_term(
 ) -> None:
     pcs = office(1)
     (pc,) = pcs.pcs.values()
-    async with trio.open_nursery() as nursery:
-        service = await start(tmp_path, pcs, nursery)
+    async with uncommanded(tmp_path, pcs) as service:
         await take(service, 1, 60.0)
         placed = await spawn(service)
         pc.frozen = True
@@ -101,7 +101,6 @@ async def test_tombstones_wait_for_the_next_term(
         await take(service, 2)
         await trio.sleep(TTL_S)
         assert pc.tombstones == {placed.status.instance: placed.status.epoch}
-        nursery.cancel_scope.cancel()
 
 
 async def test_spawn_ends_with_its_term_and_the_next_one_settles_it(
@@ -111,8 +110,10 @@ async def test_spawn_ends_with_its_term_and_the_next_one_settles_it(
     (pc,) = pcs.pcs.values()
     pc.build_s = 20.0
     request = fake_pcs.spawn_request(0, SMALL)
-    async with trio.open_nursery() as nursery:
-        service = await start(tmp_path, pcs, nursery)
+    async with (
+        uncommanded(tmp_path, pcs) as service,
+        trio.open_nursery() as nursery,
+    ):
         await take(service, 1)
 
         async def next_term() -> None:
@@ -138,8 +139,10 @@ async def test_spawn_goes_on_while_its_term_is_renewed_a_little_late(
     pcs = office(1)
     (pc,) = pcs.pcs.values()
     pc.build_s = 20.0
-    async with trio.open_nursery() as nursery:
-        service = await start(tmp_path, pcs, nursery)
+    async with (
+        uncommanded(tmp_path, pcs) as service,
+        trio.open_nursery() as nursery,
+    ):
         await take(service, 1)
 
         async def renew() -> None:
@@ -154,8 +157,10 @@ async def test_spawn_goes_on_while_its_term_is_renewed_a_little_late(
 async def test_request_waits_a_moment_for_the_term_of_its_slice(
     autojump_clock: MockClock, tmp_path: pathlib.Path
 ) -> None:
-    async with trio.open_nursery() as nursery:
-        service = await start(tmp_path, office(1), nursery)
+    async with (
+        uncommanded(tmp_path, office(1)) as service,
+        trio.open_nursery() as nursery,
+    ):
         nursery.start_soon(take, service, 1)
         await service.check_command(wire.Command('all', term(1)))
         began = trio.current_time()
@@ -172,8 +177,7 @@ async def test_word_of_one_pc_does_not_end_the_term(
 ) -> None:
     pcs = office(1)
     (pc,) = pcs.pcs.values()
-    async with trio.open_nursery() as nursery:
-        service = await start(tmp_path, pcs, nursery)
+    async with uncommanded(tmp_path, pcs) as service:
         await take(service, 1)
         uuid = (await spawn(service)).status.instance
         pc.terms.accept(wire.Command('all', term(9)))
@@ -181,21 +185,18 @@ async def test_word_of_one_pc_does_not_end_the_term(
             await service.instances.act(
                 'all', uuid, wire.ActionRequest(wire.Action.START), ''
             )
-        nursery.cancel_scope.cancel()
 
 
 async def test_term_that_is_given_back_is_over_at_once(
     autojump_clock: MockClock, tmp_path: pathlib.Path
 ) -> None:
-    async with trio.open_nursery() as nursery:
-        service = await start(tmp_path, office(1), nursery)
+    async with uncommanded(tmp_path, office(1)) as service:
         await take(service, 1)
         service.end_term(wire.Command('all', term(1)))
         with pytest.raises(errors.Unavailable):
             await service.check_commanded('all')
         with pytest.raises(errors.StaleTerm):
             await take(service, 1)
-        nursery.cancel_scope.cancel()
 
 
 async def test_only_gateway_is_given_rising_terms_by_its_counter(
@@ -203,14 +204,12 @@ async def test_only_gateway_is_given_rising_terms_by_its_counter(
 ) -> None:
     terms = []
     for _ in range(2):
-        async with trio.open_nursery() as nursery:
-            service = await start(tmp_path, office(1), nursery)
+        async with uncommanded(tmp_path, office(1)) as service:
             for _ in range(2):
                 given = await service.take_term(
                     'all', wire.TermRequest(trio.current_time() + TTL_S)
                 )
                 terms.append(given.term)
-            nursery.cancel_scope.cancel()
     assert terms == sorted(set(terms))
 
 
