@@ -12,6 +12,7 @@ import pytest
 from devstack.lab.layout import Layout
 from tests.conftest import Figure
 from tests.support import lab as support
+from tests.support import second_gateway
 from tests.support.servers import Bench
 from tests.support.surroundings import Surroundings, look
 
@@ -41,6 +42,12 @@ def lab(surroundings: Surroundings, figure: Figure) -> Iterator[support.Lab]:
     finally:
         if not surroundings.lab_is_up:
             support.command('down')
+
+
+@pytest.fixture(scope='session')
+def pair(lab: support.Lab) -> second_gateway.Pair:
+    """The lab has two gateways from here on."""
+    return second_gateway.bring_up(lab)
 
 
 @pytest.fixture

@@ -7,110 +7,24 @@ Almost last of its folder: the lab has two gateways from here on.
 from __future__ import annotations
 
 import contextlib
-import functools
 import signal
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
-from devstack.lab import (
-    compute,
-    first_server,
-    machines,
-    network,
-    processes,
-    services,
-)
-from devstack.lab.layout import GATEWAY, SWITCH
+from devstack.lab import first_server, processes, services
 from p2pcs_nova.peer.steps import Step
 from tests.conftest import Figure
-from tests.support import pcs, programs, scene, second_gateway
+from tests.support import pcs, scene
+from tests.support.gateway_faults import FAULTS
 from tests.support.lab import Lab
-from tests.support.second_gateway import Pair
+from tests.support.second_gateway import SERVED_S, Pair
 from tests.support.servers import Bench
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
-SERVED_S = 180.0
-"""Generous: the figures say how long it takes."""
 SETTLED_S = 60.0
-Fault = Callable[[Pair, str], contextlib.AbstractContextManager[None]]
-
-
-@pytest.fixture(scope='module')
-def pair(lab: Lab) -> Pair:
-    return second_gateway.bring_up(lab)
-
-
-@contextlib.contextmanager
-def killed(pair: Pair, slice_name: str) -> Iterator[None]:
-    """The gateway program is killed, and started again afterwards."""
-    pid = programs.tree(pair.second, compute.GATEWAY)[0]
-    processes.kill(pid, signal.SIGKILL)
-    try:
-        yield
-    finally:
-        services.ensure(
-            pair.lab.layout,
-            pair.second,
-            compute.gateway(pair.settings, GATEWAY),
-        )
-
-
-@contextlib.contextmanager
-def frozen(
-    what: tuple[str, ...], pair: Pair, slice_name: str
-) -> Iterator[None]:
-    """Programs do nothing for a while, then go on where they were."""
-    names = [name.format(slice_name) for name in what]
-    pids = []
-    for name in names:
-        running = services.find(pair.second, name)
-        assert running is not None
-        pids += running.pids()
-    for pid in pids:
-        processes.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            processes.kill(pid, signal.SIGCONT)
-        services.send(pair.second, compute.GATEWAY, signal.SIGCONT)
-
-
-@contextlib.contextmanager
-def unplugged(pair: Pair, slice_name: str) -> Iterator[None]:
-    """Its cable is out for a while."""
-    switch = machines.get(pair.lab.layout, SWITCH)
-    network.set_link(switch, GATEWAY, up=False)
-    try:
-        yield
-    finally:
-        network.set_link(switch, GATEWAY, up=True)
-
-
-SUPERVISOR, COMPUTE = compute.GATEWAY, 'nova-compute-{}'
-FAULTS: dict[str, Fault] = {
-    'killed': killed,
-    'supervisor frozen': functools.partial(frozen, (SUPERVISOR,)),
-    'both frozen': functools.partial(frozen, (SUPERVISOR, COMPUTE)),
-    'all frozen': functools.partial(frozen, (pcs.DAEMON, SUPERVISOR, COMPUTE)),
-    'unplugged': unplugged,
-}
-
-
-def wait_until_served(
-    pair: Pair, slice_name: str, what: str, figure: Figure
-) -> None:
-    """Wait until the first gateway serves the slice of the second."""
-    begin = time.monotonic()
-    control = pair.lab.control
-    until(lambda: slice_name in pair.holds(control), SERVED_S)
-    figure(f'fail-over, {what}: next term', time.monotonic() - begin)
-    until(lambda: pair.serves(control, slice_name), SERVED_S)
-    figure(f'fail-over, {what}: served', time.monotonic() - begin)
 
 
 def test_servers_of_both_gateways_work(
@@ -134,7 +48,7 @@ def test_other_gateway_serves_the_slice_and_the_first_one_comes_back(
     gone = bench.get(bench.create(f'gone {what}', slice_name=name))
     before = pcs.running_on(lab, old)
     with FAULTS[what](pair, name):
-        wait_until_served(pair, name, what, figure)
+        pair.wait_until_served(name, what, figure)
         new = bench.create(f'new {what}', slice_name=name)
         bench.wait(new)
         bench.delete(gone.id)

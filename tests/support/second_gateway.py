@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab with two gateways that share the slices by etcd.
 
-There is no way back to one: the PCs have seen the terms of etcd.  So who
-asks for it is the last to use the lab.
+The second one's nova-computes ask their daemon through a gate that can hold
+what they ask.  There is no way back to one: the PCs have seen the terms of
+etcd.  So who asks for it is the last to use the lab.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import pathlib
+import time
+from collections.abc import Iterator
 
 from devstack.lab import (
     compute,
@@ -32,12 +36,19 @@ from devstack.lab.machines import Machine
 from devstack.lab.passwords import write_private
 from devstack.lab.services import Service
 from devstack.lab.settings import Settings
+from p2pcs_nova import errors
+from tests.conftest import Figure
+from tests.support import pcs
 from tests.support.lab import ROOT, Lab
 from tests.support.waiting import until
 
 ETCD_PORT = 2379
 RELAY_PORT = 5673
+GATE, TOLLS = '/run/toll-gate.sock', '/run/tolls'
+GATE_CONFIG = '/etc/p2pcs/gate.conf'
 START_TIMEOUT_S = 180.0
+SERVED_S = 180.0
+"""Generous: the figures say how long it takes."""
 ENDPOINT = f'http://{CONTROL_ADDRESS}:{ETCD_PORT}'
 TERMS = {'etcd_endpoints': ENDPOINT, 'etcd_prefix': '/lab'}
 
@@ -78,6 +89,61 @@ class Pair:
         (name,) = (s for s in SLICES if self.serves(machine, s))
         return name
 
+    def wait_until_served(
+        self, slice_name: str, what: str, figure: Figure
+    ) -> None:
+        """Until the first gateway serves the slice of the second."""
+        begin = time.monotonic()
+        control = self.lab.control
+        until(lambda: slice_name in self.holds(control), SERVED_S)
+        figure(f'fail-over, {what}: next term', time.monotonic() - begin)
+        until(lambda: self.serves(control, slice_name), SERVED_S)
+        figure(f'fail-over, {what}: served', time.monotonic() - begin)
+
+    def start_second(self) -> None:
+        """Have the second gateway's program up."""
+        services.ensure(
+            self.lab.layout, self.second, _behind_gate(self.settings)
+        )
+
+    def refused(self) -> int:
+        """Requests of a term that is over, as all daemons count them."""
+        everywhere = (
+            self.lab.control,
+            self.second,
+            *pcs.pcs(self.lab).values(),
+        )
+        return sum(
+            count
+            for machine in everywhere
+            for reason, count in pcs.status(machine).refused
+            if reason == errors.StaleTerm.code
+        )
+
+    @contextlib.contextmanager
+    def tolls(self, **wanted: str) -> Iterator[None]:
+        """Hold requests of the second gateway's nova-computes meanwhile.
+
+        :param wanted: see :mod:`tests.support.toll_gate`, by any names
+        """
+        folder = self.second.path(TOLLS)
+        for name, toll in wanted.items():
+            (folder / name).write_text(toll)
+        try:
+            yield
+        finally:
+            for name in wanted:
+                (folder / name).unlink()
+            until(lambda: not any(folder.iterdir()))
+
+    def wait_until_held(self, *names: str) -> None:
+        """Until a request waits at each of these tolls."""
+        folder = self.second.path(TOLLS)
+        until(
+            lambda: all((folder / f'{name}.held').exists() for name in names),
+            START_TIMEOUT_S,
+        )
+
 
 def bring_up(lab: Lab) -> Pair:
     """Have etcd, and a second gateway; each serves one slice at the end."""
@@ -85,11 +151,14 @@ def bring_up(lab: Lab) -> Pair:
     for service in (_etcd(settings), _relay(settings)):
         services.ensure(lab.layout, lab.control, service)
     _share(settings, lab.control, CONTROL_ADDRESS)
+    services.ensure(lab.layout, lab.control, compute.gateway(settings))
     _join(settings)
-    second = machines.get(lab.layout, GATEWAY)
-    _share(settings, second, GATEWAY_ADDRESS)
     pair = Pair(lab, settings)
-    pair.slice_of(second)
+    _share(settings, pair.second, GATEWAY_ADDRESS)
+    pair.second.path(TOLLS).mkdir(exist_ok=True)
+    services.ensure(lab.layout, pair.second, _gate(settings))
+    pair.start_second()
+    pair.slice_of(pair.second)
     return pair
 
 
@@ -119,6 +188,26 @@ def _relay(settings: Settings) -> Service:
         env={'PYTHONPATH': str(ROOT)},
         port=RELAY_PORT,
     )  # fmt: skip
+
+
+def _gate(settings: Settings) -> Service:
+    return Service(
+        name='toll-gate',
+        argv=(
+            settings.venv('bin/python'), '-m', 'tests.support.toll_gate',
+            GATE, overlay.SOCKET, TOLLS,
+        ),
+        env={'PYTHONPATH': str(ROOT)},
+        ready_path=GATE,
+    )  # fmt: skip
+
+
+def _behind_gate(settings: Settings) -> Service:
+    """The second gateway's program, which asks its daemon at the gate."""
+    plain = compute.gateway(settings, GATEWAY)
+    return dataclasses.replace(
+        plain, argv=(*plain.argv, '--config-file', GATE_CONFIG)
+    )
 
 
 def _join(settings: Settings) -> None:
@@ -152,7 +241,7 @@ def _join(settings: Settings) -> None:
 
 
 def _share(settings: Settings, machine: Machine, address: str) -> None:
-    """Have the gateway of a machine take terms by etcd."""
+    """Have the gateway of a machine take terms by etcd; its daemon is up."""
     layout = settings.layout
     services.stop(machine, compute.GATEWAY)
     etc = layout.disk(machine.name) / 'etc' / 'p2pcs'
@@ -161,11 +250,12 @@ def _share(settings: Settings, machine: Machine, address: str) -> None:
         'terms': TERMS,
     }
     write_private(etc / 'p2pcs.conf', render(told))
-    for service in (
-        overlay.daemon(layout, layout.cloud_venv, etc / 'p2pcs.conf'),
-        compute.gateway(settings, machine.name),
-    ):
-        services.ensure(layout, machine, service)
+    write_private(
+        etc / pathlib.Path(GATE_CONFIG).name,
+        render({'DEFAULT': {'socket': GATE}}),
+    )
+    daemon = overlay.daemon(layout, layout.cloud_venv, etc / 'p2pcs.conf')
+    services.ensure(layout, machine, daemon)
     until(functools.partial(_has_peers, machine), START_TIMEOUT_S)
 
 
