@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import pathlib
 import sys
 from collections.abc import Sequence
 
 import msgspec
 from oslo_config import cfg
-from oslo_log import log
 
-from p2pcs_nova import layout, version
+from p2pcs_nova import programs, version
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.daemon import conf as options
 from p2pcs_nova.daemon import report
@@ -28,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     failed: list[BaseException] = []
     try:
-        conf = load_conf(arguments.config_file, debug=arguments.debug)
+        conf = programs.load_conf(
+            arguments.config_file, options.register, debug=arguments.debug
+        )
         return int(arguments.command(conf, arguments))
     except* KeyboardInterrupt:
         return_code = 130
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if bugs is not None:
             raise bugs from None
         return_code = 1
-        failed.extend(_leaves(told))
+        failed.extend(programs.leaves(told))
     for error in dict.fromkeys(str(error) for error in failed):
         print(f'p2pcs-peer: {error}', file=sys.stderr)
     return return_code
@@ -46,48 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _is_told(error: BaseException) -> bool:
     ours = type(error).__module__.startswith('p2pcs_nova.')
     return ours or isinstance(error, FAILURES)
-
-
-def _leaves(
-    group: BaseExceptionGroup[BaseException] | None,
-) -> list[BaseException]:
-    """The errors themselves, however deep tasks have wrapped them."""
-    found: list[BaseException] = []
-    for error in group.exceptions if group else ():
-        if isinstance(error, BaseExceptionGroup):
-            found += _leaves(error)
-        else:
-            found.append(error)
-    return found
-
-
-def load_conf(path: str | None, *, debug: bool) -> cfg.ConfigOpts:
-    """The options of this machine, and its logging set up.
-
-    :param path: None: the default file, if it is there
-    :raises cfg.Error: the file is missing or wrong; the message names it
-    """
-    conf = cfg.ConfigOpts()
-    options.register(conf)
-    log.register_options(conf)
-    arguments = ['--config-file', path] if path else []
-    conf(
-        arguments,
-        project='p2pcs',
-        default_config_files=None if path else _default_files(),
-        default_config_dirs=[],
-    )
-    if debug:
-        conf.set_override('debug', True)
-    conf.set_default('use_stderr', True)
-    log.set_defaults(default_log_levels=['httpx=WARNING', 'httpcore=WARNING'])
-    log.setup(conf, 'p2pcs', version.release())
-    return conf
-
-
-def _default_files() -> list[str]:
-    default = layout.CONFIG_FILE
-    return [default] if pathlib.Path(default).exists() else []
 
 
 def _run(conf: cfg.ConfigOpts, arguments: argparse.Namespace) -> int:
@@ -152,10 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         title='commands', metavar='COMMAND', required=True
     )
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        '--config-file', help=f'default: {layout.CONFIG_FILE}, if it is there'
-    )
-    common.add_argument('--debug', action='store_true', help='log in detail')
+    programs.add_options(common)
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
         return commands.add_parser(

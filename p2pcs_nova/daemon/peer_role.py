@@ -20,6 +20,7 @@ from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.peer import api, capacity, kvm_probe, measuring, service
 from p2pcs_nova.peer.libvirt_host import LibvirtHost
+from p2pcs_nova.peer.surroundings import Surroundings
 from p2pcs_nova.policy.document import Ratios
 from p2pcs_nova.policy.partition import Partition
 
@@ -50,7 +51,7 @@ class PeerRole:
         self._choosing = choosing.Choosing(
             station.me.peer_id,
             records=self._net.peer_records,
-            bound=lambda: self._service.bound,
+            bound=lambda: self._service.standing.bound,
             choose=self._choose,
         )
         self._service = service.PeerService(
@@ -60,7 +61,7 @@ class PeerRole:
                 conf.hypervisor.uri,
                 call_timeout_s=conf.hypervisor.call_timeout_s,
             ),
-            service.Surroundings(
+            Surroundings(
                 peer_id=station.me.peer_id,
                 name=conf.name,
                 boot_id=station.boot_id.hex(),
@@ -79,11 +80,11 @@ class PeerRole:
 
     def remote_routes(self) -> list[Route]:
         """Reservations, instances: for gateways."""
-        return api.routes(self._service)
+        return api.routes(self._service.orders)
 
     def local_routes(self) -> list[Route]:
         """The owner's word."""
-        return api.local_routes(self._service)
+        return api.local_routes(self._service.standing)
 
     def on_event(self, event: news.Event) -> None:
         """What others are decides which slice we are in."""
@@ -106,7 +107,7 @@ class PeerRole:
 
     def occupied(self) -> frozenset[str]:
         """The slice of what is here."""
-        return frozenset({self._service.bound} - {''})
+        return frozenset({self._service.standing.bound} - {''})
 
     def share(self) -> Share:
         """What this PC offers, runs, and why."""
@@ -117,9 +118,9 @@ class PeerRole:
             offer=self._service.offer(),
             attributes=self._service.attributes(),
             used=self._service.used(),
-            slice=self._service.slice,
-            bound=self._service.bound,
-            draining=self._service.draining,
+            slice=self._service.standing.slice,
+            bound=self._service.standing.bound,
+            draining=self._service.standing.draining,
             instances=self._service.statuses(),
             reasons=reasons,
         )

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from p2pcs_nova import bodies, wire
-from p2pcs_nova.peer.service import PeerService
+from p2pcs_nova.peer.orders import Orders
+from p2pcs_nova.peer.standing import Standing
 from p2pcs_nova.transport import handling, streaming
 
 LOG = logging.getLogger(__name__)
@@ -22,48 +23,48 @@ LOG = logging.getLogger(__name__)
 class _Handlers:
     """Each route: who may call, what comes in, what goes out."""
 
-    def __init__(self, service: PeerService) -> None:
-        self._service = service
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
 
     async def claim(self, request: Request) -> Response:
         command = self._gateway(request)
         claim = await handling.decode(request, wire.Claim)
         return handling.answer(
-            await self._service.claim(command, claim), status=201
+            await self._orders.claim(command, claim), status=201
         )
 
     async def release(self, request: Request) -> Response:
         command = self._gateway(request)
-        await self._service.release(command, handling.uuid(request))
+        await self._orders.release(command, handling.uuid(request))
         return handling.answer(None)
 
     async def instances(self, request: Request) -> Response:
         command = self._gateway(request)
-        return handling.answer(await self._service.instances(command))
+        return handling.answer(await self._orders.instances(command))
 
     async def instance(self, request: Request) -> Response:
         command = self._gateway(request)
         return handling.answer(
-            await self._service.instance(command, handling.uuid(request))
+            await self._orders.instance(command, handling.uuid(request))
         )
 
     async def build(self, request: Request) -> Response:
         command = self._gateway(request)
         uuid = handling.uuid(request)
         body = await handling.decode(request, wire.BuildRequest)
-        return handling.answer(await self._service.build(command, uuid, body))
+        return handling.answer(await self._orders.build(command, uuid, body))
 
     async def act(self, request: Request) -> Response:
         command = self._gateway(request)
         uuid = handling.uuid(request)
         body = await handling.decode(request, wire.ActionRequest)
-        return handling.answer(await self._service.act(command, uuid, body))
+        return handling.answer(await self._orders.act(command, uuid, body))
 
     async def filter(self, request: Request) -> Response:
         command = self._gateway(request)
         uuid = handling.uuid(request)
         body = await handling.decode(request, wire.FilterRequest)
-        await self._service.filter(command, uuid, body)
+        await self._orders.filter(command, uuid, body)
         return handling.answer(None)
 
     async def snapshot(self, request: Request) -> Response:
@@ -79,7 +80,7 @@ class _Handlers:
         self, command: wire.Command, uuid: str, wanted: wire.SnapshotRequest
     ) -> AsyncIterator[bodies.Body]:
         async with (
-            self._service.snapshot(command, uuid, wanted) as copy,
+            self._orders.snapshot(command, uuid, wanted) as copy,
             contextlib.aclosing(streaming.read_file(copy)) as chunks,
         ):
             yield bodies.Body(copy.stat().st_size, chunks)
@@ -88,7 +89,7 @@ class _Handlers:
         command = self._gateway(request)
         uuid = handling.uuid(request)
         body = await handling.decode(request, wire.Tombstone)
-        await self._service.bury(command, uuid, body)
+        await self._orders.bury(command, uuid, body)
         return handling.answer(None)
 
     async def console(self, request: Request) -> Response:
@@ -97,28 +98,20 @@ class _Handlers:
             request, 'bytes', wire.Count, wire.CONSOLE_LIMIT
         )
         return handling.answer(
-            await self._service.console(
-                command, handling.uuid(request), length
-            )
+            await self._orders.console(command, handling.uuid(request), length)
         )
 
     async def diagnostics(self, request: Request) -> Response:
         command = self._gateway(request)
         return handling.answer(
-            await self._service.diagnostics(command, handling.uuid(request))
+            await self._orders.diagnostics(command, handling.uuid(request))
         )
 
     async def story(self, request: Request) -> Response:
         command = self._gateway(request)
         return handling.answer(
-            await self._service.story(command, handling.uuid(request))
+            await self._orders.story(command, handling.uuid(request))
         )
-
-    async def drain(self, request: Request) -> Response:
-        handling.require(request, 'local')
-        body = await handling.decode(request, wire.DrainRequest)
-        await self._service.drain(body.draining)
-        return handling.answer(None)
 
     @staticmethod
     def _gateway(request: Request) -> wire.Command:
@@ -141,9 +134,9 @@ class _Handlers:
         return command
 
 
-def routes(service: PeerService) -> list[Route]:
+def routes(orders: Orders) -> list[Route]:
     """What gateways may ask of a PC."""
-    do = _Handlers(service)
+    do = _Handlers(orders)
     one = '/v1/instances/{uuid}'
     return [
         Route('/v1/reservations', do.claim, methods=['POST']),
@@ -161,7 +154,13 @@ def routes(service: PeerService) -> list[Route]:
     ]
 
 
-def local_routes(service: PeerService) -> list[Route]:
+def local_routes(standing: Standing) -> list[Route]:
     """What the owner may ask of his PC."""
-    do = _Handlers(service)
-    return [Route('/v1/drain', do.drain, methods=['POST'])]
+
+    async def drain(request: Request) -> Response:
+        handling.require(request, 'local')
+        body = await handling.decode(request, wire.DrainRequest)
+        await standing.drain(body.draining)
+        return handling.answer(None)
+
+    return [Route('/v1/drain', drain, methods=['POST'])]

@@ -32,9 +32,13 @@ class _Outcome(Generic[T]):
 
 
 class Errands:
-    """Runs work in a nursery and hands its result to who waits."""
+    """Runs work in a nursery and hands its result to who waits.
 
-    def __init__(self) -> None:
+    :param on_failure: look what is left of something that has failed
+    """
+
+    def __init__(self, on_failure: Callable[[], None]) -> None:
+        self._on_failure = on_failure
         self._nursery: trio.Nursery | None = None
 
     def open(self, nursery: trio.Nursery) -> None:
@@ -61,8 +65,8 @@ class Errands:
             raise errors.Unavailable('the daemon is ending')
         return result.value[0]
 
-    @staticmethod
     async def _do(
+        self,
         result: _Outcome[T],
         work: Callable[[*Ts], Awaitable[T]],
         *args: *Ts,
@@ -74,5 +78,6 @@ class Errands:
             if not isinstance(error, errors.P2PcsError):
                 LOG.exception('an operation failed')
             result.error = error
+            self._on_failure()
         finally:
             result.ended.set()

@@ -30,7 +30,7 @@ import msgspec
 import trio
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.peer import filters, states
+from p2pcs_nova.peer import console, filters, states
 from p2pcs_nova.peer.builder import Builder
 from p2pcs_nova.peer.copies import Copies
 from p2pcs_nova.peer.hypervisor import Domain, Power
@@ -45,6 +45,8 @@ from p2pcs_nova.peer.watch import Watch
 
 LOG = logging.getLogger(__name__)
 
+FRESH_S = 3.0
+"""How long a look at one instance may hold up the answer."""
 FetchImage = Callable[
     [str, wire.Signed], AbstractAsyncContextManager[AsyncIterator[bytes]]
 ]
@@ -126,6 +128,33 @@ class Instances:
             need=entry.spec.need,
             detail=detail,
         )
+
+    async def look(self, instance: str) -> wire.InstanceStatus:
+        """The same, looked at now if libvirt answers soon.
+
+        :raises NotFound: no such instance
+        """
+        try:
+            with trio.move_on_after(FRESH_S):
+                await self._watch.refresh(instance)
+        except errors.P2PcsError as error:
+            LOG.info('[instance %s] last known: %s', instance, error.message)
+        return self.status(self.entry(instance))
+
+    async def console(self, instance: str, length: int) -> bytes:
+        """The last bytes of what it has said on its serial console.
+
+        :raises NotFound: no such instance
+        """
+        log = self._builder.console(self.entry(instance))
+        return await trio.to_thread.run_sync(console.read_tail, log, length)
+
+    async def diagnostics(self, instance: str) -> wire.Diagnostics:
+        """Its counters.
+
+        :raises NotFound: no such instance
+        """
+        return await self._watch.diagnostics(instance)
 
     def statuses(self) -> tuple[wire.InstanceStatus, ...]:
         """All of them, by uuid."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import trio
 
-from p2pcs_nova import errors
+from p2pcs_nova import errors, wire
 from p2pcs_nova.peer.hypervisor import Domain, Happening, Hypervisor
 
 LOOK_AGAIN_S = 2.0
@@ -48,6 +48,13 @@ class Watch:
     def domains(self) -> tuple[Domain, ...]:
         """All that were last seen."""
         return tuple(self._domains.values())
+
+    async def diagnostics(self, instance: str) -> wire.Diagnostics:
+        """Counters of one.
+
+        :raises NotFound: it is absent
+        """
+        return await self._hypervisor.diagnostics(instance)
 
     async def refresh(self, instance: str) -> Domain | None:
         """Look at one."""

@@ -17,9 +17,8 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 
 import trio
 from oslo_config import cfg
-from oslo_log import log
 
-from p2pcs_nova import etcd, layout, notify, version
+from p2pcs_nova import etcd, notify, programs, version
 from p2pcs_nova.bootclock import boottime
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.supervisor import compute, keeping
@@ -43,7 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Keep the slices until SIGTERM or SIGINT; the exit code."""
     arguments = _parser().parse_args(argv)
     try:
-        conf = load_conf(arguments.config_file, debug=arguments.debug)
+        conf = programs.load_conf(
+            arguments.config_file,
+            options.register,
+            where.register,
+            debug=arguments.debug,
+        )
         kept = conf_to_options(conf)
         with alone(kept.folder):
             LOG.info('p2pcs-gateway %s', version.release())
@@ -62,41 +66,8 @@ def _run(conf: cfg.ConfigOpts, kept: compute.Options) -> bool:
         trio.run(serve, conf, kept)
     except* Lapsed as group:
         lapsed = True
-        LOG.error('the terms are over: %s', _first(group))
+        LOG.error('the terms are over: %s', programs.leaves(group)[0])
     return not lapsed
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """One of the errors themselves, however deep tasks have wrapped it."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def load_conf(path: str | None, *, debug: bool) -> cfg.ConfigOpts:
-    """The options of this machine, and its logging set up.
-
-    :param path: None: the default file, if it is there
-    :raises cfg.Error: the file is missing or wrong; the message names it
-    """
-    conf = cfg.ConfigOpts()
-    options.register(conf)
-    where.register(conf)
-    log.register_options(conf)
-    default = pathlib.Path(layout.CONFIG_FILE)
-    files = [path] if path else [str(default)] if default.exists() else []
-    conf(
-        [word for file in files for word in ('--config-file', file)],
-        project='p2pcs',
-        default_config_files=[],
-        default_config_dirs=[],
-    )
-    if debug:
-        conf.set_override('debug', True)
-    conf.set_default('use_stderr', True)
-    log.setup(conf, 'p2pcs', version.release())
-    return conf
 
 
 def conf_to_options(conf: cfg.ConfigOpts) -> compute.Options:
@@ -181,8 +152,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--version', action='version', version=version.release()
     )
-    parser.add_argument(
-        '--config-file', help=f'default: {layout.CONFIG_FILE}, if it is there'
-    )
-    parser.add_argument('--debug', action='store_true', help='log in detail')
+    programs.add_options(parser)
     return parser

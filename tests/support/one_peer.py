@@ -20,8 +20,11 @@ from p2pcs_nova.peer import health, networks
 from p2pcs_nova.peer.capacity import OwnerRules
 from p2pcs_nova.peer.filters import Apply
 from p2pcs_nova.peer.hypervisor import Hypervisor
-from p2pcs_nova.peer.service import PeerService, Surroundings
+from p2pcs_nova.peer.orders import Orders
+from p2pcs_nova.peer.service import PeerService
+from p2pcs_nova.peer.standing import Standing
 from p2pcs_nova.peer.steps import Passed, log_step
+from p2pcs_nova.peer.surroundings import Surroundings
 
 PEER = 'a' * 32
 GATEWAY = 'b' * 32
@@ -66,6 +69,16 @@ class OnePeer:
     command: wire.Command = GOLD
     """Slice and term that go with every request."""
 
+    @property
+    def orders(self) -> Orders:
+        """What its gateways may ask of it."""
+        return self.service.orders
+
+    @property
+    def standing(self) -> Standing:
+        """For whom it takes anything."""
+        return self.service.standing
+
     def right(
         self,
         spec: wire.InstanceSpec,
@@ -87,13 +100,13 @@ class OnePeer:
         self, spec: wire.InstanceSpec, n: int = 1
     ) -> wire.InstanceStatus:
         """Claim and build."""
-        reservation = await self.service.claim(
+        reservation = await self.orders.claim(
             self.command,
             wire.Claim(
                 spec.instance, spec.need, tuple(v.network for v in spec.vifs)
             ),
         )
-        return await self.service.build(
+        return await self.orders.build(
             self.command,
             spec.instance,
             wire.BuildRequest(reservation.id, self.right(spec, n), spec),
@@ -112,7 +125,7 @@ class OnePeer:
         timeout_s: float = 0.0,
     ) -> wire.InstanceStatus:
         """Command the instance."""
-        return await self.service.act(
+        return await self.orders.act(
             self.command,
             spec.instance,
             wire.ActionRequest(action, timeout_s, wire.Counter(1, n)),
@@ -122,7 +135,7 @@ class OnePeer:
         self, spec: wire.InstanceSpec, *ports: wire.PortFilter, n: int = 1
     ) -> None:
         """Say what may pass at its ports."""
-        await self.service.filter(
+        await self.orders.filter(
             self.command,
             spec.instance,
             wire.FilterRequest(ports, wire.Counter(1, n)),
@@ -130,7 +143,7 @@ class OnePeer:
 
     async def bury(self, spec: wire.InstanceSpec, n: int = 1) -> None:
         """Send a tombstone."""
-        await self.service.bury(
+        await self.orders.bury(
             self.command,
             spec.instance,
             wire.Tombstone(spec.instance, wire.Counter(1, n)),

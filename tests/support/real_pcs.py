@@ -24,6 +24,7 @@ from p2pcs_nova.gateway import view as views
 from p2pcs_nova.peer import api as peer_api
 from p2pcs_nova.peer import capacity
 from p2pcs_nova.peer import service as peer_services
+from p2pcs_nova.peer.surroundings import Surroundings
 from p2pcs_nova.transport import application, listeners
 from tests.support import fake_hypervisor, fake_pcs, gateways, one_peer
 from tests.support.members import Members, Place
@@ -54,7 +55,7 @@ class Pc:
             place.layout,
             ROOM_FOR_2,
             self.hypervisor,
-            peer_services.Surroundings(
+            Surroundings(
                 peer_id=place.membership.peer_id,
                 name=name,
                 boot_id='01',
@@ -167,7 +168,7 @@ async def start(
     for pc in office.pcs.values():
         await nursery.start(pc.service.run)
         await pc.service.choose(slice_)
-        routes = peer_api.routes(pc.service)
+        routes = peer_api.routes(pc.service.orders)
         pc.address = await serve_in(nursery, pc.place, routes)
         while not pc.service.offer().total.vcpus:
             await pc.changed.wait()

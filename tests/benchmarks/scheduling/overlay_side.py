@@ -33,7 +33,7 @@ from p2pcs_nova.gateway import api
 from p2pcs_nova.gateway import service as services
 from p2pcs_nova.gateway import view as views
 from p2pcs_nova.peer import api as peer_api
-from p2pcs_nova.peer.service import PeerService
+from p2pcs_nova.peer.orders import Orders
 from p2pcs_nova.transport import application, listeners
 from tests.benchmarks.scheduling import sizes
 from tests.support import fake_pcs, gateways, real_pcs
@@ -45,7 +45,7 @@ ONE_WAY_S = (0.001, 0.005)
 
 
 class Promises:
-    """``PeerService`` as far as claims go, for one PC."""
+    """``Orders`` as far as claims go, for one PC."""
 
     def __init__(self, pc: fake_pcs.FakePc) -> None:
         self._pc = pc
@@ -74,7 +74,7 @@ async def _serve_pcs(
         addresses = []
         for number in range(count):
             pc = fake_pcs.FakePc(number + 1, offer, networks=(sizes.NETWORK,))
-            promises = cast(PeerService, Promises(pc))
+            promises = cast(Orders, Promises(pc))
             addresses.append(
                 await real_pcs.serve_in(
                     nursery, place, peer_api.routes(promises)

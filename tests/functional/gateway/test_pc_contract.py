@@ -81,7 +81,7 @@ async def real(folder: pathlib.Path) -> AsyncIterator[Pc]:
         return office.connect(peer, command, 30.0, '')
 
     async def drain() -> None:
-        await pc.service.drain(True)
+        await pc.service.standing.drain(True)
 
     with trio.fail_after(real_pcs.DEADLINE_S):
         async with trio.open_nursery() as nursery:

@@ -37,7 +37,7 @@ async def test_instance_is_built_started_and_destroyed(
         ) == wire.Destroyed(True)
         assert office.domains() == []
         assert pc.service.used() == wire.Capacity()
-        assert pc.service.bound == ''
+        assert pc.service.standing.bound == ''
 
 
 async def test_pc_whose_hypervisor_fails_is_passed_over(

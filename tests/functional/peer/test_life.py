@@ -76,7 +76,7 @@ async def logins(peer: OnePeer, spec: wire.InstanceSpec, number: int) -> None:
     """Wait until the console has shown so many login prompts."""
     with trio.fail_after(DEADLINE_S):
         while True:
-            console = await peer.service.console(GOLD, spec.instance, 2**20)
+            console = await peer.orders.console(GOLD, spec.instance, 2**20)
             if console.output.count(LOGIN) >= number:
                 return
             await trio.sleep(0.2)
@@ -111,7 +111,7 @@ async def test_guest_obeys_and_leaves_nothing(
             status = await peer.act(spec, action, timeout_s=DEADLINE_S)
             assert status.state is state, action
             await logins(peer, spec, prompts)
-        found = await peer.service.diagnostics(GOLD, spec.instance)
+        found = await peer.orders.diagnostics(GOLD, spec.instance)
         assert found.cpu_time_ns[0] > 0
         assert 0 < found.uptime_s < 2 * DEADLINE_S
         assert found.disks[0].read_bytes > 0
@@ -184,7 +184,7 @@ async def test_suspended_guest_goes_on_where_it_was(pc: Pc) -> None:
         # It obeys, and has not booted again.
         status = await peer.act(spec, Action.STOP, timeout_s=DEADLINE_S)
         assert status.state is State.STOPPED
-        console = await peer.service.console(GOLD, spec.instance, 2**20)
+        console = await peer.orders.console(GOLD, spec.instance, 2**20)
         assert console.output.count(LOGIN) == 1
         await peer.bury(spec)
 
@@ -198,9 +198,9 @@ async def test_copy_of_a_running_guest_s_disk_boots_alone(pc: Pc) -> None:
         await peer.place(spec)
         await peer.act(spec, Action.START)
         await logins(peer, spec, 1)
-        async with peer.service.snapshot(GOLD, spec.instance, once) as made:
+        async with peer.orders.snapshot(GOLD, spec.instance, once) as made:
             copy = await trio.Path(made).read_bytes()
-        status = await peer.service.instance(GOLD, spec.instance)
+        status = await peer.orders.instance(GOLD, spec.instance)
         assert status.state is State.RUNNING
         await peer.bury(spec)
     pc.guest = copy
@@ -229,14 +229,14 @@ async def test_killed_libvirtd_is_said_and_its_return_is_noticed(
             [status] = peer.service.statuses()
             assert status.state is State.RUNNING
             with pytest.raises(errors.NotOffered, match='libvirt'):
-                await peer.service.claim(
+                await peer.orders.claim(
                     GOLD, wire.Claim(spec.instance, spec.need)
                 )
         finally:
             pc.libvirtd.start_daemon()
         await offering(peer)
         await logins(peer, spec, 1)
-        status = await peer.service.instance(GOLD, spec.instance)
+        status = await peer.orders.instance(GOLD, spec.instance)
         assert status.state is State.RUNNING
         await peer.bury(spec)
 
@@ -259,9 +259,9 @@ async def test_hung_libvirtd_stops_nothing_else(pc: Pc) -> None:
                     for _ in range(20):
                         nursery.start_soon(expect_busy, peer, spec)
                     for _ in range(20):
-                        await peer.service.instances(GOLD)
-                        await peer.service.console(GOLD, spec.instance, 10)
-                        await peer.service.drain(True)
+                        await peer.orders.instances(GOLD)
+                        await peer.orders.console(GOLD, spec.instance, 10)
+                        await peer.standing.drain(True)
                 with pytest.raises(errors.HypervisorBusy):
                     await peer.bury(spec)
         finally:
@@ -273,7 +273,7 @@ async def test_hung_libvirtd_stops_nothing_else(pc: Pc) -> None:
 
 async def expect_busy(peer: OnePeer, spec: wire.InstanceSpec) -> None:
     with pytest.raises(errors.HypervisorBusy):
-        await peer.service.diagnostics(GOLD, spec.instance)
+        await peer.orders.diagnostics(GOLD, spec.instance)
 
 
 async def test_daemon_starts_before_libvirtd(pc: Pc) -> None:
@@ -284,7 +284,7 @@ async def test_daemon_starts_before_libvirtd(pc: Pc) -> None:
                 lambda: any('libvirt' in r for r in peer.service.reasons())
             )
             assert peer.service.record().offer.total == wire.Capacity()
-            await peer.service.drain(True)
+            await peer.standing.drain(True)
             pc.libvirtd.start_daemon()
             await offering(peer)
     finally:

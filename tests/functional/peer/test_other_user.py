@@ -61,7 +61,7 @@ async def test_guest_runs_and_its_user_owns_only_its_own_files(
         assert (base.st_uid, base.st_mode & 0o777) == (0, 0o440)
         assert base.st_gid == grp.getgrnam(USER).gr_gid
         once = wire.SnapshotRequest(60.0, wire.Counter(1, 1))
-        async with peer.service.snapshot(
+        async with peer.orders.snapshot(
             one_peer.GOLD, spec.instance, once
         ) as copy:
             assert copy.stat().st_uid == 0

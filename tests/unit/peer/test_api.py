@@ -39,7 +39,7 @@ async def client(
     peer: OnePeer, role: str = 'gateway'
 ) -> AsyncIterator[httpx.AsyncClient]:
     app = Starlette(
-        routes=[*api.routes(peer.service), *api.local_routes(peer.service)],
+        routes=[*api.routes(peer.orders), *api.local_routes(peer.standing)],
         exception_handlers={Exception: handling.problem},
     )
     transport = httpx.ASGITransport(
@@ -176,4 +176,4 @@ async def test_owner_drains_by_the_local_socket_only(pc: Pc) -> None:
         async with client(peer, 'local') as http:
             answer = await http.post('/v1/drain', json={'draining': True})
             assert answer.status_code == 204
-        assert peer.service.draining
+        assert peer.standing.draining

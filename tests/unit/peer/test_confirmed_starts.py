@@ -150,7 +150,7 @@ async def test_a_gateway_that_is_followed_meanwhile_starts_nothing(
             nursery.start_soon(restore)
             await trio.testing.wait_all_tasks_blocked()
             later = wire.Command('gold', wire.Counter(1, 2))
-            await peer.service.instances(later)
+            await peer.orders.instances(later)
         assert len(outcomes) == 1
         assert pc.hypervisor.rows[server.instance].power is Power.COLD
 

@@ -29,7 +29,7 @@ async def test_instance_lives_and_leaves_nothing(pc: Pc) -> None:
         status = await peer.place(spec)
         assert status.state is State.PLUGGED
         assert pc.table.vifs == list(spec.vifs)
-        assert peer.service.slice == 'gold'
+        assert peer.standing.slice == 'gold'
         assert peer.service.used() == spec.need
         for action, state in (
             (Action.START, State.RUNNING),
@@ -44,7 +44,7 @@ async def test_instance_lives_and_leaves_nothing(pc: Pc) -> None:
         await peer.bury(spec)
         assert peer.service.statuses() == ()
         assert peer.service.used() == wire.Capacity()
-        assert peer.service.slice == ''
+        assert peer.standing.slice == ''
     assert pc.hypervisor.rows == {}
     assert pc.table.vifs == []
     assert pc.instance_folders() == []
@@ -53,13 +53,13 @@ async def test_instance_lives_and_leaves_nothing(pc: Pc) -> None:
 async def test_same_build_again_gives_the_same_answer(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        reservation = await peer.orders.claim(GOLD, claim_of(spec))
         request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
         answers = []
 
         async def build() -> None:
             answers.append(
-                await peer.service.build(GOLD, spec.instance, request)
+                await peer.orders.build(GOLD, spec.instance, request)
             )
 
         async with trio.open_nursery() as nursery:
@@ -71,14 +71,14 @@ async def test_same_build_again_gives_the_same_answer(pc: Pc) -> None:
             request, run_right=peer.right(spec, other={'slice': 'silver'})
         )
         with pytest.raises(errors.BadRunRight):
-            await peer.service.build(SILVER, spec.instance, other)
+            await peer.orders.build(SILVER, spec.instance, other)
 
 
 async def test_image_is_fetched_once_for_all_instances(pc: Pc) -> None:
     async with pc.run() as peer:
         first, second = one_peer.spec_of(IMAGE), one_peer.spec_of(IMAGE)
         await peer.place(first)
-        reservation = await peer.service.claim(GOLD, claim_of(second))
+        reservation = await peer.orders.claim(GOLD, claim_of(second))
         assert reservation.has_image
         assert reservation.free == wire.Capacity(2, 2048 - 256, 8192 - 128)
         await peer.place(second)
@@ -89,7 +89,7 @@ async def test_build_without_reservation_is_refused(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
         with pytest.raises(errors.ReservationGone):
-            await peer.service.build(
+            await peer.orders.build(
                 GOLD,
                 spec.instance,
                 wire.BuildRequest(spec.instance, peer.right(spec), spec),
@@ -111,19 +111,19 @@ async def test_run_right_for_something_else_is_refused(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        reservation = await peer.orders.claim(GOLD, claim_of(spec))
         request = wire.BuildRequest(
             reservation.id, peer.right(spec, other=wrong), spec
         )
         with pytest.raises(errors.BadRunRight):
-            await peer.service.build(GOLD, spec.instance, request)
+            await peer.orders.build(GOLD, spec.instance, request)
     assert pc.hypervisor.rows == {}
 
 
 async def test_forged_run_right_is_refused(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        reservation = await peer.orders.claim(GOLD, claim_of(spec))
         good = peer.right(spec)
         for bad in (
             msgspec.structs.replace(good, signature=bytes(64)),
@@ -133,21 +133,21 @@ async def test_forged_run_right_is_refused(pc: Pc) -> None:
         ):
             request = wire.BuildRequest(reservation.id, bad, spec)
             with pytest.raises(errors.BadRunRight):
-                await peer.service.build(GOLD, spec.instance, request)
+                await peer.orders.build(GOLD, spec.instance, request)
 
 
 async def test_lower_term_is_refused_even_after_a_restart(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await peer.service.instances(wire.Command('gold', wire.Counter(2, 1)))
+        await peer.orders.instances(wire.Command('gold', wire.Counter(2, 1)))
     async with pc.run() as peer:
         for stale in (wire.Counter(1, 99), wire.Counter(2, 0)):
             command = wire.Command('gold', stale)
             with pytest.raises(errors.StaleTerm):
-                await peer.service.claim(command, claim_of(spec))
+                await peer.orders.claim(command, claim_of(spec))
             with pytest.raises(errors.StaleTerm):
-                await peer.service.instances(command)
-        await peer.service.claim(
+                await peer.orders.instances(command)
+        await peer.orders.claim(
             wire.Command('silver', wire.Counter(1, 1)), claim_of(spec)
         )
 
@@ -186,7 +186,7 @@ async def test_action_needs_the_epoch(pc: Pc) -> None:
     async with pc.run() as peer:
         await peer.place(spec)
         with pytest.raises(errors.StaleEpoch):
-            await peer.service.act(
+            await peer.orders.act(
                 GOLD, spec.instance, wire.ActionRequest(Action.START)
             )
 
@@ -197,13 +197,13 @@ async def test_other_slice_commands_nothing_here(pc: Pc) -> None:
         await peer.place(spec)
         tombstone = wire.Tombstone(spec.instance, wire.Counter(1, 1))
         with pytest.raises(errors.OtherSlice):
-            await peer.service.bury(SILVER, spec.instance, tombstone)
+            await peer.orders.bury(SILVER, spec.instance, tombstone)
         with pytest.raises(errors.OtherSlice):
-            await peer.service.claim(SILVER, claim_of(one_peer.spec_of(IMAGE)))
+            await peer.orders.claim(SILVER, claim_of(one_peer.spec_of(IMAGE)))
         with pytest.raises(errors.OtherSlice):
-            await peer.service.console(SILVER, spec.instance, 10)
+            await peer.orders.console(SILVER, spec.instance, 10)
         with pytest.raises(errors.NotFound):
-            await peer.service.instance(GOLD, 'nobody')
+            await peer.orders.instance(GOLD, 'nobody')
         assert len(peer.service.statuses()) == 1
 
 
@@ -216,8 +216,8 @@ async def test_chosen_slice_alone_is_served_even_after_a_restart(
         assert peer.service.record().slice == 'silver'
     async with pc.run() as peer:
         with pytest.raises(errors.OtherSlice, match='in slice silver now'):
-            await peer.service.claim(GOLD, claim)
-        await peer.service.claim(SILVER, claim)
+            await peer.orders.claim(GOLD, claim)
+        await peer.orders.claim(SILVER, claim)
 
 
 async def test_its_slice_may_give_processors_several_times(pc: Pc) -> None:
@@ -238,13 +238,13 @@ async def test_what_is_held_decides_before_what_is_chosen(pc: Pc) -> None:
         await peer.service.choose('gold')
         await peer.place(spec)
         await peer.service.choose('silver')
-        assert (peer.service.slice, peer.service.bound) == ('gold', 'gold')
+        assert (peer.standing.slice, peer.standing.bound) == ('gold', 'gold')
         claim = claim_of(one_peer.spec_of(IMAGE))
         with pytest.raises(errors.OtherSlice):
-            await peer.service.claim(SILVER, claim)
+            await peer.orders.claim(SILVER, claim)
         await peer.bury(spec)
-        assert (peer.service.slice, peer.service.bound) == ('silver', '')
-        await peer.service.claim(SILVER, claim)
+        assert (peer.standing.slice, peer.standing.bound) == ('silver', '')
+        await peer.orders.claim(SILVER, claim)
 
 
 async def test_slice_that_is_drained_gets_nothing_new_and_keeps_what_it_has(
@@ -255,7 +255,7 @@ async def test_slice_that_is_drained_gets_nothing_new_and_keeps_what_it_has(
         await peer.place(spec)
         await peer.service.choose('silver', frozenset({'gold'}))
         with pytest.raises(errors.Draining, match='slice gold is being'):
-            await peer.service.claim(GOLD, claim_of(one_peer.spec_of(IMAGE)))
+            await peer.orders.claim(GOLD, claim_of(one_peer.spec_of(IMAGE)))
         status = await peer.act(spec, Action.START)
         assert status.state is State.RUNNING
 
@@ -265,31 +265,31 @@ async def test_draining_pc_takes_no_claims_even_after_a_restart(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        await peer.service.drain(True)
+        await peer.standing.drain(True)
         assert peer.service.record().draining
     async with pc.run() as peer:
         assert any('draining' in reason for reason in peer.service.reasons())
         with pytest.raises(errors.Draining):
-            await peer.service.claim(GOLD, claim_of(spec))
-        await peer.service.drain(False)
-        await peer.service.claim(GOLD, claim_of(spec))
+            await peer.orders.claim(GOLD, claim_of(spec))
+        await peer.standing.drain(False)
+        await peer.orders.claim(GOLD, claim_of(spec))
 
 
 async def test_reservation_ends_by_itself(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run(reservation_s=0.05) as peer:
-        await peer.service.claim(GOLD, claim_of(spec))
-        assert peer.service.slice == 'gold'
-        await peer.wait(lambda: peer.service.slice == '')
+        await peer.orders.claim(GOLD, claim_of(spec))
+        assert peer.standing.slice == 'gold'
+        await peer.wait(lambda: peer.standing.slice == '')
 
 
 async def test_released_reservation_is_free_again(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        reservation = await peer.orders.claim(GOLD, claim_of(spec))
         for _ in range(2):
-            await peer.service.release(GOLD, reservation.id)
-        assert peer.service.slice == ''
+            await peer.orders.release(GOLD, reservation.id)
+        assert peer.standing.slice == ''
 
 
 @pytest.mark.parametrize(
@@ -319,10 +319,10 @@ async def test_what_cannot_be_built_is_refused_before_anything_is_touched(
     good = one_peer.spec_of(IMAGE)
     spec = msgspec.structs.replace(good, **change)
     async with pc.run() as peer:
-        reservation = await peer.service.claim(GOLD, claim_of(good))
+        reservation = await peer.orders.claim(GOLD, claim_of(good))
         request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
         with pytest.raises(error):
-            await peer.service.build(GOLD, spec.instance, request)
+            await peer.orders.build(GOLD, spec.instance, request)
         assert peer.service.statuses() == ()
         assert peer.fetched == []
 
@@ -346,7 +346,7 @@ async def test_who_is_put_out_starts_nothing_and_lets_run_what_runs(
     spec, other = one_peer.spec_of(IMAGE), one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
         await peer.start(spec)
-        reservation = await peer.service.claim(GOLD, claim_of(other))
+        reservation = await peer.orders.claim(GOLD, claim_of(other))
         peer.service.put_out('contested', 'cloned')
         peer.service.put_out('revoked', 'stolen')
         offer = peer.service.offer()
@@ -356,8 +356,8 @@ async def test_who_is_put_out_starts_nothing_and_lets_run_what_runs(
         )
         request = wire.BuildRequest(reservation.id, peer.right(other), other)
         for ask in (
-            lambda: peer.service.claim(GOLD, claim_of(other)),
-            lambda: peer.service.build(GOLD, other.instance, request),
+            lambda: peer.orders.claim(GOLD, claim_of(other)),
+            lambda: peer.orders.build(GOLD, other.instance, request),
             lambda: peer.act(spec, Action.REBOOT_HARD),
         ):
             with pytest.raises(errors.PutOut, match='cloned'):
@@ -383,7 +383,7 @@ async def test_leaving_is_refused_while_anything_is_here_unless_forced(
         await peer.service.let_go(True)
         assert peer.service.statuses() == ()
         with pytest.raises(errors.PutOut, match='leaves'):
-            await peer.service.claim(GOLD, claim_of(spec))
+            await peer.orders.claim(GOLD, claim_of(spec))
     assert pc.hypervisor.rows == {}
     assert pc.table.vifs == []
     assert pc.instance_folders() == []

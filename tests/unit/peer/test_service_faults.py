@@ -30,12 +30,12 @@ async def test_failed_build_leaves_nothing_and_says_why_again(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        reservation = await peer.orders.claim(GOLD, claim_of(spec))
         request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
         pc.hypervisor.failing_at['start_paused'] = errors.NoSpace('no memory')
         for _ in range(2):
             with pytest.raises(errors.NoSpace, match='no memory'):
-                await peer.service.build(GOLD, spec.instance, request)
+                await peer.orders.build(GOLD, spec.instance, request)
         [status] = peer.service.statuses()
         assert status.state is State.FAILED
         assert status.detail == 'no memory'
@@ -111,13 +111,13 @@ async def test_tombstone_cancels_a_build_under_way(pc: Pc) -> None:
 async def test_build_goes_on_when_its_caller_has_gone(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        reservation = await peer.orders.claim(GOLD, claim_of(spec))
         request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
         with trio.CancelScope() as scope:
             scope.cancel()
-            await peer.service.build(GOLD, spec.instance, request)
+            await peer.orders.build(GOLD, spec.instance, request)
         with trio.move_on_after(0.001):
-            await peer.service.build(GOLD, spec.instance, request)
+            await peer.orders.build(GOLD, spec.instance, request)
         await peer.wait(
             lambda: (
                 [s.state for s in peer.service.statuses()] == [State.PLUGGED]
@@ -179,8 +179,8 @@ async def test_without_libvirt_nothing_is_offered_and_the_reason_is_said(
         await peer.wait(lambda: 'libvirt is silent' in peer.service.reasons())
         assert peer.service.record().offer.total == wire.Capacity()
         with pytest.raises(errors.NotOffered, match='libvirt is silent'):
-            await peer.service.claim(GOLD, claim_of(spec))
-        await peer.service.drain(True)
+            await peer.orders.claim(GOLD, claim_of(spec))
+        await peer.standing.drain(True)
         pc.hypervisor.failing = None
         await peer.wait(lambda: peer.service.offer().total.vcpus == 4)
         assert 'libvirt is silent' not in peer.service.reasons()
@@ -213,7 +213,7 @@ async def test_restart_of_the_daemon_touches_no_running_guest(
         [status] = peer.service.statuses()
         assert status.state is State.RUNNING
         assert peer.service.used() == spec.need
-        assert peer.service.slice == 'gold'
+        assert peer.standing.slice == 'gold'
         assert pc.table.vifs == list(spec.vifs)
     assert pc.hypervisor.rows == before
 
@@ -275,7 +275,7 @@ async def test_memory_that_the_owner_takes_is_offered_when_he_gives_it_back(
         await peer.wait(lambda: peer.service.offer().total.memory_mb == 0)
         assert 'no memory is left' in peer.service.offer().reason
         with pytest.raises(errors.NotOffered, match='other programs'):
-            await peer.service.claim(GOLD, claim_of(one_peer.spec_of(IMAGE)))
+            await peer.orders.claim(GOLD, claim_of(one_peer.spec_of(IMAGE)))
         set_text(pc.meminfo, before)
         await peer.wait(lambda: peer.service.offer() == whole)
 
@@ -292,9 +292,9 @@ async def test_image_does_not_take_what_instances_have_yet_to_write(
 ) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
-        reservation = await peer.service.claim(GOLD, claim_of(spec))
+        reservation = await peer.orders.claim(GOLD, claim_of(spec))
         free = images.KEEP_FREE + spec.need.disk_mb * 2**20
         monkeypatch.setattr(imaging, 'free_bytes', lambda folder: free)
         request = wire.BuildRequest(reservation.id, peer.right(spec), spec)
         with pytest.raises(errors.NoSpace, match='does not fit'):
-            await peer.service.build(GOLD, spec.instance, request)
+            await peer.orders.build(GOLD, spec.instance, request)

@@ -75,14 +75,14 @@ async def test_only_the_slice_and_the_epoch_that_is_here_are_obeyed(
     async with pc.run() as peer:
         request = wire.FilterRequest((with_rules(spec, SSH),))
         with pytest.raises(errors.NotFound):
-            await peer.service.filter(GOLD, spec.instance, request)
+            await peer.orders.filter(GOLD, spec.instance, request)
         await peer.place(spec)
         for command, error in (
             (silver, errors.OtherSlice),
             (GOLD, errors.StaleEpoch),
         ):
             with pytest.raises(error):
-                await peer.service.filter(command, spec.instance, request)
+                await peer.orders.filter(command, spec.instance, request)
         assert pc.table.vifs == list(spec.vifs)
 
 

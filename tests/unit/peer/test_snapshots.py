@@ -32,7 +32,7 @@ async def take(
     command: wire.Command = GOLD,
 ) -> bytes:
     """A snapshot, whole."""
-    async with peer.service.snapshot(command, spec.instance, request) as copy:
+    async with peer.orders.snapshot(command, spec.instance, request) as copy:
         return await trio.Path(copy).read_bytes()
 
 
@@ -54,7 +54,7 @@ async def test_disk_in_use_is_copied_by_the_hypervisor(
     async with pc.run() as peer:
         await peer.start(spec)
         await peer.act(spec, last)
-        async with peer.service.snapshot(GOLD, spec.instance, ONCE) as copy:
+        async with peer.orders.snapshot(GOLD, spec.instance, ONCE) as copy:
             # Ended: nothing is written to it any more.
             assert pc.hypervisor.copies == {}
             assert left(pc) == [copy]
@@ -71,7 +71,7 @@ async def test_disk_that_nobody_uses_is_flattened_by_qemu_img(
     async with pc.run() as peer:
         await peer.start(spec)
         before = await peer.act(spec, last)
-        async with peer.service.snapshot(GOLD, spec.instance, ONCE) as copy:
+        async with peer.orders.snapshot(GOLD, spec.instance, ONCE) as copy:
             assert copy.stat().st_mode & 0o777 == 0o600
             raw = await trio.to_thread.run_sync(to_raw, copy)
         assert raw.startswith(CONTENT)
@@ -107,7 +107,7 @@ async def test_header_that_a_guest_has_changed_opens_no_other_file(
             ['qemu-img', 'rebase', '-u', '-f', 'qcow2', '-F', 'raw', '-b',
              str(secret), str(disk_of(pc))],
         )  # fmt: skip
-        async with peer.service.snapshot(GOLD, spec.instance, ONCE) as copy:
+        async with peer.orders.snapshot(GOLD, spec.instance, ONCE) as copy:
             raw = await trio.to_thread.run_sync(to_raw, copy)
         assert raw.startswith(CONTENT)
         disk_of(pc).write_bytes(
@@ -191,7 +191,7 @@ async def test_who_may_not_command_the_slice_gets_no_copy(pc: Pc) -> None:
 
 async def hold_until_destroyed(peer: OnePeer, spec: wire.InstanceSpec) -> None:
     with pytest.raises(errors.StaleEpoch, match='destroyed'):
-        async with peer.service.snapshot(GOLD, spec.instance, ONCE):
+        async with peer.orders.snapshot(GOLD, spec.instance, ONCE):
             await trio.sleep_forever()
 
 
@@ -236,7 +236,7 @@ async def test_copy_that_cannot_be_removed_is_removed_later(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:
         await peer.start(spec)
-        async with peer.service.snapshot(GOLD, spec.instance, ONCE):
+        async with peer.orders.snapshot(GOLD, spec.instance, ONCE):
             pc.hypervisor.failing_at['end_copy'] = errors.HypervisorBusy('-')
         assert len(left(pc)) == 1
         del pc.hypervisor.failing_at['end_copy']
