@@ -27,16 +27,17 @@ from tests.support.waiting import until
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
+ONE = '/v1/slices/*/instances/' + '-'.join('?' * n for n in (8, 4, 4, 4, 12))
 CREATE = {
-    'spawn': 'asked PUT /v1/slices/*/instances/*',
-    'spawned': 'answered PUT /v1/slices/*/instances/*',
-    'start': 'asked POST /v1/slices/*/instances/*/action',
-    'started': 'answered POST /v1/slices/*/instances/*/action',
+    'spawn': f'asked PUT {ONE}',
+    'spawned': f'answered PUT {ONE}',
+    'start': f'asked POST {ONE}/action',
+    'started': f'answered POST {ONE}/action',
 }
 IMAGE = {'image': 'asked HEAD /v1/images/*'}
 DELETE = {
-    'destroy': 'asked DELETE /v1/slices/*/instances/*',
-    'destroyed': 'answered DELETE /v1/slices/*/instances/*',
+    'destroy': f'asked DELETE {ONE}',
+    'destroyed': f'answered DELETE {ONE}',
 }
 LATE = ('spawn', 'start', 'destroy')
 """Commands that the daemon hears of when their term is over."""
