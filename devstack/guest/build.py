@@ -8,7 +8,6 @@ asks apt only when its lists are other ones. The image appears under its name
 only when it is complete.
 """
 
-import argparse
 import fcntl
 import gzip
 import hashlib
@@ -16,7 +15,6 @@ import pathlib
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 
 from devstack.guest import archive, command, disk, packages, rootfs
@@ -109,21 +107,5 @@ def _checked_with(output: pathlib.Path) -> str:
     return lists.read_text() if lists.exists() else ''
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Build, saying how long it took."""
-    parser = argparse.ArgumentParser(description='Build the guest image.')
-    parser.add_argument('--output', type=pathlib.Path, required=True)
-    output: pathlib.Path = parser.parse_args(argv).output
-    begin = time.monotonic()
-    try:
-        built = build(output.resolve())
-    except command.BuildError as error:
-        print(f'guest image: {error}', file=sys.stderr)
-        return 1
-    words = 'built' if built else 'is up to date'
-    print(f'{output / IMAGE} {words} ({time.monotonic() - begin:.1f} s)')
-    return 0
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(command.main('guest image', IMAGE, build))

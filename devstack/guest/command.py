@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running the tools the builder needs."""
+"""Running the tools that the builders need, and the builders themselves."""
 
+import argparse
 import os
 import pathlib
 import shutil
 import subprocess
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Sequence
 
 
 class BuildError(Exception):
@@ -60,3 +63,25 @@ def run(
         words = (done.stderr or done.stdout).strip()[-800:]
         raise BuildError(f'{args[0]} ended with {done.returncode}: {words}')
     return done.stdout
+
+
+def main(what: str, image: str, build: Callable[[pathlib.Path], bool]) -> int:
+    """The command line of a builder: build, saying how long it took.
+
+    :param what: is built, for people
+    :param image: its file, in the output folder
+    :param build: builds there; whether it was not up to date
+    :returns: the exit code
+    """
+    parser = argparse.ArgumentParser(description=f'Build the {what}.')
+    parser.add_argument('--output', type=pathlib.Path, required=True)
+    output: pathlib.Path = parser.parse_args().output
+    begin = time.monotonic()
+    try:
+        built = build(output.resolve())
+    except BuildError as error:
+        print(f'{what}: {error}', file=sys.stderr)
+        return 1
+    words = 'built' if built else 'is up to date'
+    print(f'{output / image} {words} ({time.monotonic() - begin:.1f} s)')
+    return 0

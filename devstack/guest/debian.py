@@ -7,15 +7,12 @@ beside it, ``stamp``: what it was built of. The image appears under its name
 only when it is complete.
 """
 
-import argparse
 import fcntl
 import hashlib
 import pathlib
 import shutil
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 
 from devstack.guest import bootstrap, command, disk, packages
 
@@ -140,21 +137,5 @@ def _make_root(tree: pathlib.Path, image: pathlib.Path) -> None:
     )  # fmt: skip
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Build, saying how long it took."""
-    parser = argparse.ArgumentParser(description='Build a Debian image.')
-    parser.add_argument('--output', type=pathlib.Path, required=True)
-    output: pathlib.Path = parser.parse_args(argv).output
-    begin = time.monotonic()
-    try:
-        built = build(output.resolve())
-    except command.BuildError as error:
-        print(f'Debian image: {error}', file=sys.stderr)
-        return 1
-    words = 'built' if built else 'is up to date'
-    print(f'{output / IMAGE} {words} ({time.monotonic() - begin:.1f} s)')
-    return 0
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(command.main('Debian image', IMAGE, build))
