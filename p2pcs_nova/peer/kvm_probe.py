@@ -8,11 +8,11 @@ So a PC offers KVM only when the guest of ``boot_sector`` has run to its end.
 
 import dataclasses
 import pathlib
-import subprocess
 import tempfile
 
 import trio
 
+from p2pcs_nova import children
 from p2pcs_nova.peer import boot_sector
 
 # A guest caught inside the kernel may outlive SIGKILL for a while: we do not
@@ -53,15 +53,15 @@ async def guest_runs(
 ) -> KvmVerdict:
     """Boot the tiny guest under an accelerator of QEMU.
 
-    QEMU is dead when this returns or is cancelled, unless the kernel holds
-    it beyond SIGKILL.
+    QEMU is dead when this returns or is cancelled, or when we are killed,
+    unless the kernel holds it beyond SIGKILL.
     """
     with tempfile.TemporaryDirectory(prefix='p2pcs-probe-') as name:
         folder = pathlib.Path(name)
         try:
             status = await _run(folder, qemu, accelerator, timeout_s)
         except OSError as error:
-            return KvmVerdict(False, f'{qemu} cannot be run: {error.strerror}')
+            return KvmVerdict(False, f'{qemu} cannot be run: {error}')
         return _verdict(folder, accelerator, status, timeout_s)
 
 
@@ -82,17 +82,15 @@ async def _run(
         (folder / 'out').open('wb') as out,
         (folder / 'err').open('wb') as err,
     ):
-        process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err
-        )
+        process = children.start(command, stdout=out, stderr=err)
     try:
         with trio.move_on_after(timeout_s):
-            return await process.wait()
+            return await children.wait(process)
         return None
     finally:
         process.kill()
         with trio.move_on_after(_REAP_S, shield=True):
-            await process.wait()
+            await children.wait(process)
 
 
 def _verdict(

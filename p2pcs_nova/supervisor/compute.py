@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The nova-compute of one slice: what it is told, its life and its end.
 
-It dies with the thread that starts it (PR_SET_PDEATHSIG, by setpriv(1)),
-so that is the main one; and by itself when the file of its term is not
-renewed in time, should that be too late.  One that does nothing any more,
+It dies with us; and by itself when the file of its term is not renewed in
+time, should that be too late.  One that does nothing any more,
 frozen perhaps, is killed: its slice waits for the next.
 """
 
@@ -12,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import os
 import pathlib
 import signal
 import subprocess
@@ -20,7 +18,7 @@ import subprocess
 import msgspec
 import trio
 
-from p2pcs_nova import files, wire
+from p2pcs_nova import children, files, wire
 
 LOG = logging.getLogger(__name__)
 
@@ -73,9 +71,7 @@ class Options:
             for path in (*self.config_files, own)
             for word in ('--config-file', path)
         ]
-        return [
-            'setpriv', '--pdeathsig', 'KILL', '--', self.program, *arguments
-        ]  # fmt: skip
+        return [self.program, *arguments]
 
 
 def slice_configuration(options: Options, slice_: str) -> str:
@@ -161,7 +157,7 @@ class Compute:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._end_if_hung, process)
-                code = await _wait(process)
+                code = await children.wait(process)
                 nursery.cancel_scope.cancel()
             return code
         finally:
@@ -187,9 +183,8 @@ class Compute:
                 folder.mkdir(parents=True, exist_ok=True)
                 path = folder / f'nova-compute-{self._slice}.log'
                 log = stack.enter_context(path.open('ab'))
-            return subprocess.Popen(
+            return children.start(
                 self._options.command(self._slice),
-                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd='/',
@@ -199,21 +194,11 @@ class Compute:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             with trio.move_on_after(STOP_S):
-                await _wait(process)
+                await children.wait(process)
         if process.poll() is None:
             LOG.warning('slice %s: nova-compute is killed', self._slice)
             process.kill()
-            await _wait(process)
-
-
-async def _wait(process: subprocess.Popen[bytes]) -> int:
-    """Its exit code, as soon as it has one."""
-    descriptor = os.pidfd_open(process.pid)
-    try:
-        await trio.lowlevel.wait_readable(descriptor)
-    finally:
-        os.close(descriptor)
-    return process.wait()
+            await children.wait(process)
 
 
 def _changed_at(path: pathlib.Path) -> int | None:

@@ -4,11 +4,14 @@
 import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import pytest
 import trio
 
 from p2pcs_nova.peer import boot_sector, kvm_probe
+from tests.support.waiting import until
 
 QEMU = shutil.which('qemu-system-x86_64') or ''
 
@@ -69,6 +72,20 @@ async def test_cancelled_probe_leaves_no_process(
         os.kill(int(pid), 0)
 
 
+def test_guest_dies_with_the_daemon(tmp_path: pathlib.Path) -> None:
+    ready = tmp_path / 'ready'
+    os.mkfifo(ready)
+    hung = script(tmp_path / 'hung', f'echo $$ >{ready}; exec sleep 600')
+    text = (
+        'import trio\nfrom p2pcs_nova.peer import kvm_probe\n'
+        f'trio.run(kvm_probe.guest_runs, {hung!r}, "kvm", 600.0)'
+    )
+    with subprocess.Popen([sys.executable, '-c', text]) as daemon:
+        pid = int(ready.read_text())
+        daemon.kill()
+    until(lambda: not pathlib.Path(f'/proc/{pid}').exists())
+
+
 def test_word_without_exit_status_is_no_proof(tmp_path: pathlib.Path) -> None:
     word = boot_sector.WORD.decode()
     liar = script(tmp_path / 'liar', f"printf '{word}'")
@@ -83,7 +100,8 @@ def test_missing_qemu_and_missing_device_are_said(
 ) -> None:
     verdict = trio.run(kvm_probe.guest_runs, '/nonexistent', 'tcg', 5.0)
     assert verdict.reason == (
-        '/nonexistent cannot be run: No such file or directory'
+        'a tiny guest under tcg ended with 127: setpriv: failed to execute '
+        '/nonexistent: No such file or directory'
     )
     device = tmp_path / 'kvm'
     verdict = trio.run(kvm_probe.kvm_works, QEMU, 5.0, device)
