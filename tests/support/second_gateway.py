@@ -134,15 +134,14 @@ class Pair:
         finally:
             for name in wanted:
                 (folder / name).unlink()
-            until(lambda: not any(folder.iterdir()))
+            until(lambda: not any(map(self._is_held, wanted)))
 
     def wait_until_held(self, *names: str) -> None:
         """Until a request waits at each of these tolls."""
-        folder = self.second.path(TOLLS)
-        until(
-            lambda: all((folder / f'{name}.held').exists() for name in names),
-            START_TIMEOUT_S,
-        )
+        until(lambda: all(map(self._is_held, names)), START_TIMEOUT_S)
+
+    def _is_held(self, name: str) -> bool:
+        return (self.second.path(TOLLS) / f'{name}.held').exists()
 
 
 def bring_up(lab: Lab) -> Pair:
