@@ -10,8 +10,8 @@ proven by signatures.  Rules:
    from a gateway over mutual TLS, where who has been put out is refused.
    Only a gateway is believed.
 3. Whoever starts, hears that news, or meets a datagram sealed with a key
-   that it does not have, asks; so who slept through any number of new keys
-   comes back.
+   that it does not have, asks a gateway that it knows from before; so who
+   slept, or was off, through any number of new keys comes back.
 4. A new key opens datagrams at once and seals them after ``GRACE_S``, when
    the others had time to fetch it.  The older ones open for ``KEPT_S`` more,
    and are forgotten then.
@@ -27,9 +27,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from gossip import events as news
-from gossip.descriptor import Member, Role
 from gossip.seal import RingKeys
 from p2pcs_nova import errors, wire
+from p2pcs_nova.identity.store import KnownGateway
 
 LOG = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ NEWS = b'ring key'
 NUMBERS = 256
 
 Keys = tuple[tuple[int, bytes], ...]
-Ask = Callable[[Member], Awaitable[wire.Ring]]
+Ask = Callable[[KnownGateway], Awaitable[wire.Ring]]
 Keep = Callable[[Keys], Awaitable[None]]
 Seal = Callable[[RingKeys], None]
 
@@ -65,7 +65,7 @@ class Ring:
     :param keep: stores them; durable at return
     :param seal: hands them to the overlay's node
     :param ask: a gateway for its ring
-    :param others: who else is in the overlay, as far as is known
+    :param gateways: all others that are known, be they here or not
     :param is_gateway: where it is the only one, it has nobody to ask
     """
 
@@ -76,7 +76,7 @@ class Ring:
         keep: Keep,
         seal: Seal,
         ask: Ask,
-        others: Callable[[], Sequence[Member]],
+        gateways: Callable[[], Sequence[KnownGateway]],
         is_gateway: bool,
         rng: random.Random,
     ) -> None:
@@ -84,7 +84,7 @@ class Ring:
         self._keep = keep
         self._seal = seal
         self._ask = ask
-        self._others = others
+        self._gateways = gateways
         self._is_gateway = is_gateway
         self._rng = rng
         self._sealing = keys[-1]
@@ -138,11 +138,8 @@ class Ring:
 
     async def _fetch(self) -> bool:
         """Ask the gateways, one after the other, until one answers."""
-        gateways = [
-            member for member in self._others() if member.role is Role.GATEWAY
-        ]
-        self._rng.shuffle(gateways)
-        for gateway in gateways:
+        gateways = self._gateways()
+        for gateway in self._rng.sample(gateways, len(gateways)):
             try:
                 with trio.fail_after(ASK_TIMEOUT_S):
                     ring = await self._ask(gateway)
@@ -153,7 +150,7 @@ class Ring:
             except (errors.P2PcsError, trio.TooSlowError) as error:
                 LOG.info(
                     'no ring key from gateway %s: %s',
-                    gateway.peer.hex(),
+                    gateway.peer_id,
                     error,
                 )
                 continue

@@ -17,11 +17,22 @@ from gossip.runtime import boottime, wall_time
 from p2pcs_nova import errors, files, journal, layout, names, version, wire
 from p2pcs_nova.client.pool import ConnectionPool
 from p2pcs_nova.client.remote import RemoteClient
-from p2pcs_nova.daemon import addresses, contest, overlay, policies, ring
+from p2pcs_nova.daemon import (
+    addresses,
+    contest,
+    gateways,
+    overlay,
+    policies,
+    ring,
+)
 from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.identity import credentials, tls
-from p2pcs_nova.identity.store import IdentityStore, Membership
+from p2pcs_nova.identity.store import (
+    IdentityStore,
+    KnownGateway,
+    Membership,
+)
 from p2pcs_nova.policy.in_force import InForce
 from p2pcs_nova.transport.presence import Presence
 from p2pcs_nova.transport.refusals import Refusals
@@ -61,17 +72,20 @@ class Station:
             self.store.key_path, self.me.chain, self.me.root
         )
         self.pool = ConnectionPool(self.tls)
-        self.seeds = addresses.parse_seeds(self.me.seeds)
+        self.gateways = gateways.Gateways(
+            self.me.gateways, self.me.peer_id, self._keep_gateways
+        )
+        self.seeds = addresses.parse_seeds(
+            dict.fromkeys(
+                (*self.me.seeds, *(one.address for one in self.me.gateways))
+            )
+        )
         self.ring = ring.Ring(
             self.me.ring_keys,
             keep=self._keep_ring,
             seal=lambda keys: self.net.runtime.set_ring_keys(keys),
             ask=self._ask_for_ring,
-            others=lambda: [
-                member
-                for member in self.net.members()
-                if member.peer != self.net.peer
-            ],
+            gateways=self.gateways.listed,
             is_gateway=self.me.role == names.GATEWAY,
             rng=random.Random(self.boot_id),  # noqa: S311
         )
@@ -118,6 +132,17 @@ class Station:
         where = self.net.request_address(peer)
         if where is None:
             raise errors.Unreachable(f'{peer} is not in the overlay')
+        return self._client(where, peer, role, command, timeout_s, request_id)
+
+    def _client(
+        self,
+        where: Address,
+        peer: str,
+        role: str,
+        command: wire.Command | None,
+        timeout_s: float,
+        request_id: str,
+    ) -> RemoteClient:
         return RemoteClient(
             where,
             peer,
@@ -142,15 +167,32 @@ class Station:
             )
 
     async def _keep_ring(self, keys: ring.Keys) -> None:
-        me = msgspec.structs.replace(self.me, ring_keys=keys)
-        if not self.has_left:
-            await trio.to_thread.run_sync(self.store.save, me)
-        self.me = me
+        await self._keep_of_me(ring_keys=keys)
 
-    async def _ask_for_ring(self, gateway: Member) -> wire.Ring:
-        peer = gateway.peer.hex()
-        async with self.connect(
-            peer, names.GATEWAY, None, ring.ASK_TIMEOUT_S
+    async def _keep_gateways(self, known: tuple[KnownGateway, ...]) -> None:
+        await self._keep_of_me(gateways=known)
+
+    async def _keep_of_me(self, **changed: object) -> None:
+        """Store what has changed of our membership."""
+        async with self._keeping:
+            me = msgspec.structs.replace(self.me, **changed)
+            if not self.has_left:
+                await trio.to_thread.run_sync(self.store.save, me)
+            self.me = me
+
+    async def _ask_for_ring(self, gateway: KnownGateway) -> wire.Ring:
+        """Where it is now, or where it was last seen."""
+        here = self.net.request_address(gateway.peer_id)
+        places = [here] if here else addresses.parse_seeds([gateway.address])
+        if not places:
+            raise errors.Unreachable(f'{gateway.address} is no address')
+        async with self._client(
+            places[0],
+            gateway.peer_id,
+            names.GATEWAY,
+            None,
+            ring.ASK_TIMEOUT_S,
+            '',
         ) as client:
             return await client.ring()
 

@@ -20,7 +20,11 @@ from p2pcs_nova import files, names, wire
 from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.identity import ca, credentials, keys
 from p2pcs_nova.identity.issuing import IssuerFolder, IssuerPapers
-from p2pcs_nova.identity.store import IdentityStore, Membership
+from p2pcs_nova.identity.store import (
+    IdentityStore,
+    KnownGateway,
+    Membership,
+)
 from p2pcs_nova.layout import Layout
 from p2pcs_nova.policy import reading, signing
 
@@ -144,6 +148,10 @@ class Authority:
             issuer_credential=None,
             ring_keys=self._state.ring_keys,
             seeds=tuple(gateway.seed for gateway in others),
+            gateways=tuple(
+                KnownGateway(gateway.peer_id, gateway.seed)
+                for gateway in others
+            ),
         )
         store.save(membership)
         self._state = msgspec.structs.replace(

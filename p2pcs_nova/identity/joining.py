@@ -30,7 +30,11 @@ from p2pcs_nova import errors, names, wire
 from p2pcs_nova.client import answers
 from p2pcs_nova.identity import ca, credentials, dialback, seeking, token
 from p2pcs_nova.identity.seeking import Joiner, Seed
-from p2pcs_nova.identity.store import IdentityStore, Membership
+from p2pcs_nova.identity.store import (
+    IdentityStore,
+    KnownGateway,
+    Membership,
+)
 from p2pcs_nova.transport.certificate import certificate_to_member
 
 ANSWER_TIMEOUT_S = 30.0
@@ -240,6 +244,9 @@ def answer_to_membership(
         issuer_credential=answer.issuer_credential,
         ring_keys=ring_keys,
         seeds=answer.seeds,
+        gateways=tuple(
+            KnownGateway(joining.issuer, seed) for seed in answer.seeds[:1]
+        ),
     )
     _check_overlay(membership, now_s)
     return membership

@@ -27,6 +27,14 @@ class DamagedStore(Exception):
     """A file of the store cannot be read; it is unchanged."""
 
 
+class KnownGateway(msgspec.Struct, frozen=True):
+    """A gateway, and where it was last seen."""
+
+    peer_id: wire.PeerId
+    address: str
+    """``host:port``, of the overlay and of requests."""
+
+
 class Membership(msgspec.Struct, frozen=True):
     """All that a member must know to take its place after a restart."""
 
@@ -44,6 +52,8 @@ class Membership(msgspec.Struct, frozen=True):
     """(number, key), oldest first: the last one seals."""
     seeds: tuple[str, ...] = ()
     """``host:port`` of the overlay, to start from."""
+    gateways: tuple[KnownGateway, ...] = ()
+    """Newest first: who was away for long asks them for the ring key."""
 
     @property
     def name(self) -> names.MemberName:

@@ -91,3 +91,19 @@ def test_who_slept_through_three_keys_comes_back_who_was_put_out_does_not(
     waiting.until(lambda: 'put out' in stolen.run('status').stdout)
     assert stolen.status().ring_key < number
     assert not is_alive(office, stolen)
+
+
+def test_who_was_off_through_three_keys_comes_back(office: Office) -> None:
+    """It remembers nobody: only where it has found the overlay before."""
+    pc = office.joined('off')
+    pc.start()
+    waiting.until(lambda: is_alive(office, pc))
+    pc.stop()
+    for _ in range(3):
+        number = renew(office)
+    assert keys_of(pc)[-1] not in keys_of(office.gateway)
+
+    pc.start()
+
+    waiting.until(lambda: pc.status().ring_key == number)
+    waiting.until(lambda: is_alive(office, pc))

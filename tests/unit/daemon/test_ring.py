@@ -11,10 +11,10 @@ import trio
 from trio.testing import MockClock
 
 from gossip import events as news
-from gossip.descriptor import Address, Member, Role, Status
 from gossip.seal import RingKeys
 from p2pcs_nova import errors, wire
 from p2pcs_nova.daemon import ring
+from p2pcs_nova.identity.store import KnownGateway
 
 pytestmark = pytest.mark.trio
 
@@ -23,18 +23,7 @@ FIRST, SECOND, THIRD, FOURTH = (
 )
 
 
-def member(name: bytes, role: Role) -> Member:
-    return Member(
-        name * 16,
-        role,
-        bytes(32),
-        Address('10.0.0.1', 7400),
-        7400,
-        1,
-        bytes(8),
-        0,
-        Status.ALIVE,
-    )
+GATEWAY = KnownGateway('67' * 16, '10.0.0.1:7400')
 
 
 class Daemon:
@@ -44,16 +33,16 @@ class Daemon:
         self.gateway: tuple[tuple[int, bytes], ...] = (FIRST,)
         self.error: Exception | None = None
         self.full = False
-        self.asked: list[bytes] = []
+        self.asked: list[KnownGateway] = []
         self.kept: list[ring.Keys] = []
         self.sealed: list[RingKeys] = []
-        self.others = [member(b'g', Role.GATEWAY), member(b'p', Role.PEER)]
+        self.gateways = [GATEWAY]
         self.ring = ring.Ring(
             (FIRST,),
             keep=self._keep,
             seal=self.sealed.append,
             ask=self._ask,
-            others=lambda: self.others,
+            gateways=lambda: self.gateways,
             is_gateway=is_gateway,
             rng=random.Random(1),
         )
@@ -64,8 +53,8 @@ class Daemon:
             raise OSError(errno.ENOSPC, 'no space')
         self.kept.append(keys)
 
-    async def _ask(self, gateway: Member) -> wire.Ring:
-        self.asked.append(gateway.peer)
+    async def _ask(self, gateway: KnownGateway) -> wire.Ring:
+        self.asked.append(gateway)
         if self.error is not None:
             raise self.error
         return wire.Ring(tuple(wire.RingKey(*key) for key in self.gateway))
@@ -85,13 +74,13 @@ def daemon() -> Daemon:
     return Daemon()
 
 
-async def test_at_the_start_a_gateway_is_asked_and_nobody_else(
+async def test_at_the_start_a_gateway_is_asked_once(
     daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     running(daemon, nursery)
     await trio.sleep(60)
 
-    assert daemon.asked == [b'g' * 16]
+    assert daemon.asked == [GATEWAY]
     assert daemon.kept == []
 
 
@@ -186,7 +175,7 @@ async def test_a_gateway_alone_has_nobody_to_ask_and_makes_keys(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     daemon = Daemon(is_gateway=True)
-    daemon.others = []
+    daemon.gateways = []
     running(daemon, nursery)
     await trio.sleep(60)
     assert daemon.asked == []
