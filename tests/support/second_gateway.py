@@ -36,9 +36,7 @@ from devstack.lab.machines import Machine
 from devstack.lab.passwords import write_private
 from devstack.lab.services import Service
 from devstack.lab.settings import Settings
-from p2pcs_nova import errors
 from tests.conftest import Figure
-from tests.support import pcs
 from tests.support.lab import ROOT, Lab
 from tests.support.waiting import until
 
@@ -106,20 +104,6 @@ class Pair:
             self.lab.layout, self.second, _behind_gate(self.settings)
         )
 
-    def refused(self) -> int:
-        """Requests of a term that is over, as all daemons count them."""
-        everywhere = (
-            self.lab.control,
-            self.second,
-            *pcs.pcs(self.lab).values(),
-        )
-        return sum(
-            count
-            for machine in everywhere
-            for reason, count in pcs.status(machine).refused
-            if reason == errors.StaleTerm.code
-        )
-
     @contextlib.contextmanager
     def tolls(self, **wanted: str) -> Iterator[None]:
         """Hold requests of the second gateway's nova-computes meanwhile.
@@ -128,6 +112,7 @@ class Pair:
         """
         folder = self.second.path(TOLLS)
         for name, toll in wanted.items():
+            (folder / f'{name}.answer').unlink(missing_ok=True)
             (folder / name).write_text(toll)
         try:
             yield
@@ -139,6 +124,12 @@ class Pair:
     def wait_until_held(self, *names: str) -> None:
         """Until a request waits at each of these tolls."""
         until(lambda: all(map(self._is_held, names)), START_TIMEOUT_S)
+
+    def answer(self, name: str) -> int:
+        """The status of what was held before it was asked, once it is."""
+        path = self.second.path(TOLLS) / f'{name}.answer'
+        until(path.exists, START_TIMEOUT_S)
+        return int(path.read_text())
 
     def _is_held(self, name: str) -> bool:
         return (self.second.path(TOLLS) / f'{name}.held').exists()

@@ -6,7 +6,8 @@ two words: ``asked``, before the daemon hears of a request, or ``answered``,
 when it has done what was asked, and the asker does not know; then the
 request, ``METHOD PATTERN``.  The first one that a toll fits is held until
 its file is removed, and is written to the file's name with ``.held``; one
-instance pays one toll.
+instance pays one toll.  What the daemon answers to one that was held before
+it heard of it is written to the file's name with ``.answer``: its status.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import trio
 PIECE = 65536
 LOOK_S = 0.05
 END_OF_HEAD = b'\r\n\r\n'
-HELD = '.held'
+HELD, ANSWER = '.held', '.answer'
 INSTANCE = re.compile(r'/instances/([^/? ]+)')
 
 
@@ -48,14 +49,18 @@ class Gate:
                 return
             head += piece
         request = ' '.join(head.decode('latin-1').split(' ', 2)[:2])
-        await self._pay('asked', request)
+        toll = await self._pay('asked', request)
         try:
-            await self._relay(head, request, caller)
+            await self._relay(head, request, caller, toll)
         except* (OSError, trio.BrokenResourceError):
             pass  # One side is gone; the other hears so.
 
     async def _relay(
-        self, head: bytes, request: str, caller: trio.SocketStream
+        self,
+        head: bytes,
+        request: str,
+        caller: trio.SocketStream,
+        toll: pathlib.Path | None,
     ) -> None:
         async with (
             await trio.open_unix_socket(self._to_path) as daemon,
@@ -64,6 +69,9 @@ class Gate:
             await daemon.send_all(head)
             nursery.start_soon(self._send_rest, caller, daemon)
             answer = await daemon.receive_some(PIECE)
+            if toll is not None:
+                status = answer.split(b' ', 2)[1]
+                toll.with_suffix(ANSWER).write_bytes(status)
             await self._pay('answered', request)
             while answer:
                 await caller.send_all(answer)
@@ -77,15 +85,16 @@ class Gate:
         async for piece in caller:
             await daemon.send_all(piece)
 
-    async def _pay(self, when: str, request: str) -> None:
+    async def _pay(self, when: str, request: str) -> pathlib.Path | None:
         toll = self._due(when, request)
         if toll is None:
-            return
+            return None
         held = toll.with_suffix(HELD)
         held.write_text(request)
         while toll.exists():  # noqa: ASYNC110
             await trio.sleep(LOOK_S)
         held.unlink()
+        return toll
 
     def _due(self, when: str, request: str) -> pathlib.Path | None:
         found = INSTANCE.search(request)
@@ -93,7 +102,7 @@ class Gate:
         if payer and payer in self._paid:
             return None
         for toll in sorted(self._folder.iterdir()):
-            if toll.suffix == HELD or toll.name in self._taken:
+            if toll.suffix or toll.name in self._taken:
                 continue
             wanted, pattern = toll.read_text().split(' ', 1)
             if wanted == when and fnmatch.fnmatchcase(request, pattern):
