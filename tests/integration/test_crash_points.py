@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from devstack.lab import overlay, services
+from devstack.lab import compute, overlay, services
 from devstack.lab.errors import LabError
 from devstack.lab.layout import SLICES
 from devstack.lab.machines import Machine
@@ -268,8 +268,8 @@ def test_daemon_killed_when_it_has_stored_a_new_term(
     took: list[float],
 ) -> None:
     victim.crash_at(Step.TERM_STORED)
-    programs.kill(lab.control, pcs.DAEMON)
-    overlay.bring_up_gateway(lab.layout)
+    programs.kill(lab.control, compute.GATEWAY)
+    scene.restart_computes(lab, *SLICES)
     victim.wait_for_the_end()
     begin = time.monotonic()
     victim.start()
