@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -41,11 +42,20 @@ with _hidden('eventlet'):
 
 T = TypeVar('T')
 
+_UNVERIFIED = re.compile(r'certificate verify failed: (.*?) \(_ssl')
+_TLS = {
+    'KEY_VALUES_MISMATCH': 'etcd_key_file is not the key of etcd_cert_file',
+    'ALERT_BAD_CERTIFICATE': 'it refuses our certificate, etcd_cert_file',
+    'ALERT_CERTIFICATE_REQUIRED': 'it demands a certificate: etcd_cert_file',
+    'EOF occurred in violation': 'it ends the connection; perhaps it demands '
+    'a certificate: etcd_cert_file',
+}
+"""By what OpenSSL says."""
 API = '/v3/'
 """Since etcd 3.4."""
 _FAILURES = (
     exceptions.Etcd3Exception,
-    requests.RequestException,
+    OSError,
     ValueError,
     KeyError,
 )
@@ -173,6 +183,8 @@ class Outcome:
     """Whether all conditions held."""
     revision: int
     """Of the whole store; higher after every write."""
+    cluster: int
+    """Id of the cluster: of its members, and the token that it began by."""
     found: tuple[tuple[Entry, ...], ...]
     """What each ``Get`` of the part that was carried out has read."""
 
@@ -241,17 +253,33 @@ def _client(cluster: Cluster, endpoint: str) -> etcd3gw.Etcd3Client:
         host=parts.hostname or '',
         port=parts.port or 2379,
         protocol=parts.scheme,
-        ca_cert=cluster.ca_file,
-        cert_key=cluster.key_file,
-        cert_cert=cluster.cert_file,
         timeout=cluster.timeout_s,
         api_path=API,
+        session=_session(cluster),
     )
 
 
+def _session(cluster: Cluster) -> requests.Session:
+    """By the files that we were told, whatever the environment says."""
+    session = requests.Session()
+    session.trust_env = False
+    if cluster.ca_file is not None:
+        session.verify = cluster.ca_file
+    if cluster.cert_file is not None and cluster.key_file is not None:
+        session.cert = (cluster.cert_file, cluster.key_file)
+    return session
+
+
 def _reason(error: BaseException) -> str:
+    """What is wrong, in the words of our options where these are to blame."""
     detail = getattr(error, 'detail_text', None)
-    return detail or str(error) or type(error).__name__
+    said = detail or str(error) or type(error).__name__
+    if found := _UNVERIFIED.search(said):
+        return f'its certificate does not do, by etcd_ca_file: {found[1]}'
+    for sign, meaning in _TLS.items():
+        if sign in said:
+            return meaning
+    return said
 
 
 def _text(value: bytes) -> str:
@@ -268,6 +296,7 @@ def _outcome(answer: dict[str, Any]) -> Outcome:
     return Outcome(
         bool(answer.get('succeeded', False)),
         int(answer['header']['revision']),
+        int(answer['header']['cluster_id']),
         tuple(found),
     )
 

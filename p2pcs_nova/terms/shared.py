@@ -15,6 +15,7 @@ only gateway's counter, whose terms PCs may have seen.
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Callable
 
 from oslo_config import cfg
@@ -29,10 +30,23 @@ TIMEOUT_S = 1.5
 
 
 def conf_to_cluster(conf: cfg.ConfigOpts) -> Cluster | None:
-    """Where etcd is; None: this is the only gateway."""
+    """Where etcd is; None: this is the only gateway.
+
+    :raises cfg.Error: the options do not go together
+    :raises OSError: one of the files cannot be read
+    """
     group = conf.terms
     if not group.etcd_endpoints:
         return None
+    if bool(group.etcd_cert_file) != bool(group.etcd_key_file):
+        raise cfg.Error('[terms] etcd_cert_file and etcd_key_file go together')
+    for path in (
+        group.etcd_ca_file,
+        group.etcd_cert_file,
+        group.etcd_key_file,
+    ):
+        if path:
+            pathlib.Path(path).read_bytes()
     return Cluster(
         tuple(group.etcd_endpoints),
         TIMEOUT_S,

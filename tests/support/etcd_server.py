@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -12,25 +13,44 @@ from collections.abc import Iterator
 from p2pcs_nova import errors
 from p2pcs_nova.etcd import Cluster, Etcd, Get
 from tests.support import waiting
+from tests.support.etcd_papers import Papers
 
 TIMEOUT_S = 1.5
 
 
 class Server:
-    """An etcd whose data stay when it is stopped."""
+    """An etcd whose data stay when it is stopped.
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    :param papers: by which it is known, and knows its clients; None: it
+        talks to everybody, in clear
+    """
+
+    def __init__(
+        self, folder: pathlib.Path, papers: Papers | None = None
+    ) -> None:
         self._folder = folder
+        self._data = folder / 'data'
+        self._papers = papers
         folder.mkdir(exist_ok=True)
         client, peer = _free_ports(2)
-        self.endpoint = f'http://127.0.0.1:{client}'
+        scheme = 'http' if papers is None else 'https'
+        self.endpoint = f'{scheme}://127.0.0.1:{client}'
         self._peer = f'http://127.0.0.1:{peer}'
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def cluster(self) -> Cluster:
         """How it is reached."""
-        return Cluster((self.endpoint,), TIMEOUT_S)
+        papers = self._papers
+        if papers is None:
+            return Cluster((self.endpoint,), TIMEOUT_S)
+        return Cluster(
+            (self.endpoint,),
+            TIMEOUT_S,
+            str(papers.ca),
+            str(papers.client_certificate),
+            str(papers.client_key),
+        )
 
     def connect(self) -> Etcd:
         """Ask it."""
@@ -42,13 +62,14 @@ class Server:
             self.process = subprocess.Popen(
                 [
                     'etcd',
-                    '--data-dir', str(self._folder / 'data'),
+                    '--data-dir', str(self._data),
                     '--listen-client-urls', self.endpoint,
                     '--advertise-client-urls', self.endpoint,
                     '--listen-peer-urls', self._peer,
                     '--initial-advertise-peer-urls', self._peer,
                     '--initial-cluster', f'default={self._peer}',
                     '--log-level', 'error',
+                    *([] if self._papers is None else self._papers.told()),
                 ],
                 stdout=log,
                 stderr=log,
@@ -64,6 +85,20 @@ class Server:
             return False
         return True
 
+    def back_up(self, copy: pathlib.Path) -> None:
+        """What it has now; it is not running meanwhile."""
+        self.stop()
+        shutil.copytree(self._data, copy)
+        self.start()
+
+    def restore(self, copy: pathlib.Path | None) -> None:
+        """Have what it had then; None: nothing."""
+        self.stop()
+        shutil.rmtree(self._data)
+        if copy is not None:
+            shutil.copytree(copy, self._data)
+        self.start()
+
     def stop(self) -> None:
         """End it, whatever state it is in; idempotent."""
         if self.process is not None:
@@ -73,9 +108,11 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(folder: pathlib.Path) -> Iterator[Server]:
+def running(
+    folder: pathlib.Path, papers: Papers | None = None
+) -> Iterator[Server]:
     """An etcd for the time of the context."""
-    server = Server(folder)
+    server = Server(folder, papers)
     try:
         server.start()
         yield server
