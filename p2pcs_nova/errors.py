@@ -204,16 +204,23 @@ class PortBlocked(P2PcsError):
 
 
 class BadPolicy(P2PcsError):
-    """No policy, or not signed by who must sign it; nothing changed."""
+    """Not signed by who must sign it, or no policy; nothing changed."""
 
     code = 'bad-policy'
     status = 403
 
 
 class StalePolicy(P2PcsError):
-    """A newer policy or slice map is in force; nothing changed."""
+    """A newer policy, slice map or era is in force; nothing changed."""
 
     code = 'stale-policy'
+    status = 409
+
+
+class EraRefused(P2PcsError):
+    """Terms may not come from here: says what to do; nothing changed."""
+
+    code = 'era-refused'
     status = 409
 
 

@@ -110,6 +110,33 @@ class LocalClient(unix_http.Caller):
         """
         self._call('PUT', '/v1/policy', value=signed, request_id=request_id)
 
+    # -- the era ------------------------------------------------------------
+
+    def era(self, *, request_id: str = '') -> wire.EraReport:
+        """Where terms and epochs of this gateway come from.
+
+        :raises Unavailable: etcd does not say how far it has come
+        """
+        return self._get('/v1/era', wire.EraReport, request_id)
+
+    def raise_era(
+        self, signed: wire.SignedEra, *, request_id: str = ''
+    ) -> None:
+        """Put an era in force; durable here at return, idempotent.
+
+        :raises BadPolicy: the root has not signed it
+        :raises StalePolicy: a later one is in force
+        """
+        self._call('PUT', '/v1/era', value=signed, request_id=request_id)
+
+    def settle_era(self) -> None:
+        """Have terms come from where the daemon is told; to be repeated.
+
+        :raises EraRefused: they may not; says what to do
+        :raises Unavailable: that cannot be said now
+        """
+        self._call('POST', '/v1/era/settle')
+
     # -- the gateway's view -------------------------------------------------
 
     def slices(self, *, request_id: str = '') -> wire.SliceRows:

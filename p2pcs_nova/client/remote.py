@@ -233,6 +233,12 @@ class RemoteClient:
             timeout_s=timeout_s,
         )
 
+    async def right(self, instance: str) -> wire.HeldRight:
+        """The run right by which the PC has an instance."""
+        return await self._ask(
+            'GET', path_of('instances', instance, 'right'), wire.HeldRight
+        )
+
     async def console(self, instance: str, length: int) -> wire.Console:
         """The last ``length`` bytes of the serial console."""
         return await self._ask(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 
 import trio
+from oslo_config import cfg
 from starlette.routing import Route
 
 from gossip import events as news
@@ -53,7 +54,7 @@ class GatewayRole:
         self._connect = station.connect
         self._out: dict[str, dict[str, str]] = {}
         """Why members are to take no part, by peer and cause."""
-        cluster = shared.conf_to_cluster(station.conf)
+        shared_with, former = _ledgers(station.conf)
         self._service = service.GatewayService(
             layout=station.places,
             partition=station.policies.in_force.partition,
@@ -71,11 +72,9 @@ class GatewayRole:
                 claim_timeout_s=conf.claim_timeout_s,
                 build_timeout_s=conf.build_timeout_s,
             ),
-            ledger=None
-            if cluster is None
-            else etcd_ledger.EtcdLedger(
-                etcd.Etcd(cluster), station.conf.terms.etcd_prefix
-            ),
+            ledger=shared_with,
+            former=former,
+            era=lambda: station.policies.in_force.era,
         )
 
     def remote_routes(self) -> list[Route]:
@@ -193,6 +192,17 @@ class GatewayRole:
         if key is None:
             raise errors.BadRunRight(f'{signed.signer} is not a gateway')
         return run_right.open_run_right(signed, key)
+
+
+def _ledgers(
+    conf: cfg.ConfigOpts,
+) -> tuple[etcd_ledger.EtcdLedger | None, etcd_ledger.EtcdLedger | None]:
+    """What we share with other gateways, and what we shared before."""
+    cluster = shared.conf_to_cluster(conf)
+    if cluster is None:
+        return None, None
+    found = etcd_ledger.EtcdLedger(etcd.Etcd(cluster), conf.terms.etcd_prefix)
+    return (None, found) if conf.terms.alone else (found, None)
 
 
 def member_to_seen(member: Member) -> view.PeerSeen:

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy and the slice map, spread by the overlay.
+"""The policy, the slice map and the era, spread by the overlay.
 
 Rules:
 
-1. Everybody tells in its records which policy and which slice map it has,
+1. Everybody tells in its records which policy, slice map and era it has,
    and nothing of what they say.
 2. Who has an older one fetches from any member that tells of a newer, over
    mutual TLS: they may be longer than a datagram.
-3. A policy is believed that the root has signed, a slice map that a gateway
-   of the overlay has signed; whoever handed it on.
+3. A policy or an era is believed that the root has signed, a slice map that
+   a gateway of the overlay has signed; whoever handed it on.
 4. What is in force is durable, and never replaced by an older one.
 """
 
@@ -96,6 +96,16 @@ class Policies:
             new = self.in_force.with_policy(signed, self._root_key)
             await self._change(new)
 
+    async def apply_era(self, signed: wire.SignedEra) -> None:
+        """Put an era in force; durable here at return, idempotent.
+
+        :raises BadPolicy: the root has not signed it
+        :raises StalePolicy: a later one is in force
+        :raises OSError: it could not be stored; nothing changed
+        """
+        async with self._changing:
+            await self._change(self.in_force.with_era(signed, self._root_key))
+
     async def apply_map(self, signed: wire.Signed, public_key: bytes) -> None:
         """Put a slice map in force; durable here at return, idempotent.
 
@@ -147,6 +157,11 @@ class Policies:
                     new = new.with_policy(bundle.policy, self._root_key)
                 except errors.StalePolicy:
                     LOG.debug('our policy is newer')
+            if bundle.era is not None:
+                try:
+                    new = new.with_era(bundle.era, self._root_key)
+                except errors.StalePolicy:
+                    LOG.debug('our era is later')
             if bundle.slices is not None:
                 key = self._gateway_key(bundle.slices.signer)
                 if key is not None:
@@ -171,6 +186,8 @@ class Policies:
             LOG.info(
                 'version %d of the policy is in force', new.policy.version
             )
+        if new.era is not None and new.era != self.in_force.era:
+            LOG.info('era %d is in force: %s', new.era.number, new.era.reason)
         self.in_force = new
         self.publish()
         self.on_change(new.partition)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What may be asked about the policy, and by whom it is changed."""
+"""What may be asked about policy and era, and by whom they are changed."""
 
 from __future__ import annotations
 
@@ -45,6 +45,12 @@ def operator_routes(station: Station, role: Role) -> list[Route]:
             await policies.apply(signed)
         return handling.answer(None)
 
+    async def raise_era(request: Request) -> Response:
+        handling.require_operator(request)
+        signed = await handling.decode(request, wire.SignedEra)
+        await station.policies.apply_era(signed)
+        return handling.answer(None)
+
     async def try_out(request: Request) -> Response:
         handling.require(request, 'local')
         text = (await handling.decode(request, wire.PolicyText)).text
@@ -57,6 +63,7 @@ def operator_routes(station: Station, role: Role) -> list[Route]:
     return [
         Route('/v1/policy', apply, methods=['PUT']),
         Route('/v1/policy/plan', try_out, methods=['POST']),
+        Route('/v1/era', raise_era, methods=['PUT']),
     ]
 
 

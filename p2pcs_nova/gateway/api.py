@@ -29,6 +29,8 @@ def local_routes(service: services.GatewayService) -> list[Route]:
     one = '/v1/slices/{slice}/instances/{uuid}'
     return [
         _route('/v1/slices', 'GET', local.slices),
+        _route('/v1/era', 'GET', local.era),
+        _route('/v1/era/settle', 'POST', local.settle_era),
         _route('/v1/fits', 'POST', local.fits),
         _route('/v1/wishable', 'GET', local.wishable),
         _route('/v1/slices/{slice}', 'GET', local.slice),
@@ -90,6 +92,13 @@ class Local:
 
     async def slices(self, request: Request) -> Response:
         return handling.answer(self._service.slices())
+
+    async def era(self, request: Request) -> Response:
+        return handling.answer(await self._service.era_report())
+
+    async def settle_era(self, request: Request) -> Response:
+        await self._service.settle_era()
+        return handling.answer(None)
 
     async def fits(self, request: Request) -> Response:
         wanted = await handling.decode(request, wire.FitRequest)

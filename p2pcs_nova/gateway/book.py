@@ -10,15 +10,13 @@ of a slice is written by its term.
 from __future__ import annotations
 
 import dataclasses
-import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from p2pcs_nova import wire
 from p2pcs_nova.gateway import commands as terms
+from p2pcs_nova.gateway import eras
 from p2pcs_nova.gateway import store as stores
-
-LOG = logging.getLogger(__name__)
 
 T = TypeVar('T')
 
@@ -29,6 +27,22 @@ class RunBlocking(Protocol):
     def __call__(
         self, call: Callable[..., T], /, *arguments: Any
     ) -> Awaitable[T]: ...
+
+
+class Former(Protocol):
+    """What an only gateway shared with others before; every call blocks."""
+
+    def stands(self) -> eras.Stand:
+        """How far it has come."""
+
+    def users(self) -> list[str]:
+        """Gateways that share the slices there."""
+
+    def rows(self) -> list[stores.InstanceRow]:
+        """Every instance that has a run right."""
+
+    def graves(self) -> list[stores.Grave]:
+        """Every tombstone that is not yet carried out."""
 
 
 class Ledger(Protocol):
@@ -43,14 +57,19 @@ class Ledger(Protocol):
     def is_shared(self) -> bool:
         """Whether other gateways write there too."""
 
-    def adopt(
-        self,
-        rows: Iterable[stores.InstanceRow],
-        graves: Iterable[stores.Grave],
-    ) -> None:
-        """Take what an only gateway had; what is here already stays.
+    def stands(self) -> eras.Stand:
+        """How far its numbers have come."""
 
-        By no term: the others know nothing of them yet.
+    def begin(self, era: int, carried: stores.Carried | None) -> None:
+        """Have numbers be of this era, once what goes along is here.
+
+        By no term: there is none of this era yet.  Interrupted, it is to be
+        repeated: then all or part of what goes along is here, and the era
+        has not begun.
+
+        :param era: higher than that of :meth:`stands`
+        :param carried: None: nothing comes from elsewhere
+        :raises Unavailable: another gateway has begun one meanwhile
         """
 
     def next_epoch(self, command: wire.Command) -> wire.Counter:
@@ -111,26 +130,16 @@ class Book:
         """By digest."""
 
     async def read(self) -> None:
-        """Take what is ours alone from the disk; once, at the start.
-
-        :raises Unavailable: this was the only gateway until now, and what
-            it has cannot be told to the others
-        """
+        """Take what is ours alone from the disk; once, at the start."""
         images = await self._run(self._store.images)
         self.images = {image.digest: image for image in images}
         if not self._ledger.is_shared:
             await self._take(None)
-        else:
-            await self._hand_over()
 
-    async def _hand_over(self) -> None:
-        """Once an only gateway: what it has, the others have to find."""
-        rows = await self._run(self._store.rows)
-        graves = await self._run(self._store.graves)
-        if rows or graves:
-            await self._run(self._ledger.adopt, rows, graves)
-            await self._run(self._store.clear)
-            LOG.info('%d instances go to etcd', len(rows))
+    async def begun(self) -> None:
+        """An era has begun: an only gateway has what went along with it."""
+        if not self._ledger.is_shared:
+            await self._take(None)
 
     async def open(self, slice_: str) -> None:
         """Take what earlier gateways of a slice have written.

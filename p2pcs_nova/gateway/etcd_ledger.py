@@ -6,17 +6,20 @@
     PREFIX/rows/INSTANCE           its latest epoch
     PREFIX/graves/INSTANCE/EPOCH   a tombstone that waits for its PC
     PREFIX/epochs                  written for the revision that this makes
+    PREFIX/era                     that of the revisions
 
 Every write is a transaction that holds only as long as the key of the
 slice is the one that the term's gateway has created: a gateway that was
 frozen between check and act writes nothing.  A row is written as it was
-read, or read again.  See also :mod:`p2pcs_nova.terms.shared`.
+read, or read again.  Before an era has begun there is no term of it, and
+nobody writes but the gateway that begins it.  See also
+:mod:`p2pcs_nova.terms.shared`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -34,8 +37,9 @@ from p2pcs_nova.etcd import (
     Put,
     Step,
 )
-from p2pcs_nova.gateway.store import Grave, InstanceRow, RowState
-from p2pcs_nova.terms.shared import slice_key
+from p2pcs_nova.gateway import eras
+from p2pcs_nova.gateway.store import Carried, Grave, InstanceRow, RowState
+from p2pcs_nova.terms.shared import entry_to_era, era_key, slice_key
 
 T = TypeVar('T')
 
@@ -45,7 +49,7 @@ ours can have done that, and nobody else."""
 
 
 class EtcdLedger:
-    """See :class:`p2pcs_nova.gateway.book.Ledger`."""
+    """See :class:`p2pcs_nova.gateway.book.Ledger` and ``Former``."""
 
     is_shared = True
 
@@ -53,14 +57,48 @@ class EtcdLedger:
         self._etcd = etcd
         self._prefix = prefix
 
-    def adopt(
-        self, rows: Iterable[InstanceRow], graves: Iterable[Grave]
-    ) -> None:
-        """Take what an only gateway had; what is here already stays."""
-        puts = [self._put_row(row) for row in rows]
-        puts += [self._put_grave(grave) for grave in graves]
-        for put in puts:
-            self._etcd.transact([Created(put.key, 0)], [put])
+    def stands(self) -> eras.Stand:
+        """The revision of the whole store, in the era that it is in."""
+        outcome = self._etcd.transact((), [Get(era_key(self._prefix))])
+        (found,) = outcome.found
+        return eras.Stand(
+            f'etcd {outcome.cluster:x} {self._prefix}',
+            wire.Counter(entry_to_era(found[0]), outcome.revision)
+            if found
+            else None,
+        )
+
+    def users(self) -> list[str]:
+        """Gateways that share the slices."""
+        (found,) = self._etcd.read(Get(self._key('gateways', ''), prefix=True))
+        return [entry.key.rpartition('/')[2] for entry in found]
+
+    def begin(self, era: int, carried: Carried | None) -> None:
+        """Write the era last: a gateway that sees it sees all the rest."""
+        key = era_key(self._prefix)
+        (found,) = self._etcd.read(Get(key))
+        if found and entry_to_era(found[0]) >= era:
+            raise errors.Unavailable(f'etcd: era {era} has begun already')
+        if carried is not None:
+            self._take(carried)
+        unchanged = Changed(key, found[0].changed if found else 0)
+        put = Put(key, b'%d' % era)
+        if not self._etcd.transact([unchanged], [put]).held:
+            raise errors.Unavailable('etcd: another gateway begins an era')
+
+    def _take(self, carried: Carried) -> None:
+        """Write what comes from elsewhere; idempotent."""
+        if carried.is_all:
+            for kind in ('rows', 'graves'):
+                (old,) = self._etcd.read(Get(self._key(kind, ''), prefix=True))
+                for entry in old:
+                    self._etcd.transact((), [Delete(entry.key)])
+        for grave in carried.graves:
+            self._etcd.transact((), [self._put_grave(grave)])
+        for row in carried.rows:
+            _, here = self._read_row(row.instance)
+            if here is None or here.epoch < row.epoch:
+                self._etcd.transact((), [self._put_row(row)])
 
     def next_epoch(self, command: wire.Command) -> wire.Counter:
         """The revision of a write, in the era of the term."""

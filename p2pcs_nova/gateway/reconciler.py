@@ -8,7 +8,10 @@ Rules, for each instance of a slice that we command:
    has built is adopted, one that it has not is buried;
 2. an epoch that we know, and whose PC waits for our word, is confirmed: a
    PC that lost power starts nothing without it;
-3. an epoch that we neither know nor have buried is put into quarantine.
+3. an epoch that we neither know nor have buried is put into quarantine,
+   unless what was written of its era may be lost: then it is taken into the
+   book as its PC has it, if a gateway of the overlay has signed its run
+   right for that PC, and no later epoch is known.
 """
 
 from __future__ import annotations
@@ -44,6 +47,8 @@ class Reconciler:
     :param in_hand: whether a spawn of this instance is going on, which
         then decides about its row itself
     :param buried: notified when there is a grave more
+    :param verify: opens a run right that any gateway has signed
+    :param may_be_lost: whether what was written of an epoch may be lost
     """
 
     def __init__(
@@ -56,6 +61,8 @@ class Reconciler:
         clock: Callable[[], float],
         in_hand: Callable[[str], bool],
         buried: signals.Signal,
+        verify: Callable[[wire.Signed], wire.RunRight],
+        may_be_lost: Callable[[wire.Counter], bool],
     ) -> None:
         self._book = book
         self._view = view
@@ -72,6 +79,8 @@ class Reconciler:
         """PCs that are being asked: what one publishes adds no visit."""
         self._wake = signals.Signal()
         self._buried = buried
+        self._verify = verify
+        self._may_be_lost = may_be_lost
 
     def ask_soon(self, peer: str) -> None:
         """This PC came, came back, or restarted; or its slice's term began."""
@@ -166,18 +175,68 @@ class Reconciler:
         """
         failed: list[errors.P2PcsError] = []
         for status in listed.instances:
-            known = self._is_known(peer, status.instance, status.epoch)
-            action = _word(status.state, known)
-            if action is None or not self._peers.may_ask(status.slice):
+            if not self._peers.may_ask(status.slice):
                 continue
             try:
-                await self._say(peer, status, action)
+                known = self._is_known(
+                    peer, status.instance, status.epoch
+                ) or await self._find_lost(peer, status)
+                action = _word(status.state, known)
+                if action is not None:
+                    await self._say(peer, status, action)
             except (errors.NotFound, errors.StaleEpoch) as error:
                 LOG.info('instance %s: %s', status.instance, error)
             except errors.P2PcsError as error:
                 failed.append(error)
         if failed:
             raise failed[0]
+
+    async def _find_lost(self, peer: str, status: wire.InstanceStatus) -> bool:
+        """Take an instance into the book that it once was in, perhaps."""
+        row = self._book.rows.get(status.instance)
+        if (
+            status.state in _PASSING
+            or not self._may_be_lost(status.epoch)
+            or (row is not None and row.epoch >= status.epoch)
+        ):
+            return False
+        held = await self._peers.ask(
+            peer,
+            status.slice,
+            self._options.list_timeout_s,
+            lambda remote: remote.right(status.instance),
+        )
+        name = self._view.peer(peer).name
+        try:
+            right = self._verify(held.run_right)
+        except errors.BadRunRight as error:
+            LOG.warning('instance %s on %s: %s', status.instance, name, error)
+            return False
+        found = (right.instance, right.epoch, right.peer, right.slice)
+        if found != (status.instance, status.epoch, peer, status.slice):
+            LOG.warning('instance %s: %s has no right', status.instance, name)
+            return False
+        await self._book.place(
+            store.InstanceRow(
+                right.instance,
+                right.slice,
+                peer,
+                name,
+                right.epoch,
+                store.RowState.PLACED,
+                held.run_right,
+                held.spec,
+            )
+        )
+        LOG.warning(
+            'instance %s: epoch %s on %s was forgotten, and is known again',
+            right.instance,
+            right.epoch,
+            name,
+        )
+        self._heard.touch(right.slice)
+        self._buried.notify()
+        return True
 
     async def _say(
         self, peer: str, status: wire.InstanceStatus, action: wire.Action

@@ -35,6 +35,7 @@ from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import peers as asking
 from p2pcs_nova.gateway import reaper as reapers
 from p2pcs_nova.gateway import reconciler as reconcilers
+from p2pcs_nova.gateway import settling as settlers
 from p2pcs_nova.gateway import view as views
 from p2pcs_nova.policy.partition import Partition
 
@@ -51,6 +52,7 @@ class _Parts:
     teller: story.Teller
     reaper: reapers.Reaper
     reconciler: reconcilers.Reconciler
+    settling: settlers.Settling
 
 
 class GatewayService:
@@ -64,6 +66,8 @@ class GatewayService:
     :param clock: seconds of CLOCK_BOOTTIME
     :param journal: what this machine has logged of instances
     :param ledger: what several gateways share; None: this is the only one
+    :param former: etcd that this one, now alone, shared with others before
+    :param era: the admin's word that is in force; None: there is none
     :param run_blocking: how the disk, or etcd, is waited for
     """
 
@@ -82,6 +86,8 @@ class GatewayService:
         rng: random.Random,
         options: config.Options = config.DEFAULTS,
         ledger: books.Ledger | None = None,
+        former: books.Former | None = None,
+        era: settlers.Word = lambda: None,
         run_blocking: books.RunBlocking = trio.to_thread.run_sync,
     ) -> None:
         self._peer = peer
@@ -95,11 +101,14 @@ class GatewayService:
         self._rng = rng
         self._options = options
         self._ledger = ledger
+        self._former = former
+        self._era = era
         self._run_blocking = run_blocking
         self._view = views.View(partition)
         self._fitting = fitting.Fitting(self._view)
         self._commands = commands.Commands(clock)
         self._taking = trio.Lock()
+        self._settling = trio.Lock()
         self._taken = signals.Signal()
         self._changed = signals.Signal()
         self._spoken = signals.Signal()
@@ -127,7 +136,7 @@ class GatewayService:
             await book.read()
             self._states.begin(await book.next_number())
             async with trio.open_nursery() as nursery:
-                self._parts = parts = self._compose(book, nursery)
+                self._parts = parts = self._compose(book, database, nursery)
                 try:
                     await parts.images.clean()
                     nursery.start_soon(parts.reaper.run)
@@ -144,7 +153,9 @@ class GatewayService:
                 finally:
                     self._parts = None
 
-    def _compose(self, book: books.Book, nursery: trio.Nursery) -> _Parts:
+    def _compose(
+        self, book: books.Book, database: store.Store, nursery: trio.Nursery
+    ) -> _Parts:
         peers = asking.Peers(self._connect, self._view, self._commands)
         reaper = reapers.Reaper(
             book,
@@ -176,6 +187,8 @@ class GatewayService:
             self._clock,
             known.in_hand,
             reaper.wake,
+            self._verify,
+            self._may_be_lost,
         )
         return _Parts(
             book,
@@ -186,6 +199,13 @@ class GatewayService:
             story.Teller(tools, known, self.journal, self._run_blocking),
             reaper,
             reconciler,
+            settlers.Settling(
+                self._peer,
+                database,
+                self._ledger or database,
+                self._former,
+                self._era,
+            ),
         )
 
     @property
@@ -200,6 +220,35 @@ class GatewayService:
 
     # -- terms --------------------------------------------------------------
 
+    async def settle_era(self) -> None:
+        """Have terms and epochs come from where we are told; idempotent.
+
+        :raises EraRefused: they may not; says what to do
+        :raises Unavailable: that cannot be said now, or not before a policy
+            is in force: whoever hands it over tells of the era, too
+        """
+        if not self.slice_names:
+            raise errors.Unavailable('there is no policy yet')
+        await self._settle(self._running)
+
+    async def _settle(self, parts: _Parts) -> None:
+        # Whoever renews a term does not wait for this.
+        async with self._settling:
+            if await self._run_blocking(parts.settling.settle):
+                await parts.book.begun()
+
+    async def era_report(self) -> wire.EraReport:
+        """Where terms and epochs come from.
+
+        :raises Unavailable: etcd does not say how far it has come
+        """
+        return await self._run_blocking(self._running.settling.report)
+
+    def _may_be_lost(self, epoch: wire.Counter) -> bool:
+        """Whether an instance that nobody knows may have been known."""
+        era = self._era()
+        return era is not None and epoch.era <= era.lost
+
     async def take_term(
         self, name: str, request: wire.TermRequest
     ) -> wire.HeldTerm:
@@ -207,10 +256,13 @@ class GatewayService:
 
         :raises NotFound: there is no such slice
         :raises StaleTerm: the term is over, or a higher one was seen
+        :raises EraRefused: terms may not come from our counter
         """
         self.check_slice(name)
         async with self._taking:
             parts = self._running
+            if request.term is None:
+                await self._settle(parts)
             term = request.term or await parts.book.next_number()
             held = wire.HeldTerm(name, term, request.until_s)
             before = self._commands.highest(name)

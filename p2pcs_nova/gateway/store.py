@@ -24,11 +24,11 @@ import dataclasses
 import enum
 import pathlib
 import sqlite3
-from collections.abc import Iterable
 
 import msgspec
 
 from p2pcs_nova import database, wire
+from p2pcs_nova.gateway import eras
 
 SCHEMA = """
 CREATE TABLE counter (era INTEGER NOT NULL, n INTEGER NOT NULL);
@@ -47,6 +47,13 @@ CREATE TABLE images (
     digest TEXT PRIMARY KEY, format TEXT NOT NULL, size INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
+LAST = """
+CREATE TABLE last (place TEXT NOT NULL, era INTEGER NOT NULL,
+    n INTEGER NOT NULL);
+INSERT INTO last
+    SELECT iif(n > 0, 'counter', ''), iif(n > 0, era, 0), n FROM counter
+"""
+"""Where numbers came from that were used; those of the counter are there."""
 
 
 class RowState(enum.StrEnum):
@@ -89,13 +96,24 @@ class Grave:
         return wire.Tombstone(self.instance, self.epoch)
 
 
+@dataclasses.dataclass(frozen=True)
+class Carried:
+    """What goes along from one place to another."""
+
+    rows: tuple[InstanceRow, ...]
+    graves: tuple[Grave, ...]
+    is_all: bool
+    """What the other place has is older, and goes; else it stays, but for
+    the rows of earlier epochs."""
+
+
 class Store(database.Database):
     """The database of one gateway."""
 
     is_shared = False
 
     def __init__(self, path: pathlib.Path) -> None:
-        super().__init__(path, [SCHEMA])
+        super().__init__(path, [SCHEMA, LAST])
 
     # -- the counter --------------------------------------------------------
 
@@ -107,13 +125,58 @@ class Store(database.Database):
             ).fetchone()
         return wire.Counter(*row)
 
+    def stands(self) -> eras.Stand:
+        """How far the counter has come."""
+        with self._transaction() as db:
+            row = db.execute('SELECT era, n FROM counter').fetchone()
+        return eras.Stand(eras.COUNTER, wire.Counter(*row))
+
+    def last(self) -> eras.Last:
+        """Where numbers came from that were last used here, and how far."""
+        with self._transaction() as db:
+            place, era, n = db.execute(
+                'SELECT place, era, n FROM last'
+            ).fetchone()
+            if place == eras.COUNTER:
+                era, n = db.execute('SELECT era, n FROM counter').fetchone()
+        return eras.Last(place, wire.Counter(era, n))
+
+    def note(self, last: eras.Last) -> None:
+        """Numbers up to this one have been given there; idempotent.
+
+        With the counter, what is written here is done with: it has gone
+        along to the other place, or an era has begun without it.
+        """
+        wanted = (last.place, last.number.era, last.number.n)
+        with self._transaction() as db:
+            if last.place == eras.COUNTER:
+                db.execute(
+                    'UPDATE last SET place = ?1 WHERE place != ?1', wanted[:1]
+                )
+            else:
+                db.execute(
+                    'UPDATE last SET place = ?1, era = ?2, n = ?3 '
+                    'WHERE (place, era, n) != (?1, ?2, ?3)',
+                    wanted,
+                )
+                db.execute('DELETE FROM instances')
+                db.execute('DELETE FROM graves')
+
     # -- instances and graves -----------------------------------------------
     # By any command: no other gateway writes here.
 
-    def adopt(
-        self, rows: Iterable[InstanceRow], graves: Iterable[Grave]
-    ) -> None:
-        """They are here: this is the only gateway."""
+    def begin(self, era: int, carried: Carried | None) -> None:
+        """Count in this era from now on, with what comes from elsewhere."""
+        with self._transaction() as db:
+            if carried is not None:
+                db.execute('DELETE FROM instances')
+                db.execute('DELETE FROM graves')
+                for row in carried.rows:
+                    _put_row(db, row)
+                for grave in carried.graves:
+                    _put_grave(db, grave)
+            db.execute('UPDATE counter SET era = ?', (era,))
+            db.execute('UPDATE last SET place = ?', (eras.COUNTER,))
 
     def next_epoch(self, command: wire.Command) -> wire.Counter:
         """A number that was never given before."""
@@ -126,20 +189,7 @@ class Store(database.Database):
         """
         with self._transaction() as db:
             grave = self._bury(db, row.instance)
-            db.execute(
-                'INSERT INTO instances VALUES (?,?,?,?,?,?,?,?,?)',
-                (
-                    row.instance,
-                    row.slice,
-                    row.peer,
-                    row.peer_name,
-                    row.epoch.era,
-                    row.epoch.n,
-                    row.state.value,
-                    msgspec.json.encode(row.run_right),
-                    msgspec.json.encode(row.spec),
-                ),
-            )
+            _put_row(db, row)
         return grave
 
     def set_placed(
@@ -167,8 +217,9 @@ class Store(database.Database):
         ).fetchone()
         if row is None:
             return None
-        db.execute('INSERT INTO graves VALUES (?,?,?,?,?,?)', row)
-        return _grave(row)
+        grave = _grave(row)
+        _put_grave(db, grave)
+        return grave
 
     def forget(self, command: wire.Command, grave: Grave) -> None:
         """Its PC has carried out the tombstone; idempotent."""
@@ -217,12 +268,6 @@ class Store(database.Database):
             ).fetchall()
         return [_grave(row) for row in found]
 
-    def clear(self) -> None:
-        """Forget all instances and graves: they are written elsewhere."""
-        with self._transaction() as db:
-            db.execute('DELETE FROM instances')
-            db.execute('DELETE FROM graves')
-
     # -- images -------------------------------------------------------------
 
     def add_image(self, image: wire.Image) -> None:
@@ -240,6 +285,37 @@ class Store(database.Database):
                 'SELECT digest, format, size FROM images'
             ).fetchall()
         return [wire.Image(*row) for row in found]
+
+
+def _put_row(db: sqlite3.Connection, row: InstanceRow) -> None:
+    db.execute(
+        'INSERT INTO instances VALUES (?,?,?,?,?,?,?,?,?)',
+        (
+            row.instance,
+            row.slice,
+            row.peer,
+            row.peer_name,
+            row.epoch.era,
+            row.epoch.n,
+            row.state.value,
+            msgspec.json.encode(row.run_right),
+            msgspec.json.encode(row.spec),
+        ),
+    )
+
+
+def _put_grave(db: sqlite3.Connection, grave: Grave) -> None:
+    db.execute(
+        'INSERT INTO graves VALUES (?,?,?,?,?,?)',
+        (
+            grave.instance,
+            grave.epoch.era,
+            grave.epoch.n,
+            grave.peer,
+            grave.peer_name,
+            grave.slice,
+        ),
+    )
 
 
 def _grave(row: tuple[str, int, int, str, str, str]) -> Grave:

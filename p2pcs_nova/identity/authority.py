@@ -2,8 +2,8 @@
 """The operator's folder: the offline root, and the gateways it has made.
 
 Nothing of it is needed while the cloud runs; keep it on a medium that is
-not connected.  ``root.key`` signs certificates, credentials and policies,
-``overlay.json`` has what every gateway is given.
+not connected.  ``root.key`` signs certificates, credentials, policies and
+eras, ``overlay.json`` has what every gateway is given.
 """
 
 from __future__ import annotations
@@ -167,6 +167,10 @@ class Authority:
         """
         reading.read_policy(text, 'policy')
         return signing.sign_policy(text, self._key)
+
+    def sign_era(self, era: wire.Era) -> wire.SignedEra:
+        """This era, in the root's name."""
+        return signing.sign_era(era, self._key)
 
     def _check_free(self, store: IdentityStore) -> None:
         if not store.is_joined():

@@ -13,6 +13,7 @@ from cliff import app, command, commandmanager
 from p2pcs_nova import layout, version
 from p2pcs_nova.manage import (
     authority,
+    era,
     explain,
     hosts,
     instances,
@@ -33,6 +34,8 @@ _COMMANDS: dict[str, type[command.Command]] = {
     'policy apply': policy.PolicyApply,
     'policy show': policy.PolicyShow,
     'policy diff': policy.PolicyDiff,
+    'era show': era.EraShow,
+    'era raise': era.EraRaise,
     'ring renew': ring.RingRenew,
     'slice list': listing.SliceList,
     'slice publish': hosts.SlicePublish,

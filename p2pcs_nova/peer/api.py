@@ -92,6 +92,12 @@ class _Handlers:
         await self._orders.bury(command, uuid, body)
         return handling.answer(None)
 
+    async def right(self, request: Request) -> Response:
+        command = self._gateway(request)
+        return handling.answer(
+            await self._orders.right(command, handling.uuid(request))
+        )
+
     async def console(self, request: Request) -> Response:
         command = self._gateway(request)
         length = handling.query(
@@ -148,6 +154,7 @@ def routes(orders: Orders) -> list[Route]:
         Route(f'{one}/filters', do.filter, methods=['PUT']),
         Route(f'{one}/snapshot', do.snapshot, methods=['POST']),
         Route(f'{one}/tombstone', do.bury, methods=['POST']),
+        Route(f'{one}/right', do.right, methods=['GET']),
         Route(f'{one}/console', do.console, methods=['GET']),
         Route(f'{one}/diagnostics', do.diagnostics, methods=['GET']),
         Route(f'{one}/story', do.story, methods=['GET']),

@@ -12,6 +12,7 @@ import logging
 import pathlib
 from collections.abc import AsyncIterator
 
+import msgspec
 import trio
 
 from p2pcs_nova import errors, wire
@@ -178,6 +179,16 @@ class Orders:
         await self._authority.obey(command)
         self._mine(command, instance)
         return await self._instances.look(instance)
+
+    async def right(
+        self, command: wire.Command, instance: str
+    ) -> wire.HeldRight:
+        """By which right it is here, for a gateway that has forgotten."""
+        await self._authority.obey(command)
+        self._mine(command, instance)
+        entry = self._instances.entry(instance)
+        spec = msgspec.structs.replace(entry.spec, config_drive=())
+        return wire.HeldRight(entry.signed, spec)
 
     async def console(
         self, command: wire.Command, instance: str, length: int

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The policy and the slice map that one daemon has.
+"""The policy, the slice map and the era that one daemon has.
 
 A policy is ordered by its version, a slice map by the version of its policy
-and then by its generation; a digest decides between two that are equal in
-that, so that all come to have the same.
+and then by its generation, an era by its number; a digest decides between
+two that are equal in that, so that all come to have the same.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+
+import msgspec
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.policy import signing
@@ -29,18 +31,21 @@ class InForce:
     )
     policy: Policy = NOTHING
     map: wire.SliceMap = NO_MAP
+    era: wire.Era | None = None
+    """None: no admin has ever raised it."""
 
     @classmethod
     def restore(cls, bundle: wire.PolicyBundle, root_key: bytes) -> InForce:
         """What was in force before; its slice map has been verified then.
 
-        :raises BadPolicy: the root has not signed the policy
+        :raises BadPolicy: the root has not signed policy or era
         """
-        policy, slices = bundle.policy, bundle.slices
+        policy, slices, era = bundle.policy, bundle.slices, bundle.era
         return cls(
             bundle,
             signing.open_policy(policy, root_key) if policy else NOTHING,
             signing.read_map(slices) if slices else NO_MAP,
+            signing.open_era(era, root_key) if era else None,
         )
 
     @functools.cached_property
@@ -51,20 +56,24 @@ class InForce:
     @functools.cached_property
     def news(self) -> wire.PolicyNews:
         """What others are told of it."""
-        policy, slices = self.bundle.policy, self.bundle.slices
+        bundle = self.bundle
+        policy, slices, era = bundle.policy, bundle.slices, bundle.era
         return wire.PolicyNews(
             self.policy.version,
             b'' if policy is None else _digest(policy.text.encode()),
             self.map.policy,
             self.map.generation,
             b'' if slices is None else _digest(slices.payload),
+            0 if self.era is None else self.era.number,
+            b'' if era is None else _digest(era.payload),
         )
 
     def lacks(self, news: wire.PolicyNews) -> bool:
         """Whether who says this has anything newer."""
-        return _policy_rank(news) > _policy_rank(self.news) or _map_rank(
-            news
-        ) > _map_rank(self.news)
+        return any(
+            rank(news) > rank(self.news)
+            for rank in (_policy_rank, _map_rank, _era_rank)
+        )
 
     def with_policy(
         self, signed: wire.SignedPolicy, root_key: bytes
@@ -74,10 +83,10 @@ class InForce:
         :raises BadPolicy: the root has not signed it
         :raises StalePolicy: a newer one is in force
         """
-        new = InForce(
-            wire.PolicyBundle(signed, self.bundle.slices),
-            signing.open_policy(signed, root_key),
-            self.map,
+        new = dataclasses.replace(
+            self,
+            bundle=msgspec.structs.replace(self.bundle, policy=signed),
+            policy=signing.open_policy(signed, root_key),
         )
         if _policy_rank(new.news) == _policy_rank(self.news):
             return self
@@ -95,10 +104,10 @@ class InForce:
         :raises BadPolicy: the gateway has not signed it
         :raises StalePolicy: a newer one is in force
         """
-        new = InForce(
-            wire.PolicyBundle(self.bundle.policy, signed),
-            self.policy,
-            signing.open_map(signed, public_key),
+        new = dataclasses.replace(
+            self,
+            bundle=msgspec.structs.replace(self.bundle, slices=signed),
+            map=signing.open_map(signed, public_key),
         )
         if _map_rank(new.news) == _map_rank(self.news):
             return self
@@ -106,6 +115,26 @@ class InForce:
             raise errors.StalePolicy(
                 f'generation {self.map.generation} of the slice map is in '
                 f'force, and this is generation {new.map.generation}'
+            )
+        return new
+
+    def with_era(self, signed: wire.SignedEra, root_key: bytes) -> InForce:
+        """The same with this era in force; itself if it is already.
+
+        :raises BadPolicy: the root has not signed it
+        :raises StalePolicy: a later one is in force
+        """
+        era = signing.open_era(signed, root_key)
+        new = dataclasses.replace(
+            self,
+            bundle=msgspec.structs.replace(self.bundle, era=signed),
+            era=era,
+        )
+        if _era_rank(new.news) == _era_rank(self.news):
+            return self
+        if _era_rank(new.news) < _era_rank(self.news):
+            raise errors.StalePolicy(
+                f'era {self.news.era} is in force, and this is {era.number}'
             )
         return new
 
@@ -120,3 +149,7 @@ def _policy_rank(news: wire.PolicyNews) -> tuple[int, bytes]:
 
 def _map_rank(news: wire.PolicyNews) -> tuple[int, int, bytes]:
     return news.map_policy, news.generation, news.map_digest
+
+
+def _era_rank(news: wire.PolicyNews) -> tuple[int, bytes]:
+    return news.era, news.era_digest

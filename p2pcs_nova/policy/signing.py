@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose word a policy is: the root's; and a slice map: a gateway's.
+"""Whose word a policy or an era is: the root's; a slice map: a gateway's.
 
 Each signature covers a prefix of its own, so that nothing else that is
 signed by the same key can pass for it.
@@ -18,6 +18,7 @@ from p2pcs_nova.policy.words import PolicyError
 
 POLICY_PREFIX = b'p2pcs policy 1\0'
 MAP_PREFIX = b'p2pcs slice map 1\0'
+ERA_PREFIX = b'p2pcs era 1\0'
 
 
 def sign_policy(
@@ -45,6 +46,30 @@ def open_policy(signed: wire.SignedPolicy, root_key: bytes) -> Policy:
         return reading.read_policy(signed.text, 'policy')
     except PolicyError as error:
         raise errors.BadPolicy(str(error)) from None
+
+
+def sign_era(
+    era: wire.Era, root_key: ed25519.Ed25519PrivateKey
+) -> wire.SignedEra:
+    """The admin's word, as it travels."""
+    payload = msgspec.json.encode(era)
+    return wire.SignedEra(payload, root_key.sign(ERA_PREFIX + payload))
+
+
+def open_era(signed: wire.SignedEra, root_key: bytes) -> wire.Era:
+    """What the root of this key (raw, 32 bytes) has signed.
+
+    :raises BadPolicy: another key signed it, or it is no era
+    """
+    if not _holds(root_key, ERA_PREFIX + signed.payload, signed.signature):
+        raise errors.BadPolicy(
+            "this era is not signed by the key of the overlay's root: "
+            '`p2pcs-manage era raise --ca-dir DIR` signs'
+        )
+    try:
+        return msgspec.json.decode(signed.payload, type=wire.Era)
+    except wire.UNDECODABLE as error:
+        raise errors.BadPolicy(f'not an era: {error}') from None
 
 
 def sign_map(

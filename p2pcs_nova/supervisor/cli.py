@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import trio
 from oslo_config import cfg
 
-from p2pcs_nova import etcd, notify, programs, version
+from p2pcs_nova import errors, etcd, notify, programs, version
 from p2pcs_nova.bootclock import boottime
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.supervisor import compute, keeping
@@ -53,20 +53,28 @@ def main(argv: Sequence[str] | None = None) -> int:
             LOG.info('p2pcs-gateway %s', version.release())
             while not _run(conf, kept):
                 LOG.info('all terms are given up: begin anew')
-    except (cfg.Error, OSError, AnotherRuns) as error:
+    except (cfg.Error, OSError, AnotherRuns, errors.EraRefused) as error:
         print(f'p2pcs-gateway: {error}', file=sys.stderr)
         return 1
     return 0
 
 
 def _run(conf: cfg.ConfigOpts, kept: compute.Options) -> bool:
-    """One life; whether it was told to stop."""
+    """One life; whether it was told to stop.
+
+    :raises EraRefused: terms may not come from where they are to
+    """
+    refused: list[BaseException] = []
     lapsed = False
     try:
         trio.run(serve, conf, kept)
+    except* errors.EraRefused as group:
+        refused = programs.leaves(group)
     except* Lapsed as group:
         lapsed = True
         LOG.error('the terms are over: %s', programs.leaves(group)[0])
+    for error in refused:
+        raise error
     return not lapsed
 
 
@@ -102,7 +110,7 @@ def alone(folder: pathlib.Path) -> Iterator[None]:
 def make_holder(conf: cfg.ConfigOpts, client: LocalClient) -> Holder:
     """What gives us terms."""
     cluster = shared.conf_to_cluster(conf)
-    if cluster is None:
+    if cluster is None or conf.terms.alone:
         return single.OnlyGateway(_name(), client, boottime)
     return shared.OneOfSeveral(
         _name(),
@@ -121,6 +129,7 @@ async def serve(conf: cfg.ConfigOpts, kept: compute.Options) -> None:
     """Keep the slices until told to stop.
 
     :raises Lapsed: a term was not renewed in time
+    :raises EraRefused: terms may not come from where they are to
     """
     client = LocalClient(kept.socket, ASK_TIMEOUT_S)
     terms = make_holder(conf, client)

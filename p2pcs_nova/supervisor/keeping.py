@@ -9,7 +9,9 @@ Rules:
    anew: see :class:`p2pcs_nova.terms.holder.Lapsed`;
 3. a slice is given back only when its nova-compute has ended;
 4. a gateway whose daemon does not answer for a while is of no use to its
-   slices, and gives them up, if there are others.
+   slices, and gives them up, if there are others;
+5. slices are taken only while the daemon finds that terms may come from
+   where they come from; if it refuses that, all ends.
 """
 
 from __future__ import annotations
@@ -105,10 +107,13 @@ class Keeper:
         """As long as what we hold is ours for sure."""
         self._heard_at = clock()
         """When the daemon last answered."""
+        self._settled = False
+        """Whether terms may come from where they come from."""
         self._stopping = False
         self._look = trio.Event()
         self._renewal = Trouble('renewing the terms')
         self._daemon = Trouble('asking the daemon')
+        self._era = Trouble('settling the era')
         self._others = Trouble('sharing the slices')
 
     def stop(self) -> None:
@@ -123,6 +128,7 @@ class Keeper:
 
         :raises Lapsed: a term was not renewed in time; its nova-compute
             is dead
+        :raises EraRefused: terms may not come from where they come from
         """
         try:
             async with trio.open_nursery() as nursery:
@@ -216,6 +222,23 @@ class Keeper:
             self._slices = [row.name for row in rows.slices]
             # Gateways that come at once do not all try the same one first.
             random.Random(self._terms.name).shuffle(self._slices)  # noqa: S311
+            await self._settle()
+
+    async def _settle(self) -> None:
+        """Ask the daemon whether terms may come from here.
+
+        :raises EraRefused: they may not
+        """
+        self._settled = False
+        try:
+            await _blocking(self._client.settle_era)
+        except errors.EraRefused:
+            raise
+        except errors.P2PcsError as error:
+            self._era.note(error.message)
+        else:
+            self._era.note('')
+            self._settled = True
 
     async def _move(self, nursery: trio.Nursery) -> None:
         if self._clock() >= self._until_s:
@@ -228,7 +251,7 @@ class Keeper:
         if is_deaf and shares.gateways <= {me}:
             return
         move = sharing.next_move(me, self._slices, shares, self._kept.keys())
-        for name in move.take:
+        for name in move.take if self._settled else ():
             await self._take(name, nursery)
         if not any(k.scope.cancel_called for k in self._kept.values()):
             for name in move.give:

@@ -17,6 +17,12 @@ terms_opts = [
         'the slices: http://host:port or https://host:port. Default: none, '
         'this is the only gateway of the overlay.',
     ),
+    cfg.BoolOpt(
+        'alone',
+        default=False,
+        help='Be the only gateway although etcd_endpoints are named: what '
+        'was shared there is taken from there once, when an era begins here.',
+    ),
     cfg.StrOpt(
         'etcd_prefix',
         default='/p2pcs',

@@ -5,12 +5,11 @@
 
     PREFIX/gateways/NAME   a gateway that wants slices
     PREFIX/slices/SLICE    whose value is the gateway that commands it
-    PREFIX/era             a number; 2 if it is missing
+    PREFIX/era             a number, written when an era begins here
 
 All keys of a gateway are on its one lease and go with it.  The revision
 that created a slice's key is the n of its term: the next holder's is
-higher, whatever becomes of either.  The era is one more than that of an
-only gateway's counter, whose terms PCs may have seen.
+higher, whatever becomes of either.  Before an era has begun there is none.
 """
 
 from __future__ import annotations
@@ -24,13 +23,12 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.etcd import Cluster, Created, Delete, Entry, Etcd, Get, Put
 from p2pcs_nova.terms.holder import TTL_S, Lapsed, Shares
 
-FIRST_ERA = 2
 TIMEOUT_S = 1.5
 """For one member of etcd: a term outlives some that do not answer."""
 
 
 def conf_to_cluster(conf: cfg.ConfigOpts) -> Cluster | None:
-    """Where etcd is; None: this is the only gateway.
+    """Where etcd is; None: nowhere.
 
     :raises cfg.Error: the options do not go together
     :raises OSError: one of the files cannot be read
@@ -59,6 +57,22 @@ def conf_to_cluster(conf: cfg.ConfigOpts) -> Cluster | None:
 def slice_key(prefix: str, slice_: str) -> str:
     """The key whose creation is the term of a slice."""
     return f'{prefix}/slices/{slice_}'
+
+
+def era_key(prefix: str) -> str:
+    """The key whose value is the era of the revisions."""
+    return f'{prefix}/era'
+
+
+def entry_to_era(entry: Entry) -> int:
+    """The era that has begun.
+
+    :raises Unavailable: it is no number: by hand, or another release
+    """
+    try:
+        return int(entry.value)
+    except ValueError:
+        raise errors.Unavailable('the era in etcd is no number') from None
 
 
 class OneOfSeveral:
@@ -137,8 +151,11 @@ class OneOfSeveral:
         )
 
     def take(self, slice_: str) -> wire.Counter | None:
-        """Create the slice's key, if it is not there."""
-        key, era = slice_key(self._prefix, slice_), Get(self._key('era'))
+        """Create the slice's key, if it is not there.
+
+        :raises Unavailable: no era has begun; nothing is known to be taken
+        """
+        key, era = slice_key(self._prefix, slice_), Get(era_key(self._prefix))
         put = Put(key, self.name.encode(), self._my_lease())
         outcome = self._etcd.transact(
             [Created(key, 0)], [put, Get(key), era], [Get(key), era]
@@ -146,8 +163,10 @@ class OneOfSeveral:
         (mine,), eras = outcome.found
         if mine.lease != self._lease:
             return None
+        if not eras:
+            raise errors.Unavailable('no era has begun in etcd')
         self._held.add(slice_)
-        return wire.Counter(_era(eras), mine.created)
+        return wire.Counter(entry_to_era(eras[0]), mine.created)
 
     def give_back(self, command: wire.Command) -> None:
         """Delete the slice's key, if it is still that of this term."""
@@ -177,16 +196,3 @@ class OneOfSeveral:
 def _last(entry: Entry) -> str:
     """The last part of a key."""
     return entry.key.rpartition('/')[2]
-
-
-def _era(found: tuple[Entry, ...]) -> int:
-    """The era that an administrator has set.
-
-    :raises Unavailable: it is no number; no term is given
-    """
-    if not found:
-        return FIRST_ERA
-    try:
-        return int(found[0].value)
-    except ValueError:
-        raise errors.Unavailable('the era in etcd is no number') from None

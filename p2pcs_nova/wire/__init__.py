@@ -49,6 +49,11 @@ from p2pcs_nova.wire.diagnostics import (
     DiskDiagnostics,
     NicDiagnostics,
 )
+from p2pcs_nova.wire.era import (
+    Era,
+    EraReport,
+    SignedEra,
+)
 from p2pcs_nova.wire.instances import (
     GATEWAYS_OWN,
     Action,
@@ -56,6 +61,7 @@ from p2pcs_nova.wire.instances import (
     BuildRequest,
     ConfigFile,
     GroupPolicy,
+    HeldRight,
     Image,
     InstanceList,
     InstanceSpec,
@@ -178,6 +184,8 @@ __all__ = [
     'Direction',
     'DiskDiagnostics',
     'DrainRequest',
+    'Era',
+    'EraReport',
     'FilterRequest',
     'FitRequest',
     'Fits',
@@ -185,6 +193,7 @@ __all__ = [
     'Graves',
     'GroupPolicy',
     'HeldAddresses',
+    'HeldRight',
     'HeldTerm',
     'HypervisorVersion',
     'Image',
@@ -232,6 +241,7 @@ __all__ = [
     'RunRight',
     'ServerGroup',
     'Signed',
+    'SignedEra',
     'SignedPolicy',
     'SliceFit',
     'SliceMap',

@@ -121,6 +121,14 @@ class BuildRequest(msgspec.Struct, frozen=True):
     spec: InstanceSpec
 
 
+class HeldRight(msgspec.Struct, frozen=True):
+    """PC to gateway: the run right by which it has an instance."""
+
+    run_right: Signed
+    spec: InstanceSpec
+    """Without the config drive, which holds the user's secrets."""
+
+
 class InstanceState(enum.StrEnum):
     """The state of an instance on its PC."""
 

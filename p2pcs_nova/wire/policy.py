@@ -8,6 +8,7 @@ import enum
 import msgspec
 
 from p2pcs_nova.wire.basics import BoundSlice, Count, SliceName
+from p2pcs_nova.wire.era import SignedEra
 from p2pcs_nova.wire.instances import Signed
 
 
@@ -56,6 +57,7 @@ class PolicyBundle(msgspec.Struct, frozen=True):
     policy: SignedPolicy | None = None
     slices: Signed | None = None
     """The slice map, signed by a gateway."""
+    era: SignedEra | None = None
 
 
 class PolicyNews(msgspec.Struct, frozen=True):
@@ -68,6 +70,8 @@ class PolicyNews(msgspec.Struct, frozen=True):
     """The version of the policy that the slice map follows from."""
     generation: Count = 0
     map_digest: bytes = b''
+    era: Count = 0
+    era_digest: bytes = b''
 
 
 class PolicyText(msgspec.Struct, frozen=True):

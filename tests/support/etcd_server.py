@@ -11,7 +11,8 @@ import subprocess
 from collections.abc import Iterator
 
 from p2pcs_nova import errors
-from p2pcs_nova.etcd import Cluster, Etcd, Get
+from p2pcs_nova.etcd import Cluster, Etcd, Get, Put
+from p2pcs_nova.terms.shared import era_key
 from tests.support import waiting
 from tests.support.etcd_papers import Papers
 
@@ -55,6 +56,11 @@ class Server:
     def connect(self) -> Etcd:
         """Ask it."""
         return Etcd(self.cluster)
+
+    def begin_era(self, prefix: str, era: int = 2) -> None:
+        """As a gateway does, by an admin's word."""
+        put = Put(era_key(prefix), b'%d' % era)
+        self.connect().transact((), [put])
 
     def start(self) -> None:
         """Back when it answers."""

@@ -67,6 +67,8 @@ class FakePc:
         self.reservations = reservations.Reservations(self.offer, HOLD_S)
         self.terms = terms.Terms({})
         self.instances: dict[str, wire.InstanceStatus] = {}
+        self.rights: dict[str, wire.HeldRight] = {}
+        """By which it has them."""
         self.tombstones: dict[str, wire.Counter] = {}
         self.filters: dict[str, tuple[wire.PortFilter, ...]] = {}
         self.said: dict[str, list[tuple[float, str]]] = {}
@@ -217,6 +219,10 @@ class Session:
             pc.reservations.drop(instance, right.epoch)
             raise
         pc.instances[instance] = status
+        pc.rights[instance] = wire.HeldRight(
+            request.run_right,
+            msgspec.structs.replace(request.spec, config_drive=()),
+        )
         if pc.silent_builds:
             pc.silent_builds -= 1
             raise errors.Unreachable('the answer is lost')
@@ -305,6 +311,11 @@ class Session:
     async def instance(self, instance: str) -> wire.InstanceStatus:
         await self._enter('instance')
         return self._known(instance)
+
+    async def right(self, instance: str) -> wire.HeldRight:
+        await self._enter('right')
+        self._known(instance)
+        return self._pc.rights[instance]
 
     async def console(self, instance: str, length: int) -> wire.Console:
         await self._enter('console')

@@ -15,6 +15,7 @@ import trio
 from p2pcs_nova.bootclock import boottime
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.gateway import api
+from p2pcs_nova.gateway import book as books
 from p2pcs_nova.transport import application, listeners
 from tests.support import fake_pcs, gateways
 
@@ -25,11 +26,16 @@ class GatewayThread:
     """Started by the context, ended with it."""
 
     def __init__(
-        self, folder: pathlib.Path, office: fake_pcs.Office, policy: str
+        self,
+        folder: pathlib.Path,
+        office: fake_pcs.Office,
+        policy: str,
+        ledger: books.Ledger | None = None,
     ) -> None:
         self._folder = folder
         self._office = office
         self._policy = policy
+        self._ledger = ledger
         self._ready: queue.Queue[BaseException | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.socket = str(folder / 'p2pcs.sock')
@@ -62,7 +68,12 @@ class GatewayThread:
     async def _serve(self) -> None:
         self._token = trio.lowlevel.current_trio_token()
         service = gateways.make_service(
-            self._folder, self._office, policy=self._policy, clock=boottime
+            self._folder,
+            self._office,
+            policy=self._policy,
+            clock=boottime,
+            ledger=self._ledger,
+            run_blocking=trio.to_thread.run_sync,
         )
         with trio.CancelScope() as self._scope:
             async with trio.open_nursery() as nursery:

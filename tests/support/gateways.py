@@ -74,6 +74,8 @@ def make_service(
     seed: int = 1,
     clock: Callable[[], float] = trio.current_time,
     ledger: books.Ledger | None = None,
+    run_blocking: books.RunBlocking = at_once,
+    **more: Any,
 ) -> services.GatewayService:
     """A service that is not yet running."""
     return services.GatewayService(
@@ -89,7 +91,8 @@ def make_service(
         rng=random.Random(seed),
         options=options,
         ledger=ledger,
-        run_blocking=at_once,
+        run_blocking=run_blocking,
+        **more,
     )
 
 

@@ -72,6 +72,36 @@ class LedgerContract:
         assert epochs == sorted(set(epochs))
         assert {epoch.era for epoch in epochs} == {subject.command.term.era}
 
+    def test_place_comes_no_less_far_than_its_numbers(
+        self, subject: Subject
+    ) -> None:
+        for _ in range(3):
+            epoch = subject.ledger.next_epoch(subject.command)
+            stands = subject.ledger.stands().number
+            assert stands is not None
+            assert stands >= epoch
+
+    def test_era_begins_with_what_comes_along(self, subject: Subject) -> None:
+        ledger = subject.ledger
+        gone, kept, old = subject.row(1), subject.row(2), subject.row(3)
+        subject.place(gone)
+        subject.place(old)
+        before = ledger.stands()
+        grave = store.Grave(gone.instance, gone.epoch, PEER, 'pc1', SLICE)
+        carried = store.Carried((kept,), (grave,), is_all=True)
+        ledger.begin(before.era + 1, carried)
+        after = ledger.stands()
+        assert (after.place, after.era) == (before.place, before.era + 1)
+        assert (ledger.rows(), ledger.graves()) == ([kept], [grave])
+
+    def test_era_begins_with_what_is_there(self, subject: Subject) -> None:
+        written = subject.row()
+        subject.place(written)
+        before = subject.ledger.stands()
+        subject.ledger.begin(before.era + 2, None)
+        assert subject.ledger.stands().era == before.era + 2
+        assert subject.ledger.rows() == [written]
+
     def test_row_comes_back_as_it_was_written(self, subject: Subject) -> None:
         first, second = subject.row(1), subject.row(2)
         assert subject.place(first) is None

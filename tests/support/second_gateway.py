@@ -2,8 +2,8 @@
 """The lab with two gateways that share the slices by etcd.
 
 The second one's nova-computes ask their daemon through a gate that can hold
-what they ask.  There is no way back to one: the PCs have seen the terms of
-etcd.  So who asks for it is the last to use the lab.
+what they ask.  Nobody brings the lab back to one gateway.  So who asks for it
+is the last to use the lab.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+import shutil
 import time
 from collections.abc import Iterator
 
@@ -40,7 +41,7 @@ from tests.conftest import Figure
 from tests.support.lab import ROOT, Lab
 from tests.support.waiting import until
 
-ETCD_PORT = 2379
+ETCD, ETCD_PORT = 'etcd', 2379
 RELAY_PORT = 5673
 GATE, TOLLS = '/run/toll-gate.sock', '/run/tolls'
 GATE_CONFIG = '/etc/p2pcs/gate.conf'
@@ -98,6 +99,36 @@ class Pair:
         until(lambda: self.serves(control, slice_name), SERVED_S)
         figure(f'fail-over, {what}: served', time.monotonic() - begin)
 
+    def back_up_etcd(self, copy: pathlib.Path) -> None:
+        """What it has now; it rests for a moment."""
+        services.stop(self.lab.control, ETCD)
+        shutil.copytree(_data(self.settings), copy)
+        services.ensure(
+            self.lab.layout, self.lab.control, _etcd(self.settings)
+        )
+
+    def restore_etcd(self, copy: pathlib.Path) -> None:
+        """Have what it had then."""
+        services.stop(self.lab.control, ETCD)
+        shutil.rmtree(_data(self.settings))
+        shutil.copytree(copy, _data(self.settings))
+        services.ensure(
+            self.lab.layout, self.lab.control, _etcd(self.settings)
+        )
+
+    def raise_era(self, *more: str) -> None:
+        """The administrator has terms come from where control's do now."""
+        overlay.manage(
+            self.lab.layout, self.lab.control, 'era', 'raise', *more,
+            '--ca-dir', str(self.lab.layout.control / 'ca'),
+        )  # fmt: skip
+
+    def start_first(self) -> None:
+        """Have the first gateway's program up."""
+        services.ensure(
+            self.lab.layout, self.lab.control, compute.gateway(self.settings)
+        )
+
     def start_second(self) -> None:
         """Have the second gateway's program up."""
         services.ensure(
@@ -141,9 +172,10 @@ def bring_up(lab: Lab) -> Pair:
     for service in (_etcd(settings), _relay(settings)):
         services.ensure(lab.layout, lab.control, service)
     _share(settings, lab.control, CONTROL_ADDRESS)
-    services.ensure(lab.layout, lab.control, compute.gateway(settings))
-    _join(settings)
     pair = Pair(lab, settings)
+    pair.raise_era()
+    pair.start_first()
+    _join(settings)
     _share(settings, pair.second, GATEWAY_ADDRESS)
     pair.second.path(TOLLS).mkdir(exist_ok=True)
     services.ensure(lab.layout, pair.second, _gate(settings))
@@ -153,10 +185,10 @@ def bring_up(lab: Lab) -> Pair:
 
 
 def _etcd(settings: Settings) -> Service:
-    data = pathlib.Path(settings.data('etcd'))
+    data = _data(settings)
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Service(
-        name='etcd',
+        name=ETCD,
         argv=(
             'etcd',
             '--data-dir', str(data),
@@ -166,6 +198,10 @@ def _etcd(settings: Settings) -> Service:
         ),
         port=ETCD_PORT,
     )  # fmt: skip
+
+
+def _data(settings: Settings) -> pathlib.Path:
+    return pathlib.Path(settings.data(ETCD))
 
 
 def _relay(settings: Settings) -> Service:

@@ -30,6 +30,7 @@ STABLE = {
     'revoked': 403,
     'stale-epoch': 409,
     'stale-policy': 409,
+    'era-refused': 409,
     'stale-term': 409,
     'token-refused': 403,
     'too-large': 413,

@@ -11,13 +11,14 @@ import pytest
 from p2pcs_nova import errors, wire
 from p2pcs_nova.etcd import Delete, Get, Put
 from p2pcs_nova.gateway.etcd_ledger import EtcdLedger
-from p2pcs_nova.gateway.store import Grave
-from p2pcs_nova.terms.shared import FIRST_ERA, slice_key
+from p2pcs_nova.gateway.store import Carried, Grave
+from p2pcs_nova.terms.shared import slice_key
 from tests.support import etcd_server, ledger_contract
 
 pytestmark = pytest.mark.etcd
 
 SLICE = ledger_contract.SLICE
+ERA = 2
 
 
 @pytest.fixture(scope='module')
@@ -44,7 +45,7 @@ def term_begins(
     assert not found
     etcd.transact((), [Put(key, b'gw')])
     ((row,),) = etcd.read(Get(key))
-    return wire.Command(slice_, wire.Counter(FIRST_ERA, row.created))
+    return wire.Command(slice_, wire.Counter(ERA, row.created))
 
 
 def term_ends(
@@ -58,9 +59,7 @@ def term_ends(
 def subject(
     server: etcd_server.Server, prefix: str
 ) -> ledger_contract.Subject:
-    return ledger_contract.Subject(
-        EtcdLedger(server.connect(), prefix), term_begins(server, prefix)
-    )
+    return opened(server, prefix)
 
 
 class TestEtcdLedger(ledger_contract.LedgerContract):
@@ -70,10 +69,42 @@ class TestEtcdLedger(ledger_contract.LedgerContract):
     def subject(
         self, server: etcd_server.Server, prefix: str
     ) -> ledger_contract.Subject:
-        return ledger_contract.Subject(
-            EtcdLedger(server.connect(), prefix),
-            term_begins(server, prefix),
-        )
+        return opened(server, prefix)
+
+
+def opened(server: etcd_server.Server, prefix: str) -> ledger_contract.Subject:
+    """A ledger whose era has begun, and which may be written to."""
+    ledger = EtcdLedger(server.connect(), prefix)
+    ledger.begin(ERA, None)
+    return ledger_contract.Subject(ledger, term_begins(server, prefix))
+
+
+def test_etcd_that_has_no_era_has_come_to_nothing(
+    server: etcd_server.Server, prefix: str
+) -> None:
+    ledger = EtcdLedger(server.connect(), prefix)
+    before = ledger.stands()
+    assert before.number is None
+    assert before.place.startswith('etcd ')
+    assert before.place.endswith(f' {prefix}')
+    ledger.begin(ERA, None)
+    assert ledger.stands().place == before.place
+    with pytest.raises(errors.Unavailable, match='has begun already'):
+        ledger.begin(ERA, None)
+
+
+def test_of_two_that_are_brought_together_the_later_epoch_stays(
+    subject: ledger_contract.Subject,
+) -> None:
+    here, older, alone = subject.row(1), subject.row(2), subject.row(3)
+    for one in (here, older, alone):
+        subject.place(one)
+    lower = wire.Counter(1, 1)
+    later = subject.row(2)
+    carried = Carried((ledger_contract.row(lower, 1), later), (), is_all=False)
+    subject.ledger.begin(ERA + 1, carried)
+    rows = sorted(subject.ledger.rows(), key=lambda row: row.epoch)
+    assert rows == [here, alone, later]
 
 
 @pytest.mark.parametrize('is_followed', [False, True])

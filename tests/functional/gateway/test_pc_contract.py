@@ -251,6 +251,23 @@ async def test_action_is_for_the_epoch_that_runs(opened: Opened) -> None:
         assert (await remote.console(uuid, 10)).instance == uuid
 
 
+async def test_pc_tells_by_which_right_it_has_an_instance(
+    opened: Opened,
+) -> None:
+    request = real_pcs.request(0)
+    secret = wire.ConfigFile('secret', b'password')
+    spec = msgspec.structs.replace(request.spec, config_drive=(secret,))
+    request = msgspec.structs.replace(request, spec=spec)
+    uuid = request.claim.instance
+    async with opened as pc, pc.connect(GOLD) as remote:
+        with pytest.raises(errors.NotFound):
+            await remote.right(uuid)
+        await pc.place(request, n=2)
+        held = await remote.right(uuid)
+        assert held.run_right == pc.order(request, '', n=2).run_right
+        assert held.spec == msgspec.structs.replace(spec, config_drive=())
+
+
 async def test_copy_of_a_disk_is_handed_over_whole(opened: Opened) -> None:
     request = real_pcs.request(0)
     uuid = request.claim.instance

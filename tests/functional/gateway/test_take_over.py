@@ -14,7 +14,6 @@ import trio
 from p2pcs_nova import errors, wire
 from p2pcs_nova.bootclock import boottime
 from p2pcs_nova.gateway import service as services
-from p2pcs_nova.gateway import view as views
 from p2pcs_nova.gateway.etcd_ledger import EtcdLedger
 from p2pcs_nova.terms.holder import TTL_S
 from p2pcs_nova.terms.shared import OneOfSeveral
@@ -60,6 +59,7 @@ class Gateway:
 
     async def take(self, seconds: float = DEADLINE_S) -> None:
         """Command the slice, which nobody has."""
+        await self.service.settle_era()
         self.terms.renew()
         term = self.terms.take(SLICE)
         assert term is not None
@@ -81,6 +81,7 @@ class Gateway:
 async def running(
     folder: pathlib.Path, pcs: fake_pcs.Office, server: etcd_server.Server
 ) -> AsyncIterator[tuple[Gateway, Gateway]]:
+    server.begin_era(str(folder))
     one, two = (Gateway(folder, name, pcs, server) for name in 'ab')
     with trio.fail_after(DEADLINE_S):
         async with trio.open_nursery() as nursery:
@@ -209,28 +210,3 @@ async def test_term_that_is_renewed_late_finds_its_instances_again(
             SLICE, wire.TermRequest(boottime() + TTL_S, one.command.term)
         )
         assert [p.peer for p in one.placed()] == [placed.peer]
-
-
-async def test_only_gateway_becomes_one_of_several_with_all_that_it_has(
-    tmp_path: pathlib.Path, server: etcd_server.Server
-) -> None:
-    pcs = quick_office()
-    async with gateways.running(tmp_path / 'a', pcs) as service:
-        placed = await spawn(service)
-        gone = await spawn(service, 1)
-        away = pcs.pcs[gone.peer]
-        away.cut = True
-        pcs.tell_liveness(service, away, views.Liveness.FAILED)
-        await service.instances.destroy(SLICE, gone.status.instance, '')
-    away.cut = False
-    async with running(tmp_path, pcs, server) as (one, two):
-        (found,) = one.placed()
-        assert found.status.epoch == placed.status.epoch
-        await until(lambda: not pcs.live(gone.status.instance))
-        one.lose()
-        await two.take()
-        await two.service.instances.act(
-            SLICE, placed.status.instance, START, ''
-        )
-        again = await spawn(two.service, 2)
-        assert again.status.epoch > placed.status.epoch

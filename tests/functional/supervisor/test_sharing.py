@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from p2pcs_nova import wire
+from p2pcs_nova.gateway.etcd_ledger import EtcdLedger
 from tests.conftest import Figure
 from tests.support import etcd_server, gateway_program
 from tests.support.gateway_program import Program
@@ -23,6 +24,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.etcd
 
+PREFIX = '/office'
 SLICES = ('gold', 'silver')
 POLICY = 'slices: [{name: gold, match: {a: b}}, {name: silver, match: {}}]'
 
@@ -50,12 +52,18 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def gateway(folder: pathlib.Path, endpoint: str) -> Iterator[Gateway]:
+def gateway(
+    folder: pathlib.Path, etcd: etcd_server.Server
+) -> Iterator[Gateway]:
     folder.mkdir()
+    ledger = EtcdLedger(etcd.connect(), PREFIX)
     with (
-        GatewayThread(folder, office(1), POLICY) as daemon,
+        GatewayThread(folder, office(1), POLICY, ledger) as daemon,
         gateway_program.running(
-            folder / 'gw', daemon.socket, etcd_endpoints=endpoint
+            folder / 'gw',
+            daemon.socket,
+            etcd_endpoints=etcd.endpoint,
+            etcd_prefix=PREFIX,
         ) as program,
     ):
         yield Gateway(daemon, program)
@@ -64,6 +72,7 @@ def gateway(folder: pathlib.Path, endpoint: str) -> Iterator[Gateway]:
 @pytest.fixture
 def etcd(tmp_path: pathlib.Path) -> Iterator[etcd_server.Server]:
     with etcd_server.running(tmp_path / 'etcd') as server:
+        server.begin_era(PREFIX)
         yield server
 
 
@@ -73,8 +82,8 @@ def two(
 ) -> Iterator[tuple[Gateway, Gateway]]:
     """Two that have one slice each."""
     with (
-        gateway(tmp_path / 'a', etcd.endpoint) as a,
-        gateway(tmp_path / 'b', etcd.endpoint) as b,
+        gateway(tmp_path / 'a', etcd) as a,
+        gateway(tmp_path / 'b', etcd) as b,
     ):
         until(lambda: len(a.computes()) == len(b.computes()) == 1)
         until(lambda: a.terms().keys() == a.computes().keys())
@@ -129,6 +138,24 @@ def test_frozen_gateway_finds_out_that_another_one_serves_its_slice(
     a.program.send(signal.SIGCONT)
     until(lambda: len(a.computes()) == len(b.computes()) == 1)
     until(lambda: a.terms().keys() == a.computes().keys())
+
+
+def test_etcd_that_has_lost_its_data_is_not_served_by(
+    tmp_path: pathlib.Path, etcd: etcd_server.Server
+) -> None:
+    with gateway(tmp_path / 'a', etcd) as one:
+        until(lambda: one.serves(*SLICES))
+        before = one.program.acts('gold')
+        etcd.restore(None)
+        assert one.program.wait() == 1
+        assert one.program.log.splitlines()[-1].endswith(
+            'restore it, or run `p2pcs-manage era raise --lost --ca-dir DIR` '
+            'on this gateway, then start p2pcs-gateway again'
+        )
+        one.program.start()
+        assert one.program.wait() == 1
+        assert one.computes() == {}
+        assert one.program.acts('gold') == before
 
 
 @pytest.mark.slow

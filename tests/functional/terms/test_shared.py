@@ -14,7 +14,7 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.bootclock import boottime
 from p2pcs_nova.etcd import Cluster, Etcd, Get, Put
 from p2pcs_nova.terms.holder import TTL_S, Lapsed
-from p2pcs_nova.terms.shared import FIRST_ERA, OneOfSeveral
+from p2pcs_nova.terms.shared import OneOfSeveral, era_key
 from tests.conftest import Figure
 from tests.support import etcd_server
 from tests.support.waiting import until
@@ -22,6 +22,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.etcd
 
 PREFIX = '/office'
+ERA = 3
 
 
 @pytest.fixture(scope='module')
@@ -41,6 +42,7 @@ def prefix(request: pytest.FixtureRequest) -> str:
 def gateway(
     server: etcd_server.Server, prefix: str, name: str
 ) -> OneOfSeveral:
+    server.begin_era(prefix, ERA)
     one = OneOfSeveral(name, prefix, server.connect, boottime)
     one.renew()
     one.want(True)
@@ -53,7 +55,7 @@ def test_slice_has_one_gateway_and_the_next_one_a_higher_term(
     a, b = (gateway(server, prefix, name) for name in 'ab')
     first = a.take('gold')
     assert first is not None
-    assert first.era == FIRST_ERA
+    assert first.era == ERA
     assert b.take('gold') is None
     assert a.shares() == b.shares()
     assert dict(b.shares().holders) == {'gold': 'a'}
@@ -131,19 +133,20 @@ def test_gateway_that_wants_nothing_is_not_counted(
     assert b.shares().gateways == {'a', 'b'}
 
 
-@pytest.mark.parametrize(('said', 'era'), [(b'7', 7), (b'seven', None)])
-def test_era_is_what_an_administrator_has_set(
-    server: etcd_server.Server, prefix: str, said: bytes, era: int | None
+def test_without_an_era_there_is_no_term(
+    server: etcd_server.Server, prefix: str
 ) -> None:
-    server.connect().transact((), [Put(f'{prefix}/era', said)])
-    a = gateway(server, prefix, 'a')
-    if era is None:
-        with pytest.raises(errors.Unavailable, match='no number'):
-            a.take('gold')
-    else:
-        term = a.take('gold')
-        assert term is not None
-        assert term.era == era
+    a = OneOfSeveral('a', prefix, server.connect, boottime)
+    a.renew()
+    with pytest.raises(errors.Unavailable, match='no era has begun'):
+        a.take('gold')
+    server.connect().transact((), [Put(era_key(prefix), b'seven')])
+    with pytest.raises(errors.Unavailable, match='no number'):
+        a.take('gold')
+    server.begin_era(prefix, 7)
+    term = a.take('gold')
+    assert term is not None
+    assert term.era == 7
 
 
 def test_member_that_does_not_answer_is_passed_over(
@@ -152,6 +155,7 @@ def test_member_that_does_not_answer_is_passed_over(
     with etcd_server.running(tmp_path / 'dead') as dead:
         endpoints = (dead.endpoint, server.endpoint)
     cluster = Cluster(endpoints, etcd_server.TIMEOUT_S)
+    server.begin_era(prefix, ERA)
     a = OneOfSeveral('a', prefix, lambda: Etcd(cluster), boottime)
     a.renew()
     assert a.take('gold') is not None

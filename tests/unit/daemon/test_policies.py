@@ -221,3 +221,21 @@ async def test_what_the_operator_applies_is_durable_or_refused(
     with pytest.raises(errors.BadPolicy):
         await daemon.policies.apply(forged)
     assert daemon.version == 2
+
+
+async def test_an_era_is_fetched_and_kept_by_itself(
+    daemon: Daemon, autojump_clock: MockClock
+) -> None:
+    await daemon.policies.apply(policy(2))
+    word = wire.Era(2, GATEWAY_ID, 'counter')
+    signed = signing.sign_era(word, ROOT)
+    daemon.bundles[b'a'] = wire.PolicyBundle(policy(1), era=signed)
+    daemon.claims[b'a'] = InForce.restore(daemon.bundles[b'a'], ROOT_KEY).news
+    daemon.wake(b'a')
+    await trio.sleep(30)
+    assert (daemon.version, daemon.policies.in_force.era) == (2, word)
+    assert daemon.kept[-1] == wire.PolicyBundle(policy(2), era=signed)
+    with pytest.raises(errors.StalePolicy):
+        await daemon.policies.apply_era(
+            signing.sign_era(wire.Era(1, GATEWAY_ID, 'counter'), ROOT)
+        )

@@ -142,3 +142,71 @@ async def test_pc_that_says_much_and_answers_nothing_is_asked_one_at_a_time(
             service.instances_record(pc.id, 'instances/1', unknown)
             await trio.sleep(0.01)
         assert pc.calls.count('instances') <= 3
+
+
+LOST = wire.Era(3, gateways.GATEWAY_ID, 'counter', lost=1)
+
+
+async def test_what_was_lost_with_an_era_is_taken_as_its_pc_reports_it(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with gateways.running(tmp_path / 'lost', pcs) as service:
+        placed = await spawn(service)
+        frozen = await spawn(service, 1)
+    changed(pc, frozen.status.instance, STATE.QUARANTINED)
+    async with gateways.running(
+        tmp_path / 'new', pcs, era=lambda: LOST
+    ) as service:
+        await trio.sleep(1)
+        known = {
+            one.status.instance: one.status.epoch
+            for one in service.placed_rows().instances
+        }
+        assert known == {
+            one.status.instance: one.status.epoch for one in (placed, frozen)
+        }
+        states = {one.state for one in pc.instances.values()}
+        assert STATE.QUARANTINED not in states
+        gone = await service.instances.destroy(
+            'all', placed.status.instance, ''
+        )
+        assert gone.done
+    async with gateways.running(
+        tmp_path / 'new', pcs, era=lambda: LOST
+    ) as service:
+        (kept,) = service.placed_rows().instances
+        assert kept.status.instance == frozen.status.instance
+
+
+@pytest.mark.parametrize('wrong', ['era', 'peer', 'epoch', 'signature'])
+async def test_what_a_pc_has_no_right_to_is_not_taken_into_the_book(
+    autojump_clock: MockClock, tmp_path: pathlib.Path, wrong: str
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with gateways.running(tmp_path / 'lost', pcs) as service:
+        status = (await spawn(service)).status
+    right = wire.RunRight(
+        status.instance,
+        wire.Counter(1, 99) if wrong == 'epoch' else status.epoch,
+        'e' * 32 if wrong == 'peer' else pc.id,
+        'all',
+        'sha256:' + 'a' * 64,
+    )
+    signed = gateways.sign(right)
+    if wrong == 'signature':
+        signed = msgspec.structs.replace(signed, signature=bytes(64))
+    held = pc.rights[status.instance]
+    pc.rights[status.instance] = msgspec.structs.replace(
+        held, run_right=signed
+    )
+    lost = 0 if wrong == 'era' else 1
+    era = msgspec.structs.replace(LOST, lost=lost)
+    async with gateways.running(
+        tmp_path / 'new', pcs, era=lambda: era
+    ) as service:
+        await trio.sleep(1)
+        assert service.placed_rows().instances == ()
+        assert pc.instances[status.instance].state is STATE.QUARANTINED

@@ -111,3 +111,55 @@ def test_who_has_nothing_lacks_whatever_there_is() -> None:
     assert not nothing.lacks(nothing.news)
     assert nothing.lacks(nothing.with_policy(policy(1), ROOT_KEY).news)
     assert nothing.partition.names == ()
+
+
+def era(number: int, reason: str = '') -> wire.SignedEra:
+    return signing.sign_era(wire.Era(number, GATEWAY, 'counter', reason), ROOT)
+
+
+def test_era_never_goes_back_and_outlives_policies_and_slice_maps() -> None:
+    first = InForce().with_era(era(2), ROOT_KEY)
+    assert first.era == wire.Era(2, GATEWAY, 'counter')
+    assert first.with_era(era(2), ROOT_KEY) is first
+    later = (
+        first.with_era(era(4), ROOT_KEY)
+        .with_policy(policy(1), ROOT_KEY)
+        .with_map(slices(1, 1, 'all'), ROOT_KEY)
+    )
+    assert first.lacks(later.news)
+    assert not later.lacks(first.news)
+    with pytest.raises(errors.StalePolicy, match='era 4 is in force'):
+        later.with_era(era(3), ROOT_KEY)
+    again = InForce.restore(later.bundle, ROOT_KEY)
+    assert again.news == later.news
+    assert again.era == wire.Era(4, GATEWAY, 'counter')
+
+
+def test_of_two_words_for_one_era_all_take_the_same() -> None:
+    one = InForce().with_era(era(2, 'one'), ROOT_KEY)
+    two = InForce().with_era(era(2, 'two'), ROOT_KEY)
+    assert one.lacks(two.news) != two.lacks(one.news)
+
+
+@pytest.mark.parametrize(
+    'signed',
+    [
+        wire.SignedEra(era(2).payload, bytes(64)),
+        wire.SignedEra(era(2).payload, ROOT.sign(era(2).payload)),
+        wire.SignedEra(era(3).payload, era(2).signature),
+        signing.sign_era(wire.Era(2, GATEWAY, 'counter'), OTHER),
+    ],
+    ids=['zeros', 'no prefix', 'changed', 'other key'],
+)
+def test_era_that_the_root_has_not_signed_is_refused(
+    signed: wire.SignedEra,
+) -> None:
+    with pytest.raises(errors.BadPolicy, match='not signed by the key'):
+        InForce().with_era(signed, ROOT_KEY)
+
+
+def test_what_is_signed_and_no_era_is_refused() -> None:
+    payload = b'{"number": 0}'
+    signed = wire.SignedEra(payload, ROOT.sign(b'p2pcs era 1\0' + payload))
+    with pytest.raises(errors.BadPolicy, match='not an era'):
+        InForce().with_era(signed, ROOT_KEY)
