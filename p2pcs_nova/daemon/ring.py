@@ -15,6 +15,9 @@ proven by signatures.  Rules:
 4. A new key opens datagrams at once and seals them after ``GRACE_S``, when
    the others had time to fetch it.  The older ones open for ``KEPT_S`` more,
    and are forgotten then.
+5. Gateways that make a key at once give it different numbers, so that one is
+   later, and all come to have that one: each goes on by one more than there
+   are gateways with lower ids.
 """
 
 from __future__ import annotations
@@ -52,10 +55,13 @@ def is_later(number: int, than: int) -> bool:
     return 0 < (number - than) % NUMBERS < NUMBERS // 2
 
 
-def with_new_key(keys: Keys) -> Keys:
-    """The newest of these, and a new one behind it."""
+def with_new_key(keys: Keys, step: int) -> Keys:
+    """The newest of these, and a new one behind it.
+
+    :param step: how much higher its number is
+    """
     number, _ = keys[-1]
-    return (keys[-1], ((number + 1) % NUMBERS, secrets.token_bytes(32)))
+    return (keys[-1], ((number + step) % NUMBERS, secrets.token_bytes(32)))
 
 
 class Ring:
@@ -66,6 +72,7 @@ class Ring:
     :param seal: hands them to the overlay's node
     :param ask: a gateway for its ring
     :param gateways: all others that are known, be they here or not
+    :param me: our peer id, as text
     :param is_gateway: where it is the only one, it has nobody to ask
     """
 
@@ -77,6 +84,7 @@ class Ring:
         seal: Seal,
         ask: Ask,
         gateways: Callable[[], Sequence[KnownGateway]],
+        me: str,
         is_gateway: bool,
         rng: random.Random,
     ) -> None:
@@ -85,9 +93,12 @@ class Ring:
         self._seal = seal
         self._ask = ask
         self._gateways = gateways
+        self._me = me
         self._is_gateway = is_gateway
         self._rng = rng
         self._sealing = keys[-1]
+        self._told = keys[-1][0]
+        """The latest number that a member has told of."""
         self._changing = trio.Lock()
         self._wanted = trio.Event()
         self._changed = trio.Event()
@@ -108,6 +119,7 @@ class Ring:
             case news.NewsHeard(payload=payload) if payload.startswith(NEWS):
                 said = payload.removeprefix(NEWS).strip()
                 if said.isdigit() and is_later(int(said), self.number):
+                    self._told = int(said) % NUMBERS
                     self._wanted.set()
 
     async def renew(self) -> bytes:
@@ -117,10 +129,13 @@ class Ring:
         :raises OSError: it could not be stored; nothing changed
         """
         async with self._changing:
-            keys = with_new_key(self.keys)
+            keys = with_new_key(self.keys, self._step())
             await self._keep(keys)
             self._adopt(keys)
         return b'%s %d' % (NEWS, self.number)
+
+    def _step(self) -> int:
+        return 1 + sum(one.peer_id < self._me for one in self._gateways())
 
     async def run(self) -> None:
         """Fetch and forget keys, until cancelled."""
@@ -137,8 +152,12 @@ class Ring:
                 self._wanted.set()
 
     async def _fetch(self) -> bool:
-        """Ask the gateways, one after the other, until one answers."""
+        """Ask the gateways, one after the other, until one has the latest.
+
+        :returns: whether one has answered
+        """
         gateways = self._gateways()
+        has_answered = self._is_gateway and not gateways
         for gateway in self._rng.sample(gateways, len(gateways)):
             try:
                 with trio.fail_after(ASK_TIMEOUT_S):
@@ -159,8 +178,10 @@ class Ring:
                 if keys and is_later(keys[-1][0], self.number):
                     await self._try_to_keep(keys)
                     self._adopt(keys)
-            return True
-        return self._is_gateway and not gateways
+            has_answered = True
+            if not is_later(self._told, self.number):
+                break
+        return has_answered
 
     async def _try_to_keep(self, keys: Keys) -> None:
         """Store them; what a full disk loses is fetched at the next start."""

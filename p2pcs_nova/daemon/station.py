@@ -86,6 +86,7 @@ class Station:
             seal=lambda keys: self.net.runtime.set_ring_keys(keys),
             ask=self._ask_for_ring,
             gateways=self.gateways.listed,
+            me=self.me.peer_id,
             is_gateway=self.me.role == names.GATEWAY,
             rng=random.Random(self.boot_id),  # noqa: S311
         )

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import pathlib
 import signal
 from collections.abc import Iterator
+from concurrent import futures
 
 import pytest
 
@@ -63,6 +65,46 @@ def test_everybody_fetches_a_new_key_and_stays_a_member(
     pcs[0].start()
     waiting.until(lambda: pcs[0].status().members_alive == 4)
     waiting.until(lambda: all(is_alive(office, pc) for pc in pcs))
+
+
+@pytest.mark.slow
+def test_two_gateways_may_renew_it_at_once(
+    office: Office, tmp_path: pathlib.Path
+) -> None:
+    second = office.machine('gw2')
+    office.authority.enrol(
+        second.folder / 'state',
+        'gw2',
+        second.host,
+        7400,
+        datetime.datetime.now(datetime.UTC),
+    )
+    second.start()
+    pcs = [office.joined(f'pc{number}') for number in range(2)]
+    for pc in pcs:
+        pc.start()
+    everybody = [office.gateway, second, *pcs]
+    waiting.until(
+        lambda: all(one.status().members_alive == 4 for one in everybody)
+    )
+    old = keys_of(office.gateway)[-1]
+
+    def renewed(gateway: Machine) -> None:
+        with gateway.client as client:
+            client.renew_ring_key()
+
+    with futures.ThreadPoolExecutor() as pool:
+        list(pool.map(renewed, (office.gateway, second)))
+
+    waiting.until(
+        lambda: (
+            len({keys_of(one)[-1] for one in everybody} | {old}) == 2
+            and keys_of(second)[-1] != old
+        )
+    )
+    pcs[0].stop()
+    pcs[0].start()
+    waiting.until(lambda: pcs[0].status().members_alive == 4)
 
 
 def test_who_slept_through_three_keys_comes_back_who_was_put_out_does_not(

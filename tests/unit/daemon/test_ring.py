@@ -29,7 +29,9 @@ GATEWAY = KnownGateway('67' * 16, '10.0.0.1:7400')
 class Daemon:
     """A ring, and what is around it."""
 
-    def __init__(self, *, is_gateway: bool = False) -> None:
+    def __init__(
+        self, *, is_gateway: bool = False, peer: str = '0' * 32
+    ) -> None:
         self.gateway: tuple[tuple[int, bytes], ...] = (FIRST,)
         self.error: Exception | None = None
         self.full = False
@@ -43,6 +45,7 @@ class Daemon:
             seal=self.sealed.append,
             ask=self._ask,
             gateways=lambda: self.gateways,
+            me=peer,
             is_gateway=is_gateway,
             rng=random.Random(1),
         )
@@ -214,9 +217,41 @@ async def test_two_words_at_once_make_two_keys(
     assert [keys[-1][0] for keys in daemon.kept] == [2, 3]
 
 
+async def test_keys_that_two_gateways_make_at_once_leave_one_for_all(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    known = [KnownGateway(one * 32, f'10.0.0.{one}:7400') for one in '12']
+    a, b = (Daemon(is_gateway=True, peer=one.peer_id) for one in known)
+    pc = Daemon()
+    (a.gateways, b.gateways, pc.gateways) = (known[1:], known[:1], known)
+
+    async def asked(gateway: KnownGateway) -> wire.Ring:
+        await trio.sleep(0.1)
+        found = a if gateway == known[0] else b
+        return wire.Ring(tuple(wire.RingKey(*key) for key in found.ring.keys))
+
+    for one in (a, b, pc):
+        one.ring._ask = asked
+        running(one, nursery)
+    await trio.sleep(1)
+
+    said = [await one.ring.renew() for one in (a, b)]
+    assert a.ring.keys[-1] != b.ring.keys[-1]
+    for payload in said:
+        for one in (a, b, pc):
+            one.ring.on_event(news.NewsHeard(b'g' * 16, bytes(8), payload, 0))
+    await trio.sleep(ring.GRACE_S / 2)
+    assert a.ring.keys == b.ring.keys == pc.ring.keys
+    # Nobody has sealed by the one that nobody has any more.
+    await trio.sleep(ring.GRACE_S + ring.KEPT_S)
+    for one in (a, b, pc):
+        sealing = [keys.keys[-1] for keys in one.sealed]
+        assert set(sealing) == {FIRST, b.ring.keys[-1]}
+
+
 async def test_numbers_go_round() -> None:
     assert ring.is_later(0, 255)
     assert ring.is_later(127, 0)
     assert not ring.is_later(128, 0)
     assert not ring.is_later(5, 5)
-    assert ring.with_new_key(((255, bytes(32)),))[-1][0] == 0
+    assert ring.with_new_key(((255, bytes(32)),), 1)[-1][0] == 0
