@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from p2pcs_nova import attributes, texts, wire
+from p2pcs_nova import attributes, texts, traits, wire
 from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.gateway import store
 from p2pcs_nova.policy.document import Slice
@@ -284,12 +284,27 @@ class View:
             ),
             state=self.partition.state(name),
             zone=options.zone,
-            traits=options.traits,
+            traits=tuple(sorted(self._traits(name, options, members))),
             cpu_model=_common(offer.cpu_model for offer in offers),
             hypervisor_version=min(
                 (offer.hypervisor_version for offer in offers), default=0
             ),
         )
+
+    def _traits(
+        self, name: str, options: Slice, members: Iterable[PeerView]
+    ) -> frozenset[str]:
+        """What the policy says, and what is true of all PCs of a slice.
+
+        One that was put out has no say.
+        """
+        tier = self.partition.tier(name)
+        said = (*options.traits, *([traits.of_tier(tier)] if tier else ()))
+        return traits.common(
+            one.record
+            for one in members
+            if one.record is not None and one.bar is None
+        ).union(said)
 
     def rows(self, holdings: Holdings) -> Iterator[wire.PeerRow]:
         """A line for each peer, by name."""
@@ -350,10 +365,13 @@ def _counted(
     members: Iterable[PeerView], holdings: Holdings, is_open: bool
 ) -> Iterator[wire.Capacity]:
     for one in members:
+        held = holdings.get(one.peer)
+        need = NOTHING if held is None else held.need
         if is_open and one.offer is not None:
-            yield one.offer.total
-        elif one.peer in holdings:
-            yield holdings[one.peer].need
+            # What it holds beyond its offer is no one else's to give.
+            yield _larger(one.offer.total, need)
+        else:
+            yield need
 
 
 def _is_no_pc(one: PeerView) -> bool:

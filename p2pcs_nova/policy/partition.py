@@ -76,6 +76,17 @@ class Partition:
         row = self._rows.get(name)
         return None if row is None else self._slices.get(row.of)
 
+    def tier(self, name: str) -> int | None:
+        """1 for the best slice of its site; None if that is not ranked."""
+        row = self._rows.get(name)
+        if row is None:
+            return None
+        for site in self.policy.sites:
+            names = [one.name for one in site.slices]
+            if site.rank and row.of in names:
+                return names.index(row.of) + 1
+        return None
+
     def cuts(self, site: Site) -> tuple[Cut, ...]:
         """How a site's PCs are cut, the best first."""
         names = {one.name for one in site.slices}

@@ -14,7 +14,7 @@ NAME = re.compile('[a-z0-9]([a-z0-9-]{0,56}[a-z0-9])?')
 """As :data:`p2pcs_nova.wire.SliceName`, a host name's single label; with
 room for the number of a part when the slice is divided."""
 ZONE = re.compile('[A-Za-z0-9][A-Za-z0-9_.-]{0,62}')
-TRAIT = re.compile('CUSTOM_[A-Z0-9_]{1,248}')
+TRAIT = re.compile('CUSTOM_P2PCS_[A-Z0-9_]{1,242}')
 SHARE = re.compile(r'(\d{1,3})(?:\.(\d{1,4}))? ?%')
 REST = 'rest'
 NULL = 'tag:yaml.org,2002:null'
@@ -155,7 +155,7 @@ class Words:
                 raise self.fault(
                     node,
                     field,
-                    f'{trait!r} is no trait of ours: CUSTOM_ and then '
+                    f'{trait!r} is no trait of ours: CUSTOM_P2PCS_ and then '
                     'A-Z, 0-9 and "_"',
                 )
         return tuple(sorted(set(found)))

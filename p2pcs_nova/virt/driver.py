@@ -34,6 +34,7 @@ from p2pcs_nova.virt import (
     images,
     interrupted,
     inventory,
+    provider,
     rules,
     snapshots,
     start,
@@ -152,10 +153,8 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
     def update_provider_tree(
         self, provider_tree: Any, nodename: str, allocations: Any = None
     ) -> None:
-        """Placement's inventory; no I/O: Nova holds its one big lock."""
-        provider_tree.update_inventory(
-            nodename, inventory.summary_to_inventory(self._summary())
-        )
+        """Inventory and traits; no I/O: Nova holds its one big lock."""
+        provider.update(provider_tree, nodename, self._summary())
 
     def get_host_ip_addr(self) -> str:
         """The gateway's address."""

@@ -79,7 +79,8 @@ class SliceSummary(msgspec.Struct, frozen=True):
     zone: str = ''
     """Availability zone; '' for Nova's default."""
     traits: tuple[str, ...] = ()
-    """Of the policy."""
+    """The policy's, and those that all its PCs have; see
+    :mod:`p2pcs_nova.traits`."""
 
 
 class Placements(msgspec.Struct, frozen=True):

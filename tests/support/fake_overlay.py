@@ -95,6 +95,8 @@ class FakeOverlay:
         self.fail: dict[str, errors.P2PcsError] = {}
         """By name of a call: what it raises from now on."""
         self.revision = 1
+        self.traits: tuple[str, ...] = ()
+        """Of every slice."""
         self._epochs = 0
         self._changed = threading.Condition()
 
@@ -191,6 +193,7 @@ class FakeOverlay:
             used=_sum(self.used(pc) for pc in ours),
             accelerators=(wire.Accelerator.TCG,) if live else (),
             networks=tuple({n: None for pc in live for n in pc.networks}),
+            traits=self.traits,
         )
 
 

@@ -25,6 +25,8 @@ from tests.support.waiting import until
 
 Base: Any = integrated_helpers.ProviderUsageBaseTestCase
 IMAGE = '155d900f-4e14-4e4c-a73d-069cbf4541e6'
+SITE = 'CUSTOM_P2PCS_SITE_ROME'
+BY_HAND = 'CUSTOM_BY_HAND'
 API_PASTE = pathlib.Path(sys.prefix, 'etc/nova/api-paste.ini')
 
 
@@ -93,6 +95,36 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
             'hypervisors'
         ]
         assert shown['hypervisor_hostname'] == 'gold'
+
+    def test_provider_has_the_traits_of_the_slice_and_of_others(self) -> None:
+        nova = self.traits()
+        assert 'COMPUTE_NODE' in nova
+        avx2 = 'HW_CPU_X86_AVX2'
+        self.have_traits(nova, SITE, avx2)
+        self._create_trait(BY_HAND)
+        self._set_provider_traits(
+            self.provider['uuid'], [*self.traits(), BY_HAND]
+        )
+        # Nova reads again what others have changed when it is told to.
+        self.compute.manager.reset()
+        self.have_traits(nova | {BY_HAND}, avx2)
+        self.create(extra_specs={f'trait:{avx2}': 'required'})
+
+    def traits(self) -> set[str]:
+        return set(self._get_provider_traits(self.provider['uuid']))
+
+    def have_traits(self, others: set[str], *ours: str) -> None:
+        """Wait until Placement has the slice's, beside those of others."""
+        self.overlay.traits = ours
+
+        context = nova_context.get_admin_context()
+
+        def has() -> bool:
+            self.overlay.changed()  # The driver asks at once.
+            self.compute.manager.update_available_resource(context)
+            return self.traits() == {*others, *ours}
+
+        until(has)
 
     def test_server_lives_and_leaves_nothing(self) -> None:
         server = self.create()

@@ -15,8 +15,9 @@ from nova.objects.instance_group import InstanceGroup
 from nova.objects.request_spec import RequestSpec
 from nova.scheduler import host_manager, weights
 from nova.virt import event
+from nova.virt.libvirt import utils
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, traits, wire
 from p2pcs_nova.client import local
 from p2pcs_nova.scheduler import filters, stats, weighers
 from p2pcs_nova.virt import (
@@ -311,3 +312,17 @@ def test_slice_with_most_room_comes_first() -> None:
         [weighers.P2PSlotsWeigher()], states, SPEC
     )
     assert [one.obj.host for one in weighed] == ['8', '4', '2']
+
+
+def test_a_flag_has_the_traits_that_the_libvirt_driver_gives_for_it() -> None:
+    theirs = {
+        _as_kernel(flag): found if isinstance(found, tuple) else (found,)
+        for flag, found in utils.CPU_TRAITS_MAPPING.items()
+    }
+    assert {flag: theirs[flag] for flag in traits.FLAGS} == traits.FLAGS
+
+
+def _as_kernel(flag: str) -> str:
+    """Libvirt's name of a flag as the kernel has it."""
+    other = {'avx512vnni': 'avx512_vnni'}
+    return other.get(flag, flag.replace('-', '_').replace('.', '_'))

@@ -114,7 +114,11 @@ def test_summary_adds_what_live_pcs_offer() -> None:
         cpu_model='qemu64',
         hypervisor_version=7002000,
         zone='it',
-        traits=('CUSTOM_P2PCS_GOLD',),
+        traits=(
+            'CUSTOM_P2PCS_GOLD',
+            'HW_CPU_X86_SSE42',
+            'HW_CPU_X86_SSSE3',
+        ),
     )
 
 

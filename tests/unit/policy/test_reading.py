@@ -183,6 +183,7 @@ def test_slots_of_a_pc_are_what_its_scarcest_part_holds(
                 ('zone: internal', 'p.yaml:4: slices[0].zone: '),
                 ('zone: a:b', "'a:b' cannot be an availability zone"),
                 ('traits: [HW_X]', "'HW_X' is no trait of ours"),
+                ('traits: [CUSTOM_GOLD]', 'CUSTOM_P2PCS_ and then'),
                 ('maximum: 0.5', 'no whole number'),
                 ('minimum: 201', '201 slots are more than the maximum of'),
                 ('ratios: {vcpus: none}', "ratios.vcpus: 'none' is no number"),
