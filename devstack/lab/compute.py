@@ -10,7 +10,6 @@ import signal
 from devstack.lab import machines, overlay, processes, services
 from devstack.lab.layout import CONTROL, Layout
 from devstack.lab.machines import Machine
-from devstack.lab.schemas import Once, manage_openstack
 from devstack.lab.services import Service
 from devstack.lab.settings import Settings
 from devstack.lab.waiting import wait_until
@@ -66,21 +65,3 @@ def serves(layout: Layout, machine: Machine, slice_name: str) -> bool:
     said = rf'^\S+ \S+ {inside} INFO nova\.service .*Starting compute node'
     text = log.read_text(errors='replace')
     return re.search(said, text, re.MULTILINE) is not None
-
-
-def map_hosts(settings: Settings) -> None:
-    """Tell nova's API which cell the slices are in."""
-    once = Once(settings.layout, 'hosts')
-    if once.done:
-        return
-    control = machines.get(settings.layout, CONTROL)
-    manage_openstack(
-        settings,
-        control,
-        'nova-manage',
-        f'--config-file={settings.layout.etc("nova")}/nova.conf',
-        'cell_v2',
-        'discover_hosts',
-        '--by-service',
-    )
-    once.set()

@@ -184,7 +184,11 @@ class Settings:
                 'policy_file': str(self.layout.etc('nova') / NOVA_POLICY)
             },
             'conductor': {'workers': 1},
-            'scheduler': {'workers': 1},
+            'scheduler': {
+                'workers': 1,
+                # how soon a new slice is mapped to its cell
+                'discover_hosts_in_cells_interval': 5,
+            },
             # a build that a PC refuses says nothing of its whole slice
             'filter_scheduler': {'build_failure_weight_multiplier': '0.0'},
             'keystone_authtoken': self.token_checks('nova'),

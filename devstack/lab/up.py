@@ -273,13 +273,8 @@ def up(
         )
         for name in SLICES
     ]
-    hosts = plan.add(
-        'nova knows the slices',
-        functools.partial(compute.map_hosts, cloud.settings),
-        *computes,
-    )
     capacity = plan.add(
-        'nova sees the capacity of the slices', cloud.see_capacity, hosts
+        'nova sees the capacity of the slices', cloud.see_capacity, *computes
     )
     server = plan.add(
         'openstack server create',

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import pathlib
 from typing import Any
@@ -28,45 +29,81 @@ FAILURES = (
     auth_exceptions.ClientException,
     nova_exceptions.ClientException,
 )
+NOT_READY = (
+    nova_exceptions.BadRequest,
+    nova_exceptions.Conflict,
+    nova_exceptions.NotFound,
+)
+"""A host that is not yet mapped to a cell, or not yet empty."""
 
 
-def connect(nova_conf: pathlib.Path) -> Any:
-    """Nova's API, as the service user of this nova.conf.
+class NoUser(cfg.Error):  # type: ignore[misc]
+    """The nova.conf does not say as whom to ask Nova."""
 
-    :raises cfg.Error: the file is missing, or says no user
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What has become of Nova's hosts."""
+
+    done: tuple[plan.Step, ...]
+    waiting: tuple[str, ...]
+    """What Nova is not ready for yet, in words."""
+
+
+def connect(*nova_conf: pathlib.Path) -> Any:
+    """Nova's API, as the service user of these files; asks nobody yet.
+
+    :raises cfg.Error: a file is missing or wrong, or they say no user
     """
     conf = cfg.ConfigOpts()
     loading.register_auth_conf_options(conf, GROUP)
     loading.register_session_conf_options(conf, GROUP)
-    conf(['--config-file', str(nova_conf)], default_config_files=[])
+    files = [word for path in nova_conf for word in _as_option(path)]
+    conf(files, default_config_files=[], default_config_dirs=[])
+    try:
+        auth = loading.load_auth_from_conf_options(conf, GROUP)
+    except auth_exceptions.ClientException as error:
+        raise NoUser(f'[{GROUP}]: {error}') from None
+    if auth is None:
+        raise NoUser(f'[{GROUP}] says no user')
     session = loading.load_session_from_conf_options(
-        conf,
-        GROUP,
-        auth=loading.load_auth_from_conf_options(conf, GROUP),
-        timeout=TIMEOUT_S,
+        conf, GROUP, auth=auth, timeout=TIMEOUT_S
     )
     return client.Client(MICROVERSION, session=session)
 
 
-def follow(nova: Any, partition: Partition) -> tuple[plan.Step, ...]:
+def _as_option(path: pathlib.Path) -> tuple[str, str]:
+    return '--config-file', str(path)
+
+
+def follow(nova: Any, partition: Partition) -> Outcome:
     """Have Nova's hosts as the slices; idempotent.
 
-    A slice whose nova-compute Nova does not know yet, or whose host it has
-    not mapped to a cell yet, has its turn at the next call.
+    What Nova is not ready for, because it does not know a nova-compute yet
+    or has not mapped its host to a cell, has its turn at the next call.
+    Two that do it at once do no harm.
 
-    :returns: what was done
     :raises Unreachable: Nova does not answer, or refuses all; what was done
         before stays
     """
     done: list[plan.Step] = []
+    waiting: list[str] = []
     try:
         found = list(plan.steps(partition, services(nova), aggregates(nova)))
         for step in found:
-            if _do(nova, step):
+            if isinstance(step, plan.Wait):
+                waiting.append(f'{step.host}: {step.why}')
+                continue
+            try:
+                _change(nova, step)
+            except NOT_READY as error:
+                waiting.append(f'{step}: {error}')
+            else:
+                LOG.info('done: %s', step)
                 done.append(step)
     except FAILURES as error:
         raise errors.Unreachable(f'nova: {error}') from None
-    return tuple(done)
+    return Outcome(tuple(done), tuple(waiting))
 
 
 def services(nova: Any) -> list[plan.Service]:
@@ -76,6 +113,7 @@ def services(nova: Any) -> list[plan.Service]:
             one.id,
             one.host,
             (one.disabled_reason or '') if one.status == 'disabled' else None,
+            one.state == 'up',
         )
         for one in nova.services.list(binary='nova-compute')
     ]
@@ -89,18 +127,6 @@ def aggregates(nova: Any) -> list[plan.Aggregate]:
         )
         for one in nova.aggregates.list()
     ]
-
-
-def _do(nova: Any, step: plan.Step) -> bool:
-    """Take one step; False if Nova is not ready for it yet."""
-    try:
-        _change(nova, step)
-    except (nova_exceptions.NotFound, nova_exceptions.Conflict) as error:
-        # The host is not yet mapped to a cell, or not yet empty.
-        LOG.info('not yet: %s: %s', step, error)
-        return False
-    LOG.info('done: %s', step)
-    return True
 
 
 def _change(nova: Any, step: plan.Step) -> None:

@@ -3,8 +3,9 @@
 
 Each slice has an aggregate of its own, which puts its host into its zone.
 A slice that is drained is a host that is disabled; one that is closed is
-taken away, aggregate first.  What others have made or disabled is left
-alone.
+taken away, aggregate first, when its nova-compute has been silent for as
+long as Nova takes to believe it: one that still ran would bring half of it
+back.  What others have made or disabled is left alone.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Service:
     host: str
     disabled_reason: str | None = None
     """None: it is enabled."""
+    is_up: bool = True
+    """Whether it has reported lately."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +98,14 @@ class DropService:
     service: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Wait:
+    """Nothing can be done yet."""
+
+    host: str
+    why: str
+
+
 Step = (
     MakeAggregate
     | AddHost
@@ -103,6 +114,7 @@ Step = (
     | Disable
     | Enable
     | DropService
+    | Wait
 )
 
 
@@ -125,6 +137,8 @@ def steps(
                 zone = options.zone if options else ''
                 yield from _place(row.name, zone, aggregate)
             yield from _open(row.state, service)
+        elif row.state is wire.SliceState.OPEN:
+            yield Wait(row.name, 'Nova does not know its nova-compute yet')
 
 
 def _retire(
@@ -132,7 +146,13 @@ def _retire(
 ) -> Iterator[Step]:
     if aggregate is not None:
         yield DropAggregate(aggregate.id, aggregate.hosts)
-    if service is not None:
+    if service is None:
+        return
+    if service.is_up:
+        if service.disabled_reason is None:
+            yield Disable(service.id)
+        yield Wait(service.host, 'Nova has heard of its nova-compute lately')
+    else:
         yield DropService(service.id)
 
 

@@ -9,15 +9,16 @@ import pathlib
 from cliff import command
 
 from p2pcs_nova.manage import daemon
+from p2pcs_nova.policy import in_force
 
 
 class SlicePublish(command.Command):
     """Have Nova's hosts as the slices are: aggregates, zones, retirement.
 
     Each slice gets an aggregate, in its zone; the host of a slice that is
-    drained is disabled, that of a closed one is removed: stop its
-    nova-compute before. To be run again whenever the slices have changed;
-    what is as it should be stays.
+    drained is disabled, that of a closed one is removed when its
+    nova-compute has been silent for a minute. What is as it should be
+    stays. p2pcs-gateway does it by itself if it has a user of Nova.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -37,7 +38,9 @@ class SlicePublish(command.Command):
         from p2pcs_nova.hosts import nova
 
         with daemon.connect(self) as client:
-            partition = daemon.partition_of(client)
-        done = nova.follow(nova.connect(parsed_args.nova_conf), partition)
-        for step in done:
+            partition = in_force.read_partition(client.policy())
+        outcome = nova.follow(nova.connect(parsed_args.nova_conf), partition)
+        for step in outcome.done:
             self.app.stdout.write(f'{step}\n')
+        for why in outcome.waiting:
+            self.app.stdout.write(f'not yet: {why}\n')

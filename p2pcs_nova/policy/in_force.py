@@ -15,9 +15,10 @@ import hashlib
 import msgspec
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.policy import signing
+from p2pcs_nova.policy import reading, signing
 from p2pcs_nova.policy.document import NOTHING, Policy
 from p2pcs_nova.policy.partition import NO_MAP, Partition
+from p2pcs_nova.policy.words import PolicyError
 
 DIGEST_BYTES = 16
 
@@ -137,6 +138,21 @@ class InForce:
                 f'era {self.news.era} is in force, and this is {era.number}'
             )
         return new
+
+
+def read_partition(bundle: wire.PolicyBundle) -> Partition:
+    """The slices as the daemon of this machine says, unverified.
+
+    :raises BadPolicy: it cannot be read
+    """
+    if bundle.policy is None:
+        return Partition()
+    try:
+        policy = reading.read_policy(bundle.policy.text, 'policy')
+    except PolicyError as error:
+        raise errors.BadPolicy(str(error)) from None
+    slices = bundle.slices
+    return Partition(policy, signing.read_map(slices) if slices else NO_MAP)
 
 
 def _digest(data: bytes) -> bytes:

@@ -21,7 +21,8 @@ from oslo_config import cfg
 from p2pcs_nova import errors, etcd, notify, programs, version
 from p2pcs_nova.bootclock import boottime
 from p2pcs_nova.client.local import LocalClient
-from p2pcs_nova.supervisor import compute, keeping
+from p2pcs_nova.hosts import nova
+from p2pcs_nova.supervisor import compute, keeping, publishing
 from p2pcs_nova.supervisor import conf as options
 from p2pcs_nova.terms import conf as where
 from p2pcs_nova.terms import shared, single
@@ -120,6 +121,24 @@ def make_holder(conf: cfg.ConfigOpts, client: LocalClient) -> Holder:
     )
 
 
+def make_publisher(
+    client: LocalClient, kept: compute.Options
+) -> publishing.Publisher | None:
+    """What has Nova's hosts follow the slices; None: we may not ask Nova."""
+    try:
+        api = nova.connect(*map(pathlib.Path, kept.config_files))
+    except cfg.Error as error:
+        LOG.warning(
+            "Nova's hosts do not follow the slices by themselves: %s; "
+            '`p2pcs-manage slice publish` is left to the operator',
+            error,
+        )
+        return None
+    return publishing.Publisher(
+        client.policy, functools.partial(nova.follow, api)
+    )
+
+
 def _name() -> str:
     """Of this life of this gateway; no other one has it."""
     return f'{socket.gethostname()}-{secrets.token_hex(4)}'
@@ -134,10 +153,13 @@ async def serve(conf: cfg.ConfigOpts, kept: compute.Options) -> None:
     client = LocalClient(kept.socket, ASK_TIMEOUT_S)
     terms = make_holder(conf, client)
     keeper = keeping.Keeper(terms, client, kept, boottime)
+    publisher = make_publisher(client, kept)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_stop_on_signal, signals, keeper)
             nursery.start_soon(notify.stay_alive)
+            if publisher is not None:
+                nursery.start_soon(publisher.run)
             notify.tell('READY=1')
             await keeper.run()
             nursery.cancel_scope.cancel()

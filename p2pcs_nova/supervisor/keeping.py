@@ -30,6 +30,7 @@ import trio
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.supervisor import compute
+from p2pcs_nova.supervisor.trouble import Trouble
 from p2pcs_nova.terms import holder, sharing
 
 LOG = logging.getLogger(__name__)
@@ -64,22 +65,6 @@ class Kept:
     def command(self) -> wire.Command:
         """By which the daemon commands it."""
         return wire.Command(self.held.slice, self.held.term)
-
-
-class Trouble:
-    """Something that may fail for a while: said when it comes and goes."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-        self._problem = ''
-
-    def note(self, problem: str) -> None:
-        """How it is now; '': well."""
-        if problem and not self._problem:
-            LOG.warning('%s: %s', self._what, problem)
-        elif self._problem and not problem:
-            LOG.info('%s: it goes on', self._what)
-        self._problem = problem
 
 
 class Keeper:

@@ -27,6 +27,9 @@ WAIT_S = 5.0
 ends no poll, so this is the age of the inventory."""
 RETRY_S = 1.0
 """Between two attempts while the daemon does not answer."""
+GONE_RETRY_S = 30.0
+"""The same, while it says that there is no such slice: it is closed, and
+this process is about to be ended."""
 FRESH_S = 3 * WAIT_S
 """A view older than this is not trusted."""
 
@@ -98,9 +101,11 @@ class Watcher:
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
+            pause_s = RETRY_S
             try:
                 self.look(WAIT_S)
             except errors.P2PcsError as error:
+                pause_s = retry_s(error)
                 if not self._silent:
                     LOG.warning(
                         'Lost sight of slice %s: %s', self._slice, error
@@ -113,7 +118,7 @@ class Watcher:
                     LOG.info('Slice %s is in sight again', self._slice)
                 self._silent = False
                 continue
-            self._stopping.wait(RETRY_S)
+            self._stopping.wait(pause_s)
 
     def _hand_over(self) -> None:
         while True:
@@ -121,3 +126,8 @@ class Watcher:
             if event is None:
                 return
             self._emit(*event)
+
+
+def retry_s(error: errors.P2PcsError) -> float:
+    """How long to wait before the daemon is asked again."""
+    return GONE_RETRY_S if isinstance(error, errors.NotFound) else RETRY_S

@@ -3,7 +3,8 @@
 
 Run as ``capacity PASSWORDS SLICE...``. A nova-compute reports what its
 slice has every ten seconds: a PC that came a moment too late is known
-after that.
+after that. Nova's scheduler maps a new host to its cell every few seconds;
+the list of hypervisors has only those that are mapped.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ TIMEOUT_S = 60.0
 
 
 def without_capacity(cloud: Connection, slices: Iterable[str]) -> list[str]:
-    """The slices that have no processors in Placement's inventories."""
+    """The slices that are not mapped, or have no processors in Placement."""
     placement = cloud.placement
+    mapped = {item.name for item in cloud.compute.hypervisors()}
     providers = {item.name: item for item in placement.resource_providers()}
     return [
         name
         for name in slices
-        if name not in providers
+        if name not in mapped
+        or name not in providers
         or not any(
             item.resource_class == 'VCPU' and item.total > item.reserved
             for item in placement.resource_provider_inventories(

@@ -235,6 +235,13 @@ def test_watcher_survives_a_daemon_that_restarts(watched: Watched) -> None:
     assert watched.next() == (watched.uuid, event.EVENT_LIFECYCLE_PAUSED)
 
 
+def test_watcher_asks_seldom_for_a_slice_that_is_closed() -> None:
+    closed = errors.NotFound('there is no slice gold')
+    assert events.retry_s(closed) > 10 * events.retry_s(
+        errors.Unavailable('gone')
+    )
+
+
 # -- what the scheduler reads of a slice -------------------------------------
 
 

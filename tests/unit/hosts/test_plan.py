@@ -23,13 +23,14 @@ def with_old(state: wire.SliceState) -> Partition:
     return Partition(POLICY, wire.SliceMap(2, 1, rows))
 
 
+NO_COMPUTE = plan.Wait('gold', 'Nova does not know its nova-compute yet')
 READY = Aggregate(1, 'p2pcs:gold', 'rome', ('gold',))
 
 
 @pytest.mark.parametrize(
     ('services', 'aggregates', 'steps'),
     [
-        ([], [], []),
+        ([], [], [NO_COMPUTE]),
         (
             [Service('s', 'gold')],
             [],
@@ -74,9 +75,24 @@ def test_a_drained_slice_is_disabled_once_and_keeps_its_zone() -> None:
 def test_a_closed_slice_is_taken_away_aggregate_first() -> None:
     partition = with_old(wire.SliceState.CLOSED)
     aggregates = [READY, Aggregate(2, 'p2pcs:old', 'oslo', ('old',))]
-    services = [Service('s', 'gold'), Service('t', 'old', plan.DRAINED)]
+    services = [
+        Service('s', 'gold'),
+        Service('t', 'old', plan.DRAINED, is_up=False),
+    ]
     assert list(plan.steps(partition, services, aggregates)) == [
         plan.DropAggregate(2, ('old',)),
         plan.DropService('t'),
     ]
     assert list(plan.steps(partition, services[:1], [READY])) == []
+
+
+@pytest.mark.parametrize('reason', [None, plan.DRAINED, 'by a person'])
+def test_a_closed_slice_is_kept_disabled_while_its_nova_compute_may_run(
+    reason: str | None,
+) -> None:
+    partition = with_old(wire.SliceState.CLOSED)
+    services = [Service('s', 'gold'), Service('t', 'old', reason)]
+    *before, last = plan.steps(partition, services, [READY])
+    assert before == ([] if reason else [plan.Disable('t')])
+    assert isinstance(last, plan.Wait)
+    assert last.host == 'old'

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nova's hosts follow the slices by themselves.
+
+Every gateway that has a user of Nova does it, and does again what another
+has done: each step is taken from what Nova says at that moment.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import trio
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.hosts.nova import Outcome
+from p2pcs_nova.policy import in_force
+from p2pcs_nova.policy.partition import Partition
+from p2pcs_nova.supervisor.trouble import Trouble
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar('T')
+
+LOOK_S = 3.0
+"""Between two looks at the slices."""
+RETRY_S = 10.0
+"""Between two tries at Nova until its hosts are as the slices, ..."""
+AGAIN_S = 300.0
+"""... and then, whatever other hands may have done there."""
+
+
+class Publisher:
+    """Has Nova's hosts follow the slices.
+
+    :param ask: the policy and the slice map of this machine's daemon
+    :param follow: have Nova's hosts as these slices; both may block
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[], wire.PolicyBundle],
+        follow: Callable[[Partition], Outcome],
+    ) -> None:
+        self._ask = ask
+        self._follow = follow
+        self._told: wire.PolicyBundle | None = None
+        self._due_s = 0.0
+        """When Nova is told again, if nothing changes."""
+        self._waiting: frozenset[str] = frozenset()
+        self._trouble = Trouble("having Nova's hosts as the slices")
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            await self.look(trio.current_time())
+            await trio.sleep(LOOK_S)
+
+    async def look(self, now: float) -> None:
+        """One look; what fails has its turn again in a while."""
+        try:
+            bundle = await _blocking(self._ask)
+            if bundle == self._told and now < self._due_s:
+                return
+            self._told, self._due_s = bundle, now + RETRY_S
+            partition = in_force.read_partition(bundle)
+            outcome = await _blocking(
+                functools.partial(self._follow, partition)
+            )
+        except errors.P2PcsError as error:
+            self._trouble.note(error.message)
+            return
+        self._trouble.note('')
+        for why in sorted(set(outcome.waiting) - self._waiting):
+            LOG.info('not yet: %s', why)
+        self._waiting = frozenset(outcome.waiting)
+        if not outcome.waiting:
+            self._due_s = now + AGAIN_S
+
+
+async def _blocking(call: Callable[[], T]) -> T:
+    """A call that waits for others; cancelled, it is left alone."""
+    return await trio.to_thread.run_sync(call, abandon_on_cancel=True)

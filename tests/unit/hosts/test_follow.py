@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pathlib
+import types
+from typing import Any
+from unittest import mock
+
+import pytest
+from keystoneauth1 import exceptions as auth_exceptions
+from novaclient import exceptions as nova_exceptions
+from novaclient.v2 import aggregates, services
+from oslo_config import cfg
+
+from p2pcs_nova import errors
+from p2pcs_nova.hosts import nova as hosts
+from p2pcs_nova.hosts import plan
+from p2pcs_nova.policy import reading
+from p2pcs_nova.policy.partition import Partition
+
+SLICES = Partition(
+    reading.read_policy(
+        'slices: [{name: gold, match: {a: b}, zone: rome},'
+        ' {name: tin, match: {}}]',
+        'policy',
+    )
+)
+
+
+def service(name: str, **changes: Any) -> types.SimpleNamespace:
+    """As Nova tells of a nova-compute."""
+    said = {'status': 'enabled', 'state': 'up', 'disabled_reason': None}
+    return types.SimpleNamespace(id=f'id-{name}', host=name, **said | changes)
+
+
+@pytest.fixture
+def nova() -> Any:
+    """Nova knows both hosts, and no aggregate."""
+    found = types.SimpleNamespace(
+        services=mock.create_autospec(services.ServiceManager, instance=True),
+        aggregates=mock.create_autospec(
+            aggregates.AggregateManager, instance=True
+        ),
+    )
+    found.services.list.return_value = [service('gold'), service('tin')]
+    found.aggregates.list.return_value = []
+    found.aggregates.create.return_value = types.SimpleNamespace(id=7)
+    return found
+
+
+def test_each_slice_gets_its_aggregate_in_its_zone(nova: Any) -> None:
+    outcome = hosts.follow(nova, SLICES)
+    assert outcome.waiting == ()
+    assert outcome.done == (
+        plan.MakeAggregate('p2pcs:gold', 'rome', 'gold'),
+        plan.MakeAggregate('p2pcs:tin', '', 'tin'),
+    )
+    assert nova.aggregates.create.call_args_list == [
+        mock.call('p2pcs:gold', 'rome'),
+        mock.call('p2pcs:tin', None),
+    ]
+    nova.aggregates.add_host.assert_called_with(7, 'tin')
+
+
+@pytest.mark.parametrize(
+    'refusal',
+    [
+        nova_exceptions.NotFound(404, 'Compute host gold could not be found'),
+        nova_exceptions.Conflict(409, 'Aggregate p2pcs:gold already exists'),
+        nova_exceptions.BadRequest(400, 'Host has servers'),
+    ],
+)
+def test_what_nova_is_not_ready_for_keeps_nothing_else_waiting(
+    nova: Any, refusal: Exception
+) -> None:
+    nova.aggregates.create.side_effect = [
+        refusal,
+        types.SimpleNamespace(id=8),
+    ]
+    outcome = hosts.follow(nova, SLICES)
+    assert outcome.done == (plan.MakeAggregate('p2pcs:tin', '', 'tin'),)
+    (why,) = outcome.waiting
+    assert "'p2pcs:gold'" in why
+    assert str(refusal) in why
+
+
+def test_a_host_that_nova_does_not_know_yet_is_waited_for(nova: Any) -> None:
+    nova.services.list.return_value = [service('tin')]
+    outcome = hosts.follow(nova, SLICES)
+    assert outcome.waiting == (
+        'gold: Nova does not know its nova-compute yet',
+    )
+
+
+def test_silent_nova_is_unreachable(nova: Any) -> None:
+    nova.services.list.side_effect = auth_exceptions.ConnectFailure('gone')
+    with pytest.raises(errors.Unreachable, match='nova: gone'):
+        hosts.follow(nova, SLICES)
+
+
+@pytest.mark.parametrize(
+    ('text', 'why'),
+    [
+        ('[DEFAULT]\n', 'says no user'),
+        ('[service_user]\nauth_type = password\n', 'auth_url'),
+    ],
+)
+def test_without_a_user_there_is_nobody_to_ask_as(
+    tmp_path: pathlib.Path, text: str, why: str
+) -> None:
+    path = tmp_path / 'nova.conf'
+    path.write_text(text)
+    with pytest.raises(cfg.Error, match=why):
+        hosts.connect(path)

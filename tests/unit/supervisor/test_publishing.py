@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.hosts.nova import Outcome
+from p2pcs_nova.policy.partition import Partition
+from p2pcs_nova.supervisor import publishing
+from p2pcs_nova.supervisor.publishing import AGAIN_S, RETRY_S
+
+pytestmark = pytest.mark.trio
+
+NOTHING = Outcome((), ())
+
+
+class Scene:
+    """A daemon and Nova, and what Nova was told."""
+
+    def __init__(self) -> None:
+        self.policy = bundle('gold')
+        self.outcome: Outcome | errors.P2PcsError = NOTHING
+        self.told: list[tuple[str, ...]] = []
+        self.publisher = publishing.Publisher(lambda: self.policy, self.follow)
+
+    def follow(self, partition: Partition) -> Outcome:
+        self.told.append(partition.open)
+        if isinstance(self.outcome, errors.P2PcsError):
+            raise self.outcome
+        return self.outcome
+
+
+def bundle(name: str) -> wire.PolicyBundle:
+    text = f'slices: [{{name: {name}, match: {{}}}}]'
+    return wire.PolicyBundle(wire.SignedPolicy(text, b''))
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+async def test_nova_is_told_once_of_what_does_not_change(scene: Scene) -> None:
+    for now in (0.0, 3.0, AGAIN_S - 1.0):
+        await scene.publisher.look(now)
+    assert scene.told == [('gold',)]
+    await scene.publisher.look(AGAIN_S)
+    assert scene.told == [('gold',)] * 2
+
+
+async def test_nova_is_told_at_once_of_a_change(scene: Scene) -> None:
+    await scene.publisher.look(0.0)
+    scene.policy = bundle('tin')
+    await scene.publisher.look(3.0)
+    assert scene.told == [('gold',), ('tin',)]
+
+
+async def test_what_nova_is_not_ready_for_is_tried_again_and_told_once(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level('INFO')
+    scene.outcome = Outcome((), ('gold: no host yet',))
+    for now in (0.0, 3.0, RETRY_S, 2 * RETRY_S):
+        await scene.publisher.look(now)
+    assert scene.told == [('gold',)] * 3
+    assert caplog.messages == ['not yet: gold: no host yet']
+
+
+async def test_nova_that_fails_is_tried_again_and_said_when_it_comes_and_goes(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level('INFO')
+    scene.outcome = errors.Unreachable('nova: gone')
+    for now in (0.0, 3.0, RETRY_S):
+        await scene.publisher.look(now)
+    assert scene.told == [('gold',)] * 2
+    scene.outcome = NOTHING
+    for now in (RETRY_S + 3.0, 2 * RETRY_S):
+        await scene.publisher.look(now)
+    assert scene.told == [('gold',)] * 3
+    what = "having Nova's hosts as the slices"
+    assert caplog.messages == [f'{what}: nova: gone', f'{what}: it goes on']
+
+
+async def test_policy_that_cannot_be_read_reaches_nova_not_at_all(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.policy = wire.PolicyBundle(wire.SignedPolicy('slices: 7', b''))
+    await scene.publisher.look(0.0)
+    assert scene.told == []
+    assert 'policy' in caplog.text
