@@ -146,13 +146,6 @@ gateway_opts = [
         default=4,
         help='PCs asked at once for a new instance.',
     ),
-    cfg.ListOpt(
-        'pack_slices',
-        default=[],
-        help='Slices that fill one PC before the next, so that large '
-        'servers still find room. In all others servers spread, so that no '
-        'owner feels them all.',
-    ),
     cfg.FloatOpt(
         'claim_timeout_s',
         min=0.1,

@@ -68,7 +68,6 @@ class GatewayRole:
             rng=rng,
             options=options.Options(
                 claim_width=conf.claim_width,
-                packed=frozenset(conf.pack_slices),
                 claim_timeout_s=conf.claim_timeout_s,
                 build_timeout_s=conf.build_timeout_s,
             ),

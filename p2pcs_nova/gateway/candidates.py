@@ -13,25 +13,16 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import enum
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from p2pcs_nova import texts, wire
 from p2pcs_nova.gateway import groups
 from p2pcs_nova.gateway import view as views
+from p2pcs_nova.policy.document import Placing
 
 REASON_LIMIT = 200
 """Characters of a refusal: a server's fault holds 255 with Nova's own."""
-
-
-class Placing(enum.StrEnum):
-    """Which of the PCs with room a slice prefers."""
-
-    SPREAD = 'spread'
-    """The emptiest, so that no owner feels all instances."""
-    PACK = 'pack'
-    """The fullest, so that large instances still find room."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,6 +38,7 @@ from p2pcs_nova.gateway import groups, signals, store, wanting
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import peers as asking
 from p2pcs_nova.gateway import view as views
+from p2pcs_nova.policy.document import Slice
 
 LOG = logging.getLogger(__name__)
 
@@ -111,11 +112,8 @@ class Spawn:
         self._answered = signals.Signal()
         self._claims: collections.Counter[str] = collections.Counter()
         """What PCs have answered."""
-        self._placing = (
-            choosing.Placing.PACK
-            if slice_ in tools.options.packed
-            else choosing.Placing.SPREAD
-        )
+        options = tools.view.partition.options(slice_) or Slice(slice_)
+        self._placing = options.placing
 
     async def run(self) -> Built:
         """Build the instance on some PC of the slice.

@@ -15,8 +15,6 @@ class Options:
     the imbalance (Mitzenmacher 2001); Sparrow (Ousterhout et al. 2013)
     samples twice as many workers as it needs.  Four leave room for PCs
     that are asleep."""
-    packed: frozenset[str] = frozenset()
-    """The slices that fill one PC before the next; all others spread."""
     claim_timeout_s: float = 3.0
     """Time a PC has to answer a claim."""
     claim_grace_s: float = 0.3

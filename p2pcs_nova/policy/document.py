@@ -8,12 +8,22 @@ A slice's share of its site is in millionths, so that shares add up exactly.
 from __future__ import annotations
 
 import dataclasses
+import enum
 
 from p2pcs_nova import wire
 
 WHOLE = 1_000_000
 """All of a site, as a share."""
 SLOT = wire.Capacity(1, 2048, 20480)
+
+
+class Placing(enum.StrEnum):
+    """Which of the PCs with room a slice prefers."""
+
+    SPREAD = 'spread'
+    """The emptiest, so that no owner feels all instances."""
+    PACK = 'pack'
+    """The fullest, so that large instances still find room."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +66,7 @@ class Slice:
     """Availability zone; '' for Nova's default."""
     traits: tuple[str, ...] = ()
     ratios: Ratios = ALL_ONCE
+    placing: Placing = Placing.SPREAD
 
 
 @dataclasses.dataclass(frozen=True)

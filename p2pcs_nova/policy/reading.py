@@ -21,7 +21,7 @@ or sites, whose PCs are ranked and cut into slices::
       slices:
       - {name: rome-gold, share: 25%, zone: rome, minimum: 8}
       - {name: rome-silver, share: 50%, traits: [CUSTOM_P2PCS_SILVER]}
-      - {name: rome-rest, share: rest, ratios: {vcpus: 4}}
+      - {name: rome-rest, share: rest, ratios: {vcpus: 4}, placing: pack}
 
 A list of values takes any of them, ``match: {}``, in the last one only,
 takes every PC.  A slice's name is the name of a Nova compute host.  Every
@@ -39,13 +39,20 @@ import yaml
 
 from p2pcs_nova import wire
 from p2pcs_nova.policy import words
-from p2pcs_nova.policy.document import WHOLE, Policy, Ratios, Site, Slice
+from p2pcs_nova.policy.document import (
+    WHOLE,
+    Placing,
+    Policy,
+    Ratios,
+    Site,
+    Slice,
+)
 from p2pcs_nova.policy.words import PolicyError
 
 TEXT_BYTES = 256 * 1024
 """Of a policy's text, at most."""
 SLICES_MAX = 1000
-OPTIONS = ('minimum', 'maximum', 'zone', 'traits', 'ratios')
+OPTIONS = ('minimum', 'maximum', 'zone', 'traits', 'ratios', 'placing')
 ALONE = ('name', 'match', *OPTIONS)
 RANKED = ('name', 'share', *OPTIONS)
 SITE = ('name', 'match', 'rank', 'slices')
@@ -223,6 +230,7 @@ class _Reader(words.Words):
             'zone': self.zone,
             'traits': self.traits,
             'ratios': self.ratios,
+            'placing': self.placing,
         }
         one = dataclasses.replace(
             one,
@@ -243,6 +251,13 @@ class _Reader(words.Words):
 
     def slots(self, node: yaml.Node, field: str) -> int:
         return self.integer(node, field, 0, 2**20)
+
+    def placing(self, node: yaml.Node, field: str) -> Placing:
+        word = self.word(node, field)
+        if word not in list(Placing):
+            known = ', '.join(Placing)
+            raise self.fault(node, field, f'{word!r} is none of {known}')
+        return Placing(word)
 
     def ratios(self, node: yaml.Node, field: str) -> Ratios:
         return Ratios(

@@ -19,7 +19,7 @@ import statistics
 import tempfile
 import time
 
-from p2pcs_nova.gateway import candidates as choosing
+from p2pcs_nova.policy.document import Placing
 from tests.benchmarks import conditions
 from tests.support import busy_slices
 from tests.support.busy_slices import Outcome, Plan
@@ -92,7 +92,7 @@ def main() -> None:
         office=True,
     )
     tell(play(office, chosen.seed))
-    for placing in choosing.Placing:
+    for placing in Placing:
         full = Plan(
             slices=1,
             pcs=chosen.pcs,

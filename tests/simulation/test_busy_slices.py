@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from p2pcs_nova.gateway import candidates as choosing
+from p2pcs_nova.policy.document import Placing
 from tests.conftest import Figure
 from tests.support import busy_slices
 
@@ -30,9 +30,9 @@ def test_nothing_is_promised_twice_while_pcs_come_and_go(
     assert outcome.claims['held'] > 50
 
 
-@pytest.mark.parametrize('placing', choosing.Placing)
+@pytest.mark.parametrize('placing', Placing)
 def test_slice_in_which_more_is_wanted_is_about_as_full_as_can_be(
-    tmp_path: pathlib.Path, figure: Figure, placing: choosing.Placing
+    tmp_path: pathlib.Path, figure: Figure, placing: Placing
 ) -> None:
     plan = busy_slices.Plan(
         slices=1, pcs=20, servers=240, load=1.4, placing=placing

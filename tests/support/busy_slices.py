@@ -21,9 +21,8 @@ from trio.testing import MockClock
 
 from gossip.simulator import churn
 from p2pcs_nova import errors, wire
-from p2pcs_nova.gateway import candidates as choosing
-from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import view as views
+from p2pcs_nova.policy.document import Placing
 from tests.support import fake_pcs, gateways, repeatable
 from tests.support.bad_network import Network, Weather
 
@@ -71,7 +70,7 @@ class Plan:
     load: float
     burst: int = 8
     office: bool = False
-    placing: choosing.Placing = choosing.Placing.SPREAD
+    placing: Placing = Placing.SPREAD
     seconds: float = 86400.0
 
 
@@ -202,9 +201,7 @@ class Slice:
         plan, rng = self._plan, self._rng
         wanted = draw(plan, rng)
         self._outcome.ideal += ideal_use(plan, wanted)
-        packed = frozenset(
-            {'all'} if plan.placing is choosing.Placing.PACK else ()
-        )
+        slice_ = f'{{name: all, match: {{}}, placing: {plan.placing}}}'
         for pc in self._pcs.pcs.values():
             pc.cut = plan.office
             pc.build_s = rng.uniform(*BUILD_S)
@@ -213,7 +210,7 @@ class Slice:
             gateways.running(
                 self._folder,
                 self._network,
-                options=config.Options(packed=packed),
+                policy=f'slices: [{slice_}]',
                 seed=rng.getrandbits(32),
             ) as self._service,
         ):

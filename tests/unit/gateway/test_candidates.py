@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from p2pcs_nova import wire
 from p2pcs_nova.gateway import candidates as choosing
+from p2pcs_nova.policy.document import Placing
 
 NEED = wire.Capacity(1, 10, 100)
 
@@ -78,7 +79,7 @@ def test_slice_that_packs_asks_the_fuller_pcs_sooner() -> None:
         choosing.Candidate('full', 0),
     ]
     first = collections.Counter(
-        choosing.sample(all_, 1, rng, choosing.Placing.PACK)[0].peer
+        choosing.sample(all_, 1, rng, Placing.PACK)[0].peer
         for _ in range(5000)
     )
     assert 0.73 < first['fuller'] / 5000 < 0.77
@@ -119,9 +120,7 @@ def test_best_grant_has_most_room_then_the_image(
 def test_best_grant_of_a_slice_that_packs_leaves_least_room(
     grants: dict[str, wire.Reservation], expected: str
 ) -> None:
-    assert (
-        choosing.best(grants, NEED, placing=choosing.Placing.PACK) == expected
-    )
+    assert choosing.best(grants, NEED, placing=Placing.PACK) == expected
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ async def test_servers_of_a_slice_that_packs_fill_one_pc_before_the_next(
     autojump_clock: MockClock, tmp_path: pathlib.Path
 ) -> None:
     pcs = office(4)
-    options = config.Options(packed=frozenset({'all'}))
-    async with gateways.running(tmp_path, pcs, options=options) as service:
+    policy = 'slices: [{name: all, match: {}, placing: pack}]'
+    async with gateways.running(tmp_path, pcs, policy=policy) as service:
         for number in range(6):
             await spawn(service, number)
             pcs.tell(service)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from p2pcs_nova import wire
 from p2pcs_nova.policy import reading
-from p2pcs_nova.policy.document import Policy, Ratios
+from p2pcs_nova.policy.document import Placing, Policy, Ratios
 from p2pcs_nova.policy.words import PolicyError
 
 TIERS = """\
@@ -40,6 +40,7 @@ sites:
     zone: rome
     traits: [CUSTOM_P2PCS_B, CUSTOM_P2PCS_A]
     ratios: {vcpus: 4, disk_mb: 0.5}
+    placing: pack
   - {name: rome-silver, share: "12.5 %"}
   - {name: rome-bronze, share: rest}
 - name: elsewhere
@@ -99,6 +100,8 @@ def test_a_ranked_policy_says_all_of_its_slices() -> None:
     assert (gold.minimum, gold.maximum, gold.zone) == (8, 50, 'rome')
     assert gold.traits == ('CUSTOM_P2PCS_A', 'CUSTOM_P2PCS_B')
     assert gold.ratios == Ratios(vcpus=4.0, disk_mb=0.5)
+    assert gold.placing is Placing.PACK
+    assert silver.placing is Placing.SPREAD
     assert (silver.minimum, silver.maximum, silver.zone) == (0, 200, '')
     assert bronze.ratios == rest.ratios == Ratios()
     assert policy.sites[0].rank == 'reliability'
@@ -188,6 +191,7 @@ def test_slots_of_a_pc_are_what_its_scarcest_part_holds(
                 ('minimum: 201', '201 slots are more than the maximum of'),
                 ('ratios: {vcpus: none}', "ratios.vcpus: 'none' is no number"),
                 ('ratios: {memory_mb: 1.5}', 'no number from 0.01 to 1'),
+                ('placing: heap', "'heap' is none of spread, pack"),
                 ('ratios: {gpus: 1}', "unknown field 'gpus'"),
             )
         ),
