@@ -3,10 +3,8 @@
 
 Extra specs come with the instance.  Hints do not: Nova keeps them in its
 request specification, in the API's database, which a compute service asks
-by its conductor, as Nova itself does for the policy of a server group.
-Where conductors of cells must not ask that database, Nova's own option
-``[workarounds] disable_group_policy_check_upcall`` says so; hints are then
-the scheduler's alone.
+by its conductor.  They are limits: where they cannot be read nothing is
+built.
 """
 
 from __future__ import annotations
@@ -14,15 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import nova.conf
 import oslo_messaging
 from nova import exception, objects
 
 from p2pcs_nova import errors, wire, wishes
 from p2pcs_nova.client import local
 from p2pcs_nova.virt import translate
-
-CONF = nova.conf.CONF
 
 
 def read(
@@ -56,16 +51,14 @@ def _hints(context: Any, uuid: str) -> Mapping[str, Sequence[str]]:
 
     :raises Unavailable: they cannot be read: limits may be among them
     """
-    if CONF.workarounds.disable_group_policy_check_upcall:
-        return {}
     try:
         spec = objects.RequestSpec.get_by_instance_uuid(context, uuid)
     except exception.RequestSpecNotFound:
         return {}
     except (exception.NovaException, oslo_messaging.MessagingException) as e:
         raise errors.Unavailable(
-            "the server's scheduler hints cannot be read by the conductor "
-            f'(see [workarounds] disable_group_policy_check_upcall): {e}'
+            "the server's scheduler hints cannot be read: does the "
+            f"conductor reach the API's database? {e}"
         ) from e
     hints: Mapping[str, Sequence[str]] = {}
     if 'scheduler_hints' in spec and spec.scheduler_hints:

@@ -265,11 +265,16 @@ class DriverTestCase(helpers.DriverTestCase):
                 self.spawn()
         assert 'spawn' not in self.overlay.requests
 
-    def test_hints_are_not_asked_for_where_nova_asks_nothing(self) -> None:
+    def test_hints_are_read_though_nova_checks_no_group(self) -> None:
+        # As p2pcs-gateway has it in every nova-compute's nova.conf.
         self.flags(disable_group_policy_check_upcall=True, group='workarounds')
-        with self.asked_for_hints() as asked:
-            self.spawn()
-        asked.assert_not_called()
+        hints = {'p2pcs:not_owner': ['ann']}
+        with self.asked_for_hints(
+            return_value=objects.RequestSpec(scheduler_hints=hints)
+        ):
+            instance = self.spawn()
+        wished = self.overlay.wishes[instance.uuid]
+        assert wished == wire.Wishes(not_owner='ann')
 
     def asked_for_hints(self, **how: Any) -> Any:
         return mock.patch.object(
