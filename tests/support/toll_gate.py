@@ -93,6 +93,7 @@ class Gate:
         held.write_text(request)
         while toll.exists():  # noqa: ASYNC110
             await trio.sleep(LOOK_S)
+        self._taken.discard(toll.name)
         held.unlink()
         return toll
 
