@@ -101,7 +101,7 @@ def test_readme_installs_and_joins_it(
     assert 'tier=gold' in said
     pcs.wait_for_offer(lab, office_pc.NAME)
     figure('real PC: joined, seen with its offer', time.monotonic() - begin)
-    assert office_pc.NAME in pcs.pcs_of_slice(lab, 'gold')
+    until(lambda: office_pc.NAME in pcs.pcs_of_slice(lab, 'gold'))
     rows = overlay.manage(lab.layout, lab.control, 'peer', 'list')
     assert f' {office_pc.NAME} ' in rows
 
