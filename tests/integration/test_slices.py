@@ -244,7 +244,7 @@ def _come(lab: Lab, bench: Bench, operator: Operator, figure: Figure) -> None:
         NEW: (ZONE, [NEW]),
     }
     until(lambda: TIER in traits_of(lab, NEW))
-    assert 'CUSTOM_P2PCS_TIER_1' in traits_of(lab, 'gold')
+    until(lambda: 'CUSTOM_P2PCS_TIER_1' in traits_of(lab, 'gold'))
     assert 'HW_CPU_X86_SSE42' in traits_of(lab, NEW)
 
 
