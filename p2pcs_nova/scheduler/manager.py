@@ -30,10 +30,8 @@ from typing import Any
 import nova.conf
 import oslo_messaging as messaging
 from nova import exception, objects
-from nova.objects import host_mapping
 from nova.scheduler import manager, utils
 from oslo_log import log
-from oslo_service import periodic_task
 
 from p2pcs_nova import errors
 from p2pcs_nova.client import local
@@ -80,23 +78,6 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
         # Whoever has chosen weighers has chosen without ours, or has it.
         if ALL_WEIGHERS in CONF.filter_scheduler.weight_classes:
             self._weigh_slots()
-
-    @periodic_task.periodic_task(  # type: ignore[untyped-decorator]
-        spacing=CONF.scheduler.discover_hosts_in_cells_interval,
-        run_immediately=True,
-    )
-    def _map_hosts_that_are_back(self, context: Any) -> None:
-        """Map the hosts of slices that there have been before.
-
-        Nova's own discovery, which runs beside, passes over a node that it
-        has mapped once, though the mapping went with the host.
-        """
-        try:
-            found = host_mapping.discover_hosts(context, by_service=True)
-        except exception.HostMappingExists:
-            return  # Another scheduler was faster.
-        for one in found:
-            LOG.info('host %s is mapped to its cell again', one.host)
 
     @messaging.expected_exceptions(exception.NoValidHost)  # type: ignore[untyped-decorator]
     def select_destinations(
