@@ -3,8 +3,8 @@
 
 A slice is one Nova host with one node.  Every call becomes a request to
 the gateway daemon of this machine, which speaks to the PCs; nothing here
-knows one.  What the base class leaves out (resize, migration, rescue,
-volumes…) stays out: its NotImplementedError is the answer.
+knows one.  What the base class leaves out (rescue, consoles…) stays out: its
+NotImplementedError is the answer, where that leaves a server as it is.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from p2pcs_nova.virt import (
     images,
     interrupted,
     inventory,
+    moves,
     provider,
     rules,
     snapshots,
@@ -64,6 +65,8 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
     capabilities = driver.ComputeDriver.capabilities | {
         'supports_image_type_qcow2': True,
         'supports_image_type_raw': True,
+        # That it is asked, and can refuse: see moves.
+        'supports_evacuate': True,
     }
 
     def __init__(self, virtapi: Any) -> None:
@@ -214,8 +217,11 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         """A build that was given up at the start may come after all.
 
         :raises ComputeResourcesUnavailable: Nova's; there is no room left
+        :raises InvalidBDM: Nova's; it has volumes
         """
-        self._interrupted.take_back(nova_context.get_admin_context(), instance)
+        context = nova_context.get_admin_context()
+        moves.check_volumes(context, instance)
+        self._interrupted.take_back(context, instance)
 
     def spawn(
         self,
@@ -321,6 +327,48 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
 
     def plug_vifs(self, instance: Any, network_info: Any) -> None:
         """Nothing: a PC keeps the taps of what it runs."""
+
+    # -- moves, all of them refused -----------------------------------------
+
+    def migrate_disk_and_power_off(
+        self,
+        context: Any,
+        instance: Any,
+        dest: str,
+        flavor: Any,
+        network_info: Any,
+        block_device_info: Any = None,
+        timeout: float = 0,
+        retry_interval: float = 0,
+    ) -> None:
+        """Nova has found a host for it; the server stays on its PC.
+
+        :raises InstanceFaultRollback: Nova's
+        """
+        raise moves.cold(instance, flavor)
+
+    def check_can_live_migrate_destination(
+        self,
+        context: Any,
+        instance: Any,
+        src_compute_info: Any,
+        dst_compute_info: Any,
+        block_migration: bool = False,
+        disk_over_commit: bool = False,
+    ) -> None:
+        """Nova would have it come here.
+
+        :raises HypervisorUnavailable: Nova's; it is on another slice
+        :raises MigrationPreCheckError: Nova's; it is on another host
+        """
+        raise moves.live(src_compute_info)
+
+    def instance_on_disk(self, instance: Any) -> bool:
+        """Nova asks this at an evacuation, and never else.
+
+        :raises InstanceFaultRollback: Nova's
+        """
+        raise moves.evacuation()
 
     # -- power --------------------------------------------------------------
 

@@ -53,7 +53,6 @@ LATER = frozenset(
         'live_migration',
         'live_migration_abort',
         'live_migration_force_complete',
-        'migrate_disk_and_power_off',
         'poll_rebooting_instances',
         'rescue',
         'restore',
@@ -106,6 +105,12 @@ class P2PDriverTestCase(helpers.RunByPytest, Base, TestCase):  # type: ignore[mi
         with pytest.raises(NotImplementedError):
             super().test_live_migration()
 
+    def test_migrate_disk_and_power_off(self) -> None:
+        """Refused, and not by NotImplementedError, which says nothing."""
+        with pytest.raises(exception.InstanceFaultRollback) as caught:
+            super().test_migrate_disk_and_power_off()
+        assert 'it stays as it is' in str(caught.value.inner_exception)
+
     def test_live_migration_force_complete(self) -> None:
         """Nova's suite writes into an attribute of other drivers."""
         self.connection.active_migrations = {}
@@ -147,6 +152,7 @@ class SignaturesTestCase(helpers.RunByPytest, TestCase):  # type: ignore[misc]
         answered = ours.P2PDriver.capabilities
         assert set(answered) == set(base.ComputeDriver.capabilities)
         assert {name for name, yes in answered.items() if yes} == {
+            'supports_evacuate',
             'supports_image_type_qcow2',
             'supports_image_type_raw',
         }

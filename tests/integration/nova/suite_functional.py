@@ -4,80 +4,25 @@
 from __future__ import annotations
 
 import contextlib
-import pathlib
-import sys
 from typing import Any
 from unittest import mock
 
 import pytest
-from nova import context as nova_context
-from nova import exception, objects
-from nova import utils as nova_utils
+from nova import exception
 from nova.compute import manager as compute_manager
 from nova.image import glance
-from nova.tests.functional import integrated_helpers
 from nova.tests.functional.api import client
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.virt import plugin
-from tests.integration.nova import helpers
+from tests.integration.nova import helpers, slices
 from tests.support.waiting import until
 
-Base: Any = integrated_helpers.ProviderUsageBaseTestCase
-IMAGE = '155d900f-4e14-4e4c-a73d-069cbf4541e6'
 SITE = 'CUSTOM_P2PCS_SITE_ROME'
 BY_HAND = 'CUSTOM_BY_HAND'
-API_PASTE = pathlib.Path(sys.prefix, 'etc/nova/api-paste.ini')
 
 
-class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
+class SliceTestCase(slices.SliceTestCase):
     """One slice of two PCs with 4 CPUs each: a host of 8."""
-
-    compute_driver = 'p2pcs.P2PDriver'
-
-    def setUp(self) -> None:
-        plugin.install()
-        self.flags(api_paste_config=str(API_PASTE), group='wsgi')
-        self.overlay = helpers.make_overlay('gold')
-        helpers.stand_in_for_the_gateway(self, self.overlay)
-        super().setUp()
-        helpers.stand_in_for_glance(self)
-        helpers.stand_in_for_our_extension(self)
-        port = self.neutron._ports[self.neutron.port_1['id']]
-        port['binding:vif_details'] = {'physical_network': 'office'}
-        self.compute = self.start_service('compute', host='gold')
-        [self.provider] = self._get_all_providers()
-
-    def create(
-        self,
-        vcpus: int = 1,
-        extra_specs: dict[str, str] | None = None,
-        hints: dict[str, str] | None = None,
-        **expected: Any,
-    ) -> Any:
-        # By a version of the API that does not check them.
-        with nova_utils.temporary_mutation(self.api, microversion='2.85'):
-            flavor = self._create_flavor(
-                vcpu=vcpus,
-                memory_mb=512,
-                disk=1,
-                ephemeral=0,
-                extra_spec=extra_specs,
-            )
-        server = self._build_server(
-            image_uuid=IMAGE,
-            flavor_id=flavor,
-            networks=[{'port': self.neutron.port_1['id']}],
-        )
-        created = self.api.post_server(
-            {'server': server, 'os:scheduler_hints': hints or {}}
-        )
-        return self._wait_for_state_change(
-            created, expected.get('status', 'ACTIVE')
-        )
-
-    def used(self) -> dict[str, int]:
-        return dict(self._get_provider_usages(self.provider['uuid']))
 
     def test_node_provider_and_inventory_are_those_of_the_slice(self) -> None:
         assert self.provider['name'] == 'gold'
@@ -117,11 +62,9 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         """Wait until Placement has the slice's, beside those of others."""
         self.overlay.traits = ours
 
-        context = nova_context.get_admin_context()
-
         def has() -> bool:
             self.overlay.changed()  # The driver asks at once.
-            self.compute.manager.update_available_resource(context)
+            self.compute.manager.update_available_resource(self.context())
             return self.traits() == {*others, *ours}
 
         until(has)
@@ -172,7 +115,7 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         wishes = wire.Wishes('gold', "site == 'floor2'", 'bruno')
         assert self.overlay.wishes.pop(server['id']) == wishes
         assert self.overlay.rows[server['id']].pc.name == 'gold-pc2'
-        self._rebuild_server(server, IMAGE)
+        self._rebuild_server(server, slices.IMAGE)
         assert self.overlay.wishes[server['id']] == wishes
         assert self.overlay.rows[server['id']].pc.name == 'gold-pc2'
 
@@ -396,9 +339,6 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         self.rewind(server, 'scheduling', **nowhere, **more)
         self.placement.delete(f'/allocations/{server["id"]}')
 
-    def record(self, server: Any) -> Any:
-        return objects.Instance.get_by_uuid(self.context(), server['id'])
-
     def delete_failed(self, server: Any) -> None:
         """Nova's own helper takes ERROR for a deletion that failed."""
         self.api.delete_server(server['id'])
@@ -614,6 +554,3 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         self._wait_for_server_parameter(
             server, {'status': 'ACTIVE', 'OS-EXT-STS:task_state': None}
         )
-
-    def context(self) -> Any:
-        return nova_context.get_admin_context()
