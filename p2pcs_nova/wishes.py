@@ -8,9 +8,10 @@
 =====================  ================================================
 
 A flavor is its operator's word, a hint the user's; all that is said must
-hold.  So a hint may add a wish to those of the flavor, and never replace
-one.  Neither is checked before it comes here: hints never are, and extra
-specs only by new versions of Nova's API.
+hold.  So a hint adds to what the flavor says, and never replaces it: of two
+queries both are to be true, of two owners none is to have the PC, and two
+slices are one too many.  Neither is checked before it comes here: hints
+never are, and extra specs only by new versions of Nova's API.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import msgspec
 from p2pcs_nova import errors, texts, wire
 
 PREFIX = 'p2pcs:'
-KEYS = tuple(PREFIX + name for name in wire.Wishes.__struct_fields__)
+KEYS = tuple(PREFIX + name for name in ('slice', 'query', 'not_owner'))
 
 
 def read_wishes(
@@ -32,35 +33,37 @@ def read_wishes(
     """All wishes of a request.
 
     :raises Malformed: a wish has not the form of its kind, is not known,
-        or flavor and hint say different things
+        or flavor and hint name two slices
     """
-    found: dict[str, str] = {}
-    for key, text in (*_ours(extra_specs), *_ours(hints)):
-        if key not in KEYS:
-            raise errors.Malformed(
-                f'{texts.printable(key)} is not known; known: '
-                f'{", ".join(KEYS)}'
-            )
-        name = key.removeprefix(PREFIX)
-        if found.setdefault(name, text) != text:
-            raise errors.Malformed(f'flavor and hint both give {key}')
-        _check(key, name, text)
+    found = _ours(extra_specs)
+    for name, text in _ours(hints).items():
+        first = found.setdefault(name, text)
+        if first != text:
+            if name == 'slice':
+                raise errors.Malformed(
+                    f'p2pcs:slice: the flavor says {first}, the hint {text}'
+                )
+            found[f'hint_{name}'] = text
     return wire.Wishes(**found)
 
 
-def _ours(
-    said: Mapping[str, str | Sequence[str]],
-) -> list[tuple[str, str]]:
-    found = []
+def _ours(said: Mapping[str, str | Sequence[str]]) -> dict[str, str]:
+    """By name, without the prefix."""
+    found = {}
     for key, value in said.items():
         if key.startswith(PREFIX):
+            if key not in KEYS:
+                raise errors.Malformed(
+                    f'{texts.printable(key)} is not known; known: '
+                    f'{", ".join(KEYS)}'
+                )
             # Nova keeps a hint as a list.
             values = [value] if isinstance(value, str) else list(value)
             if len(values) != 1:
-                raise errors.Malformed(
-                    f'{texts.printable(key)} must have one value'
-                )
-            found.append((key, values[0]))
+                raise errors.Malformed(f'{key} must have one value')
+            name, text = key.removeprefix(PREFIX), values[0]
+            _check(key, name, text)
+            found[name] = text
     return found
 
 

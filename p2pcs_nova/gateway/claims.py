@@ -78,7 +78,10 @@ class Tools:
     def company(self, spec: wire.InstanceSpec) -> groups.Company:
         """Where the others of its server group are."""
         return groups.find_company(
-            spec, self.book.rows.values(), self.choices.values()
+            spec.group,
+            self.book.rows.values(),
+            self.choices.values(),
+            (spec.instance,),
         )
 
     def distrusted(self) -> frozenset[str]:

@@ -5,21 +5,27 @@ The scheduler asks this before every decision, mostly for the same few
 flavors.  So for each kind of request that was asked lately the verdict on
 every PC is kept, with the sums over each slice, and only PCs that have
 changed are judged again: the answer costs the same for ten PCs as for ten
-thousand, but for the first of its kind.
+thousand, but for the first of its kind.  Where the others of a server group
+are is looked at anew each time: they are few.
 """
 
 from __future__ import annotations
 
 import collections
+import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from p2pcs_nova import wire
-from p2pcs_nova.gateway import candidates, facts, wanting
+import msgspec
+
+from p2pcs_nova import errors, texts, wire
+from p2pcs_nova.gateway import candidates, facts, groups, wanting
 from p2pcs_nova.gateway import view as views
 
 KINDS = 32
 """Kinds of requests that are kept; the one unused longest goes first."""
+ASKED = 1000
+"""Instances whose requests are remembered, to explain them."""
 FULL = 'full'
 
 
@@ -33,15 +39,27 @@ class _Verdict:
     reason: str
     """Why there is no slot; '' if there is one."""
 
+    def among(self, company: groups.Company) -> _Verdict:
+        """The same where the others of its group are."""
+        if self.reason not in ('', FULL):
+            return self
+        peer = self.fact.one.peer
+        if refusal := company.refusal(peer):
+            return _Verdict(self.fact, False, 0, refusal)
+        slots = company.room(peer, self.slots)
+        return dataclasses.replace(self, slots=slots)
 
+
+@dataclasses.dataclass
 class _Tally:
     """The sum over one slice."""
 
-    def __init__(self) -> None:
-        self.matching = 0
-        self.peers = 0
-        self.slots = 0
-        self.refused: collections.Counter[str] = collections.Counter()
+    matching: int = 0
+    peers: int = 0
+    slots: int = 0
+    refused: collections.Counter[str] = dataclasses.field(
+        default_factory=collections.Counter
+    )
 
     def count(self, verdict: _Verdict, sign: int) -> None:
         """Add a verdict, or with ``sign`` -1 take it away again."""
@@ -95,18 +113,67 @@ class _Kind:
         )
         return _Verdict(fact, True, slots, '' if slots else FULL)
 
-    def fit(self, name: str) -> wire.SliceFit:
-        """What a slice can take; nothing if no PC is in it."""
-        tally = self._tallies.get(name)
-        if tally is None:
-            return wire.SliceFit(name, 0, 0)
-        return wire.SliceFit(
-            name,
-            tally.peers,
-            tally.slots,
-            {reason: n for reason, n in tally.refused.items() if n},
-            tally.matching,
+    def fits(
+        self, names: Iterable[str], company: groups.Company
+    ) -> tuple[wire.SliceFit, ...]:
+        """What these slices can take; nothing where no PC is in one."""
+        tallies = self._tallies
+        if changed := company.changes(self._verdicts.keys()):
+            tallies = copy.deepcopy(tallies)
+            for peer in changed:
+                if verdict := self._verdicts.get(peer):
+                    tally = tallies[verdict.fact.slice]
+                    tally.count(verdict, -1)
+                    tally.count(verdict.among(company), 1)
+        return tuple(
+            _fit(name, tallies.get(name, _NOBODY), company) for name in names
         )
+
+    def by_peer(
+        self, names: Iterable[str], company: groups.Company
+    ) -> Iterator[wire.PeerFit]:
+        """What each PC says, by slice and name; last those of no slice."""
+        order = {name: number for number, name in enumerate(names)}
+        for verdict in sorted(
+            self._verdicts.values(),
+            key=lambda one: (
+                order.get(one.fact.slice, len(order)),
+                one.fact.slice,
+                one.fact.one.name,
+            ),
+        ):
+            found, slice_ = verdict.among(company), verdict.fact.slice
+            reason = found.reason
+            if slice_ not in order:
+                reason = 'its slice is drained' if slice_ else 'in no slice'
+            yield wire.PeerFit(
+                slice_,
+                verdict.fact.one.name,
+                0 if reason else found.slots,
+                reason,
+            )
+
+
+_NOBODY = _Tally()
+
+
+def _fit(name: str, tally: _Tally, company: groups.Company) -> wire.SliceFit:
+    return wire.SliceFit(
+        name,
+        tally.peers,
+        min(tally.slots, tally.peers * company.most(tally.slots)),
+        {reason: n for reason, n in tally.refused.items() if n},
+        tally.matching,
+    )
+
+
+def fits_to_text(found: wire.Fits) -> str:
+    """The PCs of all slices, in one line."""
+    counts = collections.Counter[str]()
+    for one in found.slices:
+        counts.update(one.refused)
+        counts[f'with room in {one.slice}'] += one.peers
+    return texts.counts_to_text(counts)
 
 
 class Fitting:
@@ -117,20 +184,64 @@ class Fitting:
         self._facts = facts.Facts(view)
         self._kinds: collections.OrderedDict[wire.FitRequest, _Kind]
         self._kinds = collections.OrderedDict()
+        self._asked: collections.OrderedDict[str, wire.FitRequest]
+        self._asked = collections.OrderedDict()
 
-    def answer(self, request: wire.FitRequest, rows: facts.Rows) -> wire.Fits:
+    def answer(
+        self,
+        request: wire.FitRequest,
+        rows: facts.Rows,
+        choices: Iterable[groups.Choice] = (),
+    ) -> wire.Fits:
         """All slices that take anything new, in the policy's order.
 
         :param rows: the instances of this gateway, by id
+        :param choices: PCs that are about to get one
         :raises Malformed: the wishes are none
         """
-        kind = self._kinds.get(request)
+        for instance in request.instances:
+            self._asked[instance] = request
+            self._asked.move_to_end(instance)
+        while len(self._asked) > ASKED:
+            self._asked.popitem(last=False)
+        kind, company = self._look(request, rows, choices)
+        return wire.Fits(kind.fits(self._view.partition.open, company))
+
+    def explain(
+        self,
+        instance: str,
+        rows: facts.Rows,
+        choices: Iterable[groups.Choice] = (),
+    ) -> tuple[wire.PeerFit, ...]:
+        """What each PC says now to what was asked for an instance.
+
+        Nothing if that is forgotten, or was no request.
+        """
+        request = self._asked.get(instance)
+        if request is None:
+            return ()
+        try:
+            kind, company = self._look(request, rows, choices)
+        except errors.Malformed:
+            return ()
+        return tuple(kind.by_peer(self._view.partition.open, company))
+
+    def _look(
+        self,
+        request: wire.FitRequest,
+        rows: facts.Rows,
+        choices: Iterable[groups.Choice],
+    ) -> tuple[_Kind, groups.Company]:
+        """The verdicts on a request, and where its group is."""
+        asked = msgspec.structs.replace(request, group=None, instances=())
+        kind = self._kinds.get(asked)
         if kind is None:
-            kind = self._kinds[request] = _Kind(request, self._view)
-        self._kinds.move_to_end(request)
+            kind = self._kinds[asked] = _Kind(asked, self._view)
+        self._kinds.move_to_end(asked)
         if len(self._kinds) > KINDS:
             self._kinds.popitem(last=False)
         kind.follow(self._facts.refresh(rows))
-        return wire.Fits(
-            tuple(kind.fit(name) for name in self._view.partition.open)
+        company = groups.find_company(
+            request.group, rows.values(), choices, request.instances
         )
+        return kind, company

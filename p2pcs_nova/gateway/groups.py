@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from p2pcs_nova import wire
 from p2pcs_nova.gateway import store
@@ -50,6 +50,33 @@ class Company:
             return 'away from its group'
         return ''
 
+    def room(self, peer: str, slots: int) -> int:
+        """How many more of the group a PC may have of those that fit."""
+        if self.refusal(peer):
+            return 0
+        if self.group and self.group.policy is Policy.ANTI_AFFINITY:
+            return min(slots, self.group.limit - self.others.get(peer, 0))
+        return slots
+
+    def most(self, slots: int) -> int:
+        """The same of a PC that has none of the others."""
+        if self.group and self.group.policy is Policy.ANTI_AFFINITY:
+            return self.group.limit
+        return slots
+
+    def changes(self, peers: Collection[str]) -> Collection[str]:
+        """Those of these PCs that are not as for an instance by itself.
+
+        But for a limit that is the same for all of them.
+        """
+        if self.group is None or not self.others:
+            return ()
+        if self.group.policy is Policy.AFFINITY:
+            return peers
+        if self.group.policy is Policy.ANTI_AFFINITY:
+            return self.others
+        return ()
+
     def distance(self, peer: str) -> int:
         """How far a PC is from what the group likes: 0 is best."""
         if self.group is None:
@@ -65,22 +92,23 @@ ALONE = Company()
 
 
 def find_company(
-    spec: wire.InstanceSpec,
+    group: wire.ServerGroup | None,
     rows: Iterable[store.InstanceRow],
     choices: Iterable[Choice],
+    instances: Collection[str],
 ) -> Company:
-    """The others of a spec's group, as run rights and choices are now."""
-    group = spec.group
+    """The others of a group, as run rights and choices are now.
+
+    :param instances: those that a PC is looked for
+    """
     if group is None:
         return ALONE
     found: list[Choice | store.InstanceRow] = [*rows, *choices]
-    where = {one.spec.instance: one for one in found}
-    where.pop(spec.instance, None)
-    return Company(
-        group,
-        collections.Counter(
-            one.peer
-            for one in where.values()
-            if one.spec.group is not None and one.spec.group.id == group.id
-        ),
-    )
+    where = {
+        one.spec.instance: one.peer
+        for one in found
+        if one.spec.group is not None
+        and one.spec.group.id == group.id
+        and one.spec.instance not in instances
+    }
+    return Company(group, collections.Counter(where.values()))

@@ -24,6 +24,7 @@ from p2pcs_nova.gateway import (
     claims,
     commands,
     fitting,
+    groups,
     images,
     instances,
     signals,
@@ -107,6 +108,7 @@ class GatewayService:
         self._view = views.View(partition)
         self._fitting = fitting.Fitting(self._view)
         self._commands = commands.Commands(clock)
+        self._choices: dict[str, groups.Choice] = {}
         self._taking = trio.Lock()
         self._settling = trio.Lock()
         self._taken = signals.Signal()
@@ -176,6 +178,7 @@ class GatewayService:
             changed=self._changed,
             capacity_freed=signals.Signal(),
             buried=reaper.wake,
+            choices=self._choices,
         )
         known = instances.Instances(tools, self._states, self._clock)
         reconciler = reconcilers.Reconciler(
@@ -196,7 +199,9 @@ class GatewayService:
             images.Images(
                 self._layout.images, book, self._verify, self._clock
             ),
-            story.Teller(tools, known, self.journal, self._run_blocking),
+            story.Teller(
+                tools, known, self.journal, self._explain, self._run_blocking
+            ),
             reaper,
             reconciler,
             settlers.Settling(
@@ -455,7 +460,7 @@ class GatewayService:
             tuple(self.slice_summary(name) for name in self.slice_names)
         )
 
-    def fits(self, request: wire.FitRequest) -> wire.Fits:
+    def fits(self, request: wire.FitRequest, request_id: str) -> wire.Fits:
         """Which slices can take such an instance now, by the records.
 
         :raises NotFound: a slice is wished that there is not
@@ -464,7 +469,22 @@ class GatewayService:
         rows = self._running.book.rows
         if request.wishes.slice:
             self.check_slice(request.wishes.slice)
-        return self._fitting.answer(request, rows)
+        found = self._fitting.answer(request, rows, self._choices.values())
+        for instance in request.instances:
+            LOG.info(
+                '[%s] instance %s: a slice is looked for; %s',
+                request_id,
+                instance,
+                fitting.fits_to_text(found),
+            )
+        return found
+
+    def _explain(self, instance: str) -> tuple[wire.PeerFit, ...]:
+        """What the PCs say to an instance that is on none of them."""
+        rows = self._rows()
+        if instance in rows:
+            return ()
+        return self._fitting.explain(instance, rows, self._choices.values())
 
     def wishable(self) -> wire.Wishable:
         """What a wish can name."""

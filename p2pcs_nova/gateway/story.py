@@ -9,7 +9,7 @@ what one says of its own now, against ours, is taken off its times.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import trio
@@ -27,18 +27,23 @@ LATEST_S = 2.0**33
 
 
 class Teller:
-    """Tells stories."""
+    """Tells stories.
+
+    :param explain: what the PCs say to an instance that is on none
+    """
 
     def __init__(
         self,
         tools: claims.Tools,
         known: instances.Instances,
         own: journal.Journal,
+        explain: Callable[[str], tuple[wire.PeerFit, ...]],
         run_blocking: books.RunBlocking,
     ) -> None:
         self._tools = tools
         self._instances = known
         self._journal = own
+        self._explain = explain
         self._run = run_blocking
 
     async def tell(self, server: str) -> wire.Story:
@@ -66,6 +71,7 @@ class Teller:
             self._now(instance),
             tuple(sorted(remarks, key=lambda line: line.machine)),
             tuple(merge(parts)),
+            self._explain(instance),
         )
 
     def _resolve(self, server: str) -> str:

@@ -7,6 +7,8 @@ one that does not say what a query asks is not taken by it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from p2pcs_nova import errors, query, wire
 from p2pcs_nova.gateway import view as views
 
@@ -17,36 +19,46 @@ OWNER = 'owner'
 class Matcher:
     """Tells of each PC whether these wishes allow it.
 
-    :raises Malformed: the query is none; says where in it, and why
+    :raises Malformed: a query is none; says where in which, and why
     """
 
     def __init__(self, wishes: wire.Wishes, view: views.View) -> None:
         self._wishes = wishes
         self._view = view
-        self._query: query.Matcher | None = None
-        if wishes.query:
-            self._query = _parse(wishes.query, view).among(view.said())
+        self._owners = {wishes.not_owner, wishes.hint_not_owner} - {''}
+        self._queries: list[query.Matcher] = []
+        if wishes.query or wishes.hint_query:
+            self._queries = [
+                one.among(view.said())
+                for one in parse(wishes, view.vocabulary())
+            ]
 
     def refresh(self) -> bool:
         """Rank the PCs as they are now; whether that changes anything."""
-        old = self._query
-        if old is None or not old.ranks:
+        old = self._queries
+        if not any(one.ranks for one in old):
             return False
-        self._query = old.query.among(self._view.said())
-        return self._query.ranks != old.ranks
+        self._queries = [
+            one.query.among(self._view.said()) if one.ranks else one
+            for one in old
+        ]
+        return any(
+            new.ranks != before.ranks
+            for new, before in zip(self._queries, old, strict=True)
+        )
 
     def mismatch(self, one: views.PeerView, slice_: str) -> str:
         """Why a PC of this slice is not allowed; '' if it is."""
         wishes = self._wishes
         if wishes.slice and slice_ != wishes.slice:
             return 'of another slice'
-        if wishes.not_owner or self._query:
+        if self._owners or self._queries:
             if one.record is None:
                 return 'not yet known'
             said = one.record.attributes
-            if wishes.not_owner and said.get(OWNER) == wishes.not_owner:
+            if said.get(OWNER) in self._owners:
                 return 'of that owner'
-            if self._query and not self._query.takes(said):
+            if not all(one.takes(said) for one in self._queries):
                 return 'not matching the query'
         return ''
 
@@ -63,8 +75,22 @@ def check_slice(wishes: wire.Wishes, view: views.View) -> None:
         )
 
 
-def _parse(text: str, view: views.View) -> query.Query:
-    try:
-        return query.parse(text, view.vocabulary())
-    except query.QueryError as error:
-        raise errors.Malformed(f'p2pcs:query: {error}') from None
+def parse(
+    wishes: wire.Wishes, vocabulary: wire.Vocabulary
+) -> Iterator[query.Query]:
+    """The queries, of which all must be true.
+
+    :raises Malformed: one is none; says which, where in it, and why
+    """
+    both = wishes.query and wishes.hint_query
+    for text, whose in (
+        (wishes.query, ' of the flavor' if both else ''),
+        (wishes.hint_query, ' of the hint'),
+    ):
+        if text:
+            try:
+                yield query.parse(text, vocabulary)
+            except query.QueryError as error:
+                raise errors.Malformed(
+                    f'p2pcs:query{whose}: {error}'
+                ) from None

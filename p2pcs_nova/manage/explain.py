@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import datetime
+import itertools
 import pathlib
 import re
 from collections.abc import Iterable, Iterator
@@ -28,10 +30,31 @@ def story_to_table(story: wire.Story, now: float, gateway: str) -> Table:
     :param now: seconds of the wall clock
     """
     first = wire.StoryLine(now, gateway, f'{story.instance}: {story.now}')
+    seen = [
+        wire.StoryLine(now, machine or gateway, text)
+        for machine, text in fits_to_lines(story.fits)
+    ]
     return ('Time', 'Machine', 'What'), [
         (at_to_text(line.at_s), line.machine, line.text)
-        for line in (first, *story.remarks, *story.lines)
+        for line in (first, *seen, *story.remarks, *story.lines)
     ]
+
+
+def fits_to_lines(
+    fits: Iterable[wire.PeerFit],
+) -> Iterator[tuple[str, str]]:
+    """Each slice, then each of its PCs: the PC's name, and what it says.
+
+    :param fits: by slice
+    """
+    for slice_, group in itertools.groupby(fits, lambda one: one.slice):
+        pcs = list(group)
+        counts = collections.Counter(one.reason or 'with room' for one in pcs)
+        name = f'slice {slice_}' if slice_ else 'no slice'
+        yield '', f'{name}, now: {texts.counts_to_text(counts)}'
+        for one in pcs:
+            said = one.reason or f'room for {one.slots} such'
+            yield one.peer_name, f'{name}, now: {said}'
 
 
 def at_to_text(at_s: float) -> str:
@@ -66,6 +89,9 @@ def with_nova(story: wire.Story, logs: Iterable[pathlib.Path]) -> wire.Story:
 
 class Explain(lister.Lister):
     """Tell the story of one server: where it is now, and what has been.
+
+    Of one that is on no PC: what each slice and each PC says now to what
+    was asked for it, by the first reason.
 
     From what the gateway and the PCs that had to do with it have logged,
     by the server's id and by the ids of OpenStack's requests, in order of

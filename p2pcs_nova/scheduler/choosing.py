@@ -4,7 +4,8 @@
 The rules:
 
 1. wishes are limits: a slice without a PC that they allow is out, and so
-   is every host that is no slice;
+   is every host that is no slice; a server group's policy is one for
+   slices alone, which keep it by PC;
 2. of the slices that are left and have room by their PCs' records a few
    are tried first; they are drawn at random, weighted by their room, so
    that schedulers who see the same do not all choose the same;
@@ -34,8 +35,11 @@ class Choice:
     :param fits: None: the overlay is out of reach
     """
 
-    def __init__(self, wishes: wire.Wishes, fits: wire.Fits | None) -> None:
-        self._wishes = wishes
+    def __init__(
+        self, request: wire.FitRequest, fits: wire.Fits | None
+    ) -> None:
+        self._wishes = request.wishes
+        self._has_group = request.group is not None
         self._known = fits is not None
         self._fits = {one.slice: one for one in fits.slices} if fits else {}
 
@@ -55,12 +59,12 @@ class Choice:
 
     def allows(self, host: str) -> bool:
         """Rule 1."""
-        if not self.is_limited:
-            return True
-        if not self._known:
-            return self._wishes == wire.Wishes(slice=host)
         fit = self._fits.get(host)
-        return fit is not None and fit.matching > 0
+        if fit is not None and (self.is_limited or self._has_group):
+            return fit.matching > 0
+        if self._known:
+            return not self.is_limited
+        return self._wishes in (wire.Wishes(), wire.Wishes(slice=host))
 
     def slots(self, host: str) -> int | None:
         """How many such instances a slice has room for; None: no slice."""

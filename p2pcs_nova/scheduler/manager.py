@@ -162,8 +162,9 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
         if choice is None or not provider_summaries:
             return schedule(provider_summaries)
         hosts = self._hosts_of(context, provider_summaries)
-        allowed = {one for one in hosts.values() if choice.allows(one)}
-        if choice.is_limited and not allowed:
+        everywhere = set(hosts.values())
+        allowed = {one for one in everywhere if choice.allows(one)}
+        if everywhere and not allowed:
             raise exception.NoValidHost(reason='')
         count = len(instance_uuids or ()) or spec_obj.num_instances
         first = choice.first(allowed, count, self._rng)
@@ -173,7 +174,7 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
                 return schedule(_only(provider_summaries, hosts, first))
             except exception.NoValidHost:
                 LOG.debug('None of %s takes it', ', '.join(sorted(first)))
-        if choice.is_limited:
+        if allowed != everywhere:
             provider_summaries = _only(provider_summaries, hosts, allowed)
         return schedule(provider_summaries)
 
@@ -203,13 +204,15 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
             by them, or nobody can tell
         """
         try:
-            wanted = request.spec_to_request(spec_obj)
+            wanted = request.spec_to_request(
+                spec_obj, _uuids(spec_obj, instance_uuids)
+            )
             fits = self._overlay.fits(wanted, context.global_id or '')
         except errors.P2PcsError as error:
             raise self._refuse(
                 context, spec_obj, instance_uuids, None, error
             ) from None
-        choice = choosing.Choice(wanted.wishes, fits)
+        choice = choosing.Choice(wanted, fits)
         if choice.is_hopeless:
             raise self._refuse(context, spec_obj, instance_uuids, choice, None)
         return choice

@@ -30,12 +30,20 @@ def group_of(context: Any, instance: Any) -> wire.ServerGroup | None:
         )
     except exception.InstanceGroupNotFound:
         return None
+    found = to_wire(group)
+    if found is None:
+        raise exception.InvalidInput(
+            reason=f'server group policy {group.policy} is not supported'
+        )
+    return found
+
+
+def to_wire(group: Any) -> wire.ServerGroup | None:
+    """Nova's group as gateways have it; None: of a policy they know not."""
     try:
         policy = wire.GroupPolicy(group.policy)
     except ValueError:
-        raise exception.InvalidInput(
-            reason=f'server group policy {group.policy} is not supported'
-        ) from None
+        return None
     return wire.ServerGroup(
         group.uuid, policy, group.rules.get('max_server_per_host', 1)
     )

@@ -147,6 +147,7 @@ from p2pcs_nova.wire.terms import (
 from p2pcs_nova.wire.wishes import (
     FitRequest,
     Fits,
+    PeerFit,
     SliceFit,
     Wishable,
     Wishes,
@@ -215,6 +216,7 @@ __all__ = [
     'NetworkName',
     'NicDiagnostics',
     'Offer',
+    'PeerFit',
     'PeerId',
     'PeerRecord',
     'PeerRow',

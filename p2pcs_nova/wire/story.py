@@ -8,6 +8,7 @@ import msgspec
 from p2pcs_nova.wire.basics import (
     Uuid,
 )
+from p2pcs_nova.wire.wishes import PeerFit
 
 
 class StoryLine(msgspec.Struct, frozen=True):
@@ -39,3 +40,6 @@ class Story(msgspec.Struct, frozen=True):
     differs."""
     lines: tuple[StoryLine, ...]
     """By the gateway's clock."""
+    fits: tuple[PeerFit, ...] = ()
+    """What the PCs say now to what was asked for an instance that is on
+    none; nothing if that is forgotten."""

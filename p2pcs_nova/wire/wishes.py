@@ -9,11 +9,20 @@ from typing import Annotated
 import msgspec
 
 from p2pcs_nova.wire.attributes import Kind
-from p2pcs_nova.wire.basics import BoundSlice, Count, NetworkName, SliceName
+from p2pcs_nova.wire.basics import (
+    BoundSlice,
+    Count,
+    NetworkName,
+    SliceName,
+    Uuid,
+)
 from p2pcs_nova.wire.capacity import Capacity
+from p2pcs_nova.wire.instances import ServerGroup
 
 Query = Annotated[str, msgspec.Meta(max_length=1000)]
 """A text in the query language; '' takes every PC."""
+
+OwnerName = Annotated[str, msgspec.Meta(max_length=255)]
 
 
 class Wishes(msgspec.Struct, frozen=True):
@@ -21,8 +30,13 @@ class Wishes(msgspec.Struct, frozen=True):
 
     slice: BoundSlice = ''
     query: Query = ''
-    not_owner: Annotated[str, msgspec.Meta(max_length=255)] = ''
+    not_owner: OwnerName = ''
     """On no PC that belongs to this owner."""
+    hint_query: Query = ''
+    """The hint's, where the flavor has another; each is read by itself, so
+    that a place in it is one that its writer knows."""
+    hint_not_owner: OwnerName = ''
+    """The same of owners."""
 
 
 class Wishable(msgspec.Struct, frozen=True):
@@ -38,6 +52,9 @@ class FitRequest(msgspec.Struct, frozen=True):
     need: Capacity
     networks: tuple[NetworkName, ...] = ()
     wishes: Wishes = Wishes()
+    group: ServerGroup | None = None
+    instances: tuple[Uuid, ...] = ()
+    """Whom it is for; of a group the others count."""
 
 
 class SliceFit(msgspec.Struct, frozen=True):
@@ -51,7 +68,17 @@ class SliceFit(msgspec.Struct, frozen=True):
     refused: dict[str, Count] = {}
     """PCs that cannot, counted by reason."""
     matching: Count = 0
-    """PCs that the wishes allow, whatever is free on them."""
+    """PCs that wishes and group allow, whatever is free on them."""
+
+
+class PeerFit(msgspec.Struct, frozen=True):
+    """What one PC can take."""
+
+    slice: BoundSlice
+    peer_name: str
+    slots: Count
+    reason: str = ''
+    """The first for which it takes none."""
 
 
 class Fits(msgspec.Struct, frozen=True):

@@ -79,8 +79,8 @@ class Mover:
         return [one['status'] for one in found['migrations']]
 
     def told(self) -> str:
-        """Why the last action failed, as its user reads it too."""
-        compute = self._lab.demo.compute
+        """Why the last action failed."""
+        compute = self._compute
         path = f'/servers/{self.id}/os-instance-actions'
         (last, *_) = compute.get(path, microversion=TOLD).json()[
             'instanceActions'

@@ -176,9 +176,13 @@ def test_servers_that_are_to_be_apart_share_a_slice_but_no_pc(
         on_pcs = {pcs.where(lab, found) for found in apart}
         assert len(on_pcs) == DEFAULT_PCS
         more = bench.create('one-too-many', hints={'group': group})
-        bench.wait(more, 'ERROR')
-        story = ' '.join(line['What'] for line in pcs.explain(lab, more))
-        assert '2 PCs: 2 kept apart by its group' in story
+        fault = bench.wait(more, 'ERROR').fault['message']
+        assert f'{DEFAULT_PCS} PCs: {DEFAULT_PCS} kept apart by' in fault
+        told = {line['What'] for line in pcs.explain(lab, more)}
+        for name in SLICES:
+            apart = 'kept apart by its group'
+            assert f'slice {name}, now: 2 PCs: 2 {apart}' in told
+            assert f'slice {name}, now: {apart}' in told
     finally:
         lab.demo.compute.delete_server_group(group)
 

@@ -126,7 +126,10 @@ def test_server_is_on_the_pc_that_flavor_and_user_wish(
     specs = {
         'p2pcs:query': f'floor == {floor} && cores >= p(0) && memory_mb > 64'
     }
-    hints = {'p2pcs:not_owner': str(said[other]['owner'])}
+    hints = {
+        'p2pcs:not_owner': str(said[other]['owner']),
+        'p2pcs:query': 'cores >= 1',
+    }
     with flavor(lab, 'test.wish', specs) as name:
         found = bench.create('wished', name, hints=hints)
         bench.wait(found)
@@ -137,18 +140,25 @@ def test_server_is_on_the_pc_that_flavor_and_user_wish(
 def test_wish_that_is_none_ends_in_error_at_once_with_its_place(
     lab: Lab, bench: Bench, figure: Figure
 ) -> None:
-    for wish, value, expected in (
-        ('query', 'floor == 1 && flor', "column 15: there is no attribute 'f"),
-        ('query', 'cores >=', 'line 1, column 9: it ends too early'),
-        ('slice', 'bronze', 'there is no slice bronze; the policy'),
-    ):
-        begin = time.monotonic()
-        found = bench.create('unwished', hints={f'p2pcs:{wish}': value})
-        fault = bench.wait(found, 'ERROR').fault['message']
-        figure('wishes: in ERROR', time.monotonic() - begin)
-        assert expected in fault
-        assert len(fault) <= 255
-        bench.delete(found)
+    specs = {'p2pcs:query': 'memory_mb > 64'}
+    with flavor(lab, 'test.large', specs) as large:
+        for wish, value, name, expected in (
+            ('query', 'floor == 1 && flor', '', 'column 15: there is no attr'),
+            ('query', 'cores >=', '', 'query: line 1, column 9: it ends too'),
+            ('query', 'cores >=', large, 'hint: line 1, column 9: it ends t'),
+            ('slice', 'bronze', '', 'there is no slice bronze; the policy'),
+        ):
+            begin = time.monotonic()
+            found = bench.create(
+                'unwished',
+                name or 'm1.tiny',
+                hints={f'p2pcs:{wish}': value},
+            )
+            fault = bench.wait(found, 'ERROR').fault['message']
+            figure('wishes: in ERROR', time.monotonic() - begin)
+            assert expected in fault
+            assert len(fault) <= 255
+            bench.delete(found)
 
 
 def test_server_that_no_pc_may_have_is_on_none(lab: Lab, bench: Bench) -> None:

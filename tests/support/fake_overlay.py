@@ -18,8 +18,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from p2pcs_nova import attributes, errors, query, wire
+from p2pcs_nova import attributes, errors, wire
 from p2pcs_nova.client.downloads import Download
+from p2pcs_nova.gateway import wanting
 from p2pcs_nova.gateway.candidates import count_slots
 from tests.support import disk_images
 
@@ -155,20 +156,16 @@ class FakeOverlay:
         slices = dict.fromkeys(pc.slice for pc in self.pcs)
         if wishes.slice and wishes.slice not in slices:
             raise errors.Malformed(f'there is no slice {wishes.slice}')
-        try:
-            takes = (
-                query.parse(wishes.query or 'true', self.vocabulary())
-                .among(said)
-                .takes
-            )
-        except query.QueryError as error:
-            raise errors.Malformed(f'p2pcs:query: {error}') from None
+        queries = [
+            one.among(said) for one in wanting.parse(wishes, self.vocabulary())
+        ]
+        owners = {wishes.not_owner, wishes.hint_not_owner}
         return [
             pc
             for pc in self.pcs
-            if takes(pc.attributes)
+            if all(one.takes(pc.attributes) for one in queries)
             and wishes.slice in ('', pc.slice)
-            and wishes.not_owner != pc.attributes.get('owner', '?')
+            and pc.attributes.get('owner', '?') not in owners
         ]
 
     def summary(self, name: str) -> wire.SliceSummary:

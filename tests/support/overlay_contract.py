@@ -220,6 +220,7 @@ class OverlayContract:
             wire.Wishes(query='cores >='),
             wire.Wishes(query='corse >= 1'),
             wire.Wishes(slice='no-such-slice'),
+            wire.Wishes(query='kvm', hint_query='cores >='),
         ],
     )
     def test_wish_that_is_none_is_refused_and_nothing_begun(

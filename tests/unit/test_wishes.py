@@ -25,12 +25,17 @@ Said = Mapping[str, str | Sequence[str]]
             wire.Wishes('gold', 'cores >= 8', 'anna'),
         ),
         (
-            {'p2pcs:slice': 'gold'},
-            {'p2pcs:slice': ['gold']},
-            wire.Wishes(slice='gold'),
+            {'p2pcs:slice': 'gold', 'p2pcs:query': 'kvm'},
+            {'p2pcs:slice': ['gold'], 'p2pcs:query': ['kvm']},
+            wire.Wishes('gold', 'kvm'),
+        ),
+        (
+            {'p2pcs:query': 'kvm', 'p2pcs:not_owner': 'anna'},
+            {'p2pcs:query': 'cores > 2', 'p2pcs:not_owner': ['bruno']},
+            wire.Wishes('', 'kvm', 'anna', 'cores > 2', 'bruno'),
         ),
     ],
-    ids=['none', 'flavor', 'both', 'the same twice'],
+    ids=['none', 'flavor', 'both', 'the same twice', 'joined'],
 )
 def test_wishes_of_flavor_and_hints_are_one(
     extra_specs: dict[str, str], hints: Said, expected: wire.Wishes
@@ -44,7 +49,7 @@ def test_wishes_of_flavor_and_hints_are_one(
         (
             {'p2pcs:slice': 'gold'},
             {'p2pcs:slice': ['silver']},
-            'flavor and hint both give p2pcs:slice',
+            'p2pcs:slice: the flavor says gold, the hint silver',
         ),
         ({'p2pcs:slise': 'gold'}, {}, 'p2pcs:slise is not known; known: '),
         ({}, {'p2pcs:slice': ['a', 'b']}, 'must have one value'),

@@ -109,10 +109,16 @@ class SliceTestCase(slices.SliceTestCase):
         for number, pc in enumerate(self.overlay.pcs, 1):
             pc.attributes = {'site': f'floor{number}', 'owner': 'anna'}
         server = self.create(
-            extra_specs={'p2pcs:query': "site == 'floor2'"},
-            hints={'p2pcs:slice': 'gold', 'p2pcs:not_owner': 'bruno'},
+            extra_specs={'p2pcs:query': "site.startsWith('floor')"},
+            hints={
+                'p2pcs:slice': 'gold',
+                'p2pcs:not_owner': 'bruno',
+                'p2pcs:query': "site != 'floor1'",
+            },
         )
-        wishes = wire.Wishes('gold', "site == 'floor2'", 'bruno')
+        wishes = wire.Wishes(
+            'gold', "site.startsWith('floor')", 'bruno', "site != 'floor1'"
+        )
         assert self.overlay.wishes.pop(server['id']) == wishes
         assert self.overlay.rows[server['id']].pc.name == 'gold-pc2'
         self._rebuild_server(server, slices.IMAGE)
@@ -131,7 +137,12 @@ class SliceTestCase(slices.SliceTestCase):
             (
                 {'p2pcs:query': "site == 'floor1'"},
                 {'p2pcs:query': 'true) || (true'},
-                'flavor and hint both give p2pcs:query',
+                'p2pcs:query of the hint: line 1, column 5: ',
+            ),
+            (
+                {'p2pcs:slice': 'gold'},
+                {'p2pcs:slice': 'silver'},
+                'p2pcs:slice: the flavor says gold, the hint silver',
             ),
         ):
             self.overlay.requests.clear()

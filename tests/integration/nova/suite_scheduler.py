@@ -16,6 +16,7 @@ from unittest import mock
 
 from nova import service
 from nova.scheduler import host_manager
+from nova.scheduler.client import report
 from nova.tests.functional import integrated_helpers
 
 from p2pcs_nova import attributes, errors, wire
@@ -153,8 +154,52 @@ class SchedulerTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         # Nova weighs the ordinary host too.
         assert self.create() in ('slice-3', ORDINARY)
         (asked, request_id) = self.overlay.asked[0]
-        assert asked == wire.FitRequest(wire.Capacity(1, 64, 1024))
+        (server,) = self.api.get_servers()
+        assert asked == wire.FitRequest(
+            wire.Capacity(1, 64, 1024), instances=(server['id'],)
+        )
         assert request_id.startswith('req-')
+
+    def test_overlay_is_told_of_networks_and_group(self) -> None:
+        known = self.neutron._networks[self.neutron.network_1['id']]
+        known['provider:physical_network'] = 'office'
+        group = self.api.post_server_groups(
+            {
+                'name': 'apart',
+                'policy': 'anti-affinity',
+                'rules': {'max_server_per_host': 2},
+            }
+        )
+        server = self._build_server(
+            flavor_id=self.flavor,
+            networks=[{'uuid': self.neutron.network_1['id']}],
+        )
+        created = self.api.post_server(
+            {'server': server, 'os:scheduler_hints': {'group': group['id']}}
+        )
+        self._wait_for_state_change(created, 'ACTIVE')
+        ((asked, _),) = self.overlay.asked
+        assert asked.networks == ('office',)
+        assert asked.group == wire.ServerGroup(
+            group['id'], wire.GroupPolicy.ANTI_AFFINITY, 2
+        )
+
+    def test_slice_that_cannot_take_another_of_a_group_is_not_offered(
+        self,
+    ) -> None:
+        self.flags(disable_group_policy_check_upcall=True, group='workarounds')
+        self.disable(ORDINARY)
+        group = self.api.post_server_groups(
+            {'name': 'apart', 'policy': 'anti-affinity'}
+        )
+        hints = {'group': group['id']}
+        self.overlay.matching = dict.fromkeys(SLICES, 0) | {'slice-4': 1}
+        self.overlay.room['slice-4'] = 0
+        for _ in range(2):
+            assert self.create(hints) == 'slice-4'
+        self.overlay.matching['slice-4'] = 0
+        self.overlay.room = dict.fromkeys(SLICES, 0)
+        assert self.refusal(hints) == '12 PCs: 12 full'
 
     def test_decision_is_one_line_of_the_log(self) -> None:
         server = self._wait_for_state_change(self.post(), 'ACTIVE')
@@ -204,7 +249,8 @@ class SchedulerTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         for server in self.api.get_servers():
             self._wait_for_state_change(server, 'ACTIVE')
         assert len(self.api.get_servers()) == 10
-        assert len(self.overlay.asked) == 1
+        ((asked, _),) = self.overlay.asked
+        assert len(asked.instances) == 10
         assert len(self.logged) == 10
 
     def test_zone_is_honoured_whatever_the_overlay_sees(self) -> None:
@@ -271,7 +317,7 @@ class SchedulerTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         self.overlay.room['slice-5'] = 0
         assert self.create() == 'slice-5'
         assert self.refusal({'p2pcs:slice': 'slice-4'}) == (
-            'flavor and hint both give p2pcs:slice'
+            'p2pcs:slice: the flavor says slice-5, the hint slice-4'
         )
 
     def test_wish_that_no_pc_fulfils_has_no_host_and_tells_why(self) -> None:
@@ -292,6 +338,18 @@ class SchedulerTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         assert self.refusal({'p2pcs:query': 'cores > x'}) == (
             'p2pcs:query, 1:9: no number'
         )
+
+    def test_wish_that_is_none_costs_no_look_at_placement(self) -> None:
+        with mock.patch.object(
+            report.SchedulerReportClient,
+            'get_allocation_candidates',
+            autospec=True,
+        ) as candidates:
+            self.refusal({'p2pcs:slise': 'gold'})
+            self.overlay.error = errors.Malformed('p2pcs:query, 1:9: no')
+            self.refusal({'p2pcs:query': 'cores > x'})
+        assert not candidates.called
+        assert len(self.overlay.asked) == 1
 
     def test_what_nova_refuses_is_told_with_the_overlays_reasons(
         self,

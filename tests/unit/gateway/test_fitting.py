@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.gateway import candidates, facts, fitting, store
+from p2pcs_nova.gateway import candidates, facts, fitting, groups, store
 from p2pcs_nova.gateway import view as views
 from p2pcs_nova.policy import reading
 from p2pcs_nova.policy.partition import Partition
@@ -29,6 +29,17 @@ FLAVORS = (
     wire.Capacity(2, 300, 10),
     wire.Capacity(9, 100, 10),
 )
+GROUPS = tuple(
+    wire.ServerGroup(str(uuid.UUID(int=number)), policy, limit)
+    for number, (policy, limit) in enumerate(
+        (
+            (wire.GroupPolicy.ANTI_AFFINITY, 1),
+            (wire.GroupPolicy.ANTI_AFFINITY, 2),
+            (wire.GroupPolicy.AFFINITY, 1),
+            (wire.GroupPolicy.SOFT_AFFINITY, 1),
+        )
+    )
+)
 KINDS = (
     *(wire.FitRequest(need, ('office',)) for need in FLAVORS),
     wire.FitRequest(FLAVORS[0], wishes=wire.Wishes(slice='gold')),
@@ -37,7 +48,12 @@ KINDS = (
         FLAVORS[0],
         wishes=wire.Wishes(query="cores >= p(70) && owner == 'anna'"),
     ),
+    wire.FitRequest(
+        FLAVORS[0],
+        wishes=wire.Wishes(query='cores >= p(30)', hint_query='cores < p(80)'),
+    ),
     wire.FitRequest(FLAVORS[0], ('lab',)),
+    *(wire.FitRequest(FLAVORS[0], group=group) for group in GROUPS),
 )
 
 
@@ -84,7 +100,11 @@ def make(*records: wire.PeerRecord) -> views.View:
     return view
 
 
-def row(number: int, slice_: str = 'gold') -> store.InstanceRow:
+def row(
+    number: int,
+    slice_: str = 'gold',
+    group: wire.ServerGroup | None = None,
+) -> store.InstanceRow:
     """A server of 2 CPUs on this PC."""
     key = str(uuid.uuid4())
     spec = wire.InstanceSpec(
@@ -93,6 +113,7 @@ def row(number: int, slice_: str = 'gold') -> store.InstanceRow:
         need=wire.Capacity(2, 100, 10),
         image=wire.Image('sha256:' + '0' * 64, 'raw', 1),
         root_mb=10,
+        group=group,
     )
     return store.InstanceRow(
         key,
@@ -111,14 +132,15 @@ def as_screened(
 ) -> dict[str, tuple[int, int]]:
     """PCs with room and their slots, as a claim would see the slices."""
     holdings = views.rows_to_holdings(rows.values())
+    company = groups.find_company(request.group, rows.values(), (), ())
     claim = wire.Claim(str(uuid.uuid4()), request.need, request.networks)
     found = {}
     for name in view.partition.names:
         members = view.members(name, holdings)
         slots = [
-            one.slots
+            company.room(one.peer, one.slots)
             for one in candidates.screen(
-                members, holdings, claim, lambda _: ''
+                members, holdings, claim, lambda _: '', company
             ).candidates
             if one.slots
         ]
@@ -158,7 +180,11 @@ class Office:
         self.view.take_record(peer(number), record(self.rng))
 
     def place(self, number: int) -> None:
-        placed = row(number, self.rng.choice(('gold', 'silver')))
+        placed = row(
+            number,
+            self.rng.choice(('gold', 'silver')),
+            self.rng.choice((None, *GROUPS)),
+        )
         self.rows[placed.instance] = placed
 
     def bury(self, number: int) -> None:
@@ -189,9 +215,13 @@ def test_what_is_kept_never_differs_from_what_is_counted_anew(
         anew = fitting.Fitting(office.view).answer(request, office.rows)
         assert kept.answer(request, office.rows) == anew
         if request.wishes == wire.Wishes():
-            assert as_screened(office.view, request, office.rows) == {
-                one.slice: (one.peers, one.slots) for one in anew.slices
-            }
+            seen = as_screened(office.view, request, office.rows)
+            for one in anew.slices:
+                peers, slots = seen[one.slice]
+                assert one.peers == peers
+                # Of a group's limit it knows no more than the sum.
+                assert one.slots >= slots
+                assert one.slots == slots or request.group
 
 
 def test_slices_tell_who_could_take_one_and_why_others_cannot() -> None:
@@ -233,6 +263,63 @@ def test_wishes_are_limits(
     )
     assert [one.slots for one in answer.slices] == slots
     assert [one.matching for one in answer.slices] == matching
+
+
+def test_group_has_room_where_it_may_have_another() -> None:
+    apart, two_each, together, _ = GROUPS
+    view = make(record(), record(), record(), record(slice_='silver'))
+    held = [row(0, group=apart), row(1, group=two_each)]
+    held += [row(0, group=together), row(3, 'silver', group=apart)]
+    rows = {one.instance: one for one in held}
+    fits = fitting.Fitting(view)
+
+    def asked(
+        group: wire.ServerGroup, *instances: str
+    ) -> tuple[wire.SliceFit, ...]:
+        request = wire.FitRequest(FLAVORS[0], group=group, instances=instances)
+        return fits.answer(request, rows).slices
+
+    gold, silver = asked(apart)
+    told = {'kept apart by its group': 1}
+    assert gold == wire.SliceFit('gold', 2, 2, told, 2)
+    assert silver == wire.SliceFit('silver', 0, 0, told, 0)
+    _, silver = asked(apart, held[-1].instance)
+    assert silver.matching == 1
+    gold, silver = asked(two_each)
+    assert (gold.slots, silver.slots) == (4, 2)
+    gold, silver = asked(together)
+    # Two servers of two CPUs are on the only PC that it may be on.
+    assert gold.refused == {'away from its group': 2, 'full': 1}
+    assert (gold.matching, silver.matching) == (1, 0)
+    choice = groups.Choice(row(1, group=apart).spec, peer(1))
+    request = wire.FitRequest(FLAVORS[0], group=apart)
+    gold, _ = fits.answer(request, rows, [choice]).slices
+    assert gold.matching == 1
+
+
+def test_what_was_asked_for_an_instance_is_explained_pc_by_pc() -> None:
+    view = make(record(owner='anna'), record(), record(slice_='silver'))
+    view.take_record(peer(5), record(slice_=''))
+    see(view, 5, views.Liveness.ALIVE)
+    fits = fitting.Fitting(view)
+    asked = [str(uuid.uuid4()) for _ in range(fitting.ASKED)]
+    first = str(uuid.uuid4())
+    wishes = wire.Wishes(not_owner='anna')
+    fits.answer(
+        wire.FitRequest(FLAVORS[0], wishes=wishes, instances=(first,)), {}
+    )
+    assert fits.explain(first, {}) == (
+        wire.PeerFit('gold', 'pc', 0, 'of that owner'),
+        wire.PeerFit('gold', 'pc', 4),
+        wire.PeerFit('silver', 'pc', 4),
+        wire.PeerFit('', 'pc', 0, 'in no slice'),
+    )
+    view.partition = OTHER
+    assert fits.explain(first, {})[0] == wire.PeerFit('silver', 'pc', 4)
+    for one in asked:
+        fits.answer(wire.FitRequest(FLAVORS[0], instances=(one,)), {})
+    assert fits.explain(first, {}) == ()
+    assert fits.explain(asked[0], {})
 
 
 def test_pc_of_which_nothing_is_known_matches_no_wish() -> None:

@@ -54,6 +54,12 @@ def request(number: int, **wishes: str) -> wire.SpawnRequest:
         ({'query': 'score < p(10)'}, 'pc1'),
         ({'query': "site == 'rome'", 'not_owner': 'anna'}, 'pc2'),
         ({'not_owner': 'anna', 'slice': 'all'}, 'pc2'),
+        ({'query': "site == 'rome'", 'hint_query': 'score > p(30)'}, 'pc2'),
+        (
+            {'query': "owner == 'anna'", 'hint_query': "site == 'rome'"},
+            'pc1',
+        ),
+        ({'query': 'score < p(50)', 'hint_not_owner': 'anna'}, 'pc2'),
     ],
 )
 async def test_server_goes_where_its_user_wishes_and_nowhere_else(
@@ -88,6 +94,18 @@ async def test_refusal_counts_who_is_not_wished(
     assert caught.value.message == (
         '3 PCs: 1 draining, 1 not matching the query, 1 of that owner'
     )
+
+
+async def test_servers_of_two_owners_are_avoided(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    async with gateways.running(
+        tmp_path, office(), policy=TWO_SLICES
+    ) as service:
+        with pytest.raises(errors.NoPeerFits, match='3 of that owner'):
+            await service.instances.spawn(
+                'all', request(0, not_owner='anna', hint_not_owner='bruno')
+            )
 
 
 async def test_best_of_all_slices_are_not_the_best_of_one(
@@ -140,6 +158,18 @@ async def test_pc_that_is_off_has_its_rank_and_one_put_out_has_none(
     [
         ({'query': 'cores >='}, 'line 1, column 9: it ends too early'),
         ({'query': 'scroe > 1'}, "there is no attribute 'scroe'; near: score"),
+        (
+            {'query': 'kvm', 'hint_query': 'cores >='},
+            'p2pcs:query of the hint: line 1, column 9: it ends too early',
+        ),
+        (
+            {'query': 'kvm &&', 'hint_query': 'true) || (true'},
+            'p2pcs:query of the flavor: line 1, column 7: it ends too early',
+        ),
+        (
+            {'query': 'kvm', 'hint_query': 'true) || (true'},
+            r'p2pcs:query of the hint: line 1, column 5: .\).',
+        ),
         ({'slice': 'al'}, 'there is no slice al; the policy has all'),
     ],
 )

@@ -21,8 +21,19 @@ def fit(
     return wire.SliceFit(name, slots, slots, refused, matching)
 
 
+def asked(
+    wishes: wire.Wishes = NONE, group: wire.ServerGroup | None = None
+) -> wire.FitRequest:
+    return wire.FitRequest(wire.Capacity(1), wishes=wishes, group=group)
+
+
 def choice(*fits: wire.SliceFit, wishes: wire.Wishes = NONE) -> Choice:
-    return Choice(wishes, wire.Fits(fits))
+    return Choice(asked(wishes), wire.Fits(fits))
+
+
+def away(wishes: wire.Wishes = NONE) -> Choice:
+    """The overlay is out of reach."""
+    return Choice(asked(wishes), None)
 
 
 @given(
@@ -87,20 +98,34 @@ def test_wish_allows_slices_with_a_pc_that_it_allows_and_no_other_host() -> (
 
 
 def test_out_of_reach_only_a_slice_can_be_wished() -> None:
-    away = Choice(NONE, None)
-    assert away.allows('gold')
-    assert away.slots('gold') is None
-    assert away.first(['gold', 'tin'], 1, random.Random(1)) == {'gold', 'tin'}
-    assert away.reason() == ''
-    assert Choice(GOLD, None).allows('gold')
-    assert not Choice(GOLD, None).allows('tin')
+    stock = away()
+    assert stock.allows('gold')
+    assert stock.slots('gold') is None
+    assert stock.first(['gold', 'tin'], 1, random.Random(1)) == {'gold', 'tin'}
+    assert stock.reason() == ''
+    assert away(GOLD).allows('gold')
+    assert not away(GOLD).allows('tin')
     for wishes in (
         wire.Wishes(query='cores > 1'),
         wire.Wishes(not_owner='anna'),
         wire.Wishes(slice='gold', not_owner='anna'),
     ):
-        assert not Choice(wishes, None).allows('gold')
-        assert Choice(wishes, None).reason() == 'The overlay is out of reach'
+        assert not away(wishes).allows('gold')
+        assert away(wishes).reason() == 'The overlay is out of reach'
+
+
+def test_group_leaves_out_slices_that_cannot_take_another_of_it() -> None:
+    group = wire.ServerGroup(
+        '6e6c6e6c-0000-4000-8000-000000000000', wire.GroupPolicy.ANTI_AFFINITY
+    )
+    fits = wire.Fits((fit('gold', 0, 0, apart=2), fit('silver', 0, 1)))
+    known = Choice(asked(group=group), fits)
+    assert not known.allows('gold')
+    assert known.allows('silver')
+    assert known.allows('ordinary')
+    assert not known.is_hopeless
+    assert known.explains
+    assert Choice(asked(group=group), None).allows('gold')
 
 
 def test_reason_counts_pcs_of_all_slices() -> None:
@@ -120,8 +145,8 @@ def test_overlay_explains_only_what_it_refuses_itself() -> None:
     assert choice(fit('gold', 0, full=3)).explains
     assert not choice(fit('gold', 0, full=3), fit('silver', 1)).explains
     assert choice(fit('gold', 1), wishes=GOLD).explains
-    assert not Choice(NONE, None).explains
-    assert Choice(GOLD, None).explains
+    assert not away().explains
+    assert away(GOLD).explains
 
 
 def test_what_is_seen_is_told_in_few_words() -> None:
@@ -130,4 +155,4 @@ def test_what_is_seen_is_told_in_few_words() -> None:
         'room in s7 (7), s6 (6), s5 (5), s4 (4), s3 (3), 2 more'
     )
     assert choice(fit('gold', 0)).seen() == 'room in no slice'
-    assert Choice(NONE, None).seen() == 'the overlay is out of reach'
+    assert away().seen() == 'the overlay is out of reach'
