@@ -56,7 +56,8 @@ class Teller:
         instance = self._resolve(server)
         own = await self._run(self._journal.chapter, instance)
         peers = self._peers_of(instance, own.lines)
-        if not own.lines and not peers:
+        fits = self._explain(instance)
+        if not own.lines and not peers and not fits:
             raise errors.NotFound(
                 f'nothing is known of {server}; what is older than the '
                 'journal is forgotten'
@@ -71,7 +72,7 @@ class Teller:
             self._now(instance),
             tuple(sorted(remarks, key=lambda line: line.machine)),
             tuple(merge(parts)),
-            self._explain(instance),
+            fits,
         )
 
     def _resolve(self, server: str) -> str:

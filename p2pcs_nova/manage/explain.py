@@ -11,6 +11,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Iterator
 
+import msgspec
 from cliff import lister
 
 from p2pcs_nova import errors, journal, texts, wire
@@ -84,7 +85,7 @@ def with_nova(story: wire.Story, logs: Iterable[pathlib.Path]) -> wire.Story:
     for path in logs:
         lines += journal.select(nova_lines(path), story.instance, requests)
     lines.sort(key=lambda line: line.at_s)
-    return wire.Story(story.instance, story.now, story.remarks, tuple(lines))
+    return msgspec.structs.replace(story, lines=tuple(lines))
 
 
 class Explain(lister.Lister):

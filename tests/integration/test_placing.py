@@ -180,9 +180,9 @@ def test_servers_that_are_to_be_apart_share_a_slice_but_no_pc(
         assert f'{DEFAULT_PCS} PCs: {DEFAULT_PCS} kept apart by' in fault
         told = {line['What'] for line in pcs.explain(lab, more)}
         for name in SLICES:
-            apart = 'kept apart by its group'
-            assert f'slice {name}, now: 2 PCs: 2 {apart}' in told
-            assert f'slice {name}, now: {apart}' in told
+            of_slice = f'slice {name}, now:'
+            assert f'{of_slice} 2 PCs: 2 kept apart by its group' in told
+            assert f'{of_slice} kept apart by its group' in told
     finally:
         lab.demo.compute.delete_server_group(group)
 

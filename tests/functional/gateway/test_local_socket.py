@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import logging
 import pathlib
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, TypeVar
 
@@ -114,6 +116,27 @@ async def test_scheduler_hears_which_slices_can_take_a_server(
         strange = wire.FitRequest(SMALL, wishes=wire.Wishes(slice='bronze'))
         with pytest.raises(errors.NotFound, match='bronze'):
             await ask(client.fits, strange)
+
+
+async def test_server_that_found_no_slice_is_explained_pc_by_pc(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    request = wire.FitRequest(
+        wire.Capacity(64), instances=(str(uuid.UUID(int=7)),)
+    )
+    async with listening(tmp_path, office()) as client:
+        await ask(client.fits, request)
+        told = await ask(client.story, request.instances[0])
+    assert [(one.slice, one.reason) for one in told.fits] == [
+        ('all', 'too small'),
+        ('all', 'too small'),
+    ]
+    line = (
+        f'[-] instance {request.instances[0]}: a slice is looked for; '
+        '2 PCs: 2 too small'
+    )
+    assert line in caplog.messages
 
 
 async def test_pc_that_never_comes_back_is_given_up_by_an_operator(

@@ -7,6 +7,7 @@ import datetime
 import pathlib
 import uuid
 
+import msgspec
 import pytest
 
 from p2pcs_nova import wire
@@ -42,6 +43,26 @@ def test_the_first_line_says_where_it_is_now() -> None:
     assert rest == [
         ('1970-01-01 00:00:00.250Z', 'gw1', 'first'),
         ('1970-01-01 00:00:01.000Z', 'pc1', 'second'),
+    ]
+
+
+def test_of_a_server_on_no_pc_each_slice_and_each_pc_tells_why() -> None:
+    found = msgspec.structs.replace(
+        story((1.0, 'gw1', 'a slice is looked for')),
+        fits=(
+            wire.PeerFit('gold', 'pc1', 0, 'full'),
+            wire.PeerFit('gold', 'pc2', 3),
+            wire.PeerFit('', 'pc9', 0, 'in no slice'),
+        ),
+    )
+    told = explain.with_nova(found, [])
+    _, lines = explain.story_to_table(told, 2.0, 'gw1')
+    assert [line[1:] for line in lines][1:6] == [
+        ('gw1', 'slice gold, now: 2 PCs: 1 full, 1 with room'),
+        ('pc1', 'slice gold, now: full'),
+        ('pc2', 'slice gold, now: room for 3 such'),
+        ('gw1', 'no slice, now: 1 PC: 1 in no slice'),
+        ('pc9', 'no slice, now: in no slice'),
     ]
 
 
