@@ -25,6 +25,11 @@ def printable(text: str, limit: int = LIMIT) -> str:
     )
 
 
+def or_dash(request_id: str) -> str:
+    """A request's id for a line of a log; what nobody asked for has none."""
+    return request_id or '-'
+
+
 def counts_to_text(counts: Mapping[str, int], limit: int = LIMIT) -> str:
     """How many PCs say what, the most frequent first.
 

@@ -443,7 +443,7 @@ class Spawn:
     def _say(self, text: str, *arguments: object) -> None:
         LOG.info(
             '[%s] instance %s: ' + text,
-            self._request.request_id,
+            texts.or_dash(self._request.request_id),
             self._request.claim.instance,
             *arguments,
         )

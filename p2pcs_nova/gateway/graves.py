@@ -10,7 +10,7 @@ import logging
 
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, texts, wire
 from p2pcs_nova.gateway import claims, store
 
 LOG = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Graves:
             await self._tools.book.forget(grave)
             LOG.warning(
                 '[%s] instance %s: epoch %s on %s is given up',
-                request_id,
+                texts.or_dash(request_id),
                 instance,
                 grave.epoch,
                 grave.peer_name,

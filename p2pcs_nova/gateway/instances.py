@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 import trio
 
-from p2pcs_nova import bodies, errors, imaging, wire
+from p2pcs_nova import bodies, errors, imaging, texts, wire
 from p2pcs_nova.gateway import claims, graves, reconciler, states, store
 from p2pcs_nova.gateway import peers as asking
 
@@ -162,7 +162,9 @@ class Instances:
         except errors.P2PcsError as error:
             flight.error = error
         except Exception:
-            LOG.exception('[%s] instance %s', request.request_id, instance)
+            LOG.exception(
+                '[%s] instance %s', texts.or_dash(request.request_id), instance
+            )
             flight.error = errors.P2PcsError('the gateway failed; see its log')
         finally:
             del self._flights[instance]
@@ -182,7 +184,7 @@ class Instances:
         )
         LOG.info(
             '[%s] instance %s: spawn in slice %s: %s; claims: %s',
-            request.request_id,
+            texts.or_dash(request.request_id),
             request.claim.instance,
             flight.slice,
             outcome,
@@ -216,7 +218,12 @@ class Instances:
         except errors.Unreachable:
             return self.placed(row, silent=True)
         except errors.P2PcsError as error:
-            LOG.info('[%s] instance %s: %s', request_id, instance, error)
+            LOG.info(
+                '[%s] instance %s: %s',
+                texts.or_dash(request_id),
+                instance,
+                error,
+            )
         else:
             self._heard.answered(row, status, self._clock())
         return self.placed(row)
@@ -249,7 +256,7 @@ class Instances:
         self._heard.answered(row, status, self._clock())
         LOG.info(
             '[%s] instance %s: %s on %s: %s',
-            request_id,
+            texts.or_dash(request_id),
             instance,
             request.action,
             row.peer_name,
@@ -280,7 +287,7 @@ class Instances:
         )
         LOG.info(
             '[%s] instance %s: what may pass at its ports is told to %s',
-            request_id,
+            texts.or_dash(request_id),
             instance,
             row.peer_name,
         )
@@ -301,7 +308,7 @@ class Instances:
         row = self._placed_row(slice_, instance)
         LOG.info(
             '[%s] instance %s: %s copies its disk',
-            request_id,
+            texts.or_dash(request_id),
             instance,
             row.peer_name,
         )
@@ -319,7 +326,7 @@ class Instances:
             yield body
         LOG.info(
             '[%s] instance %s: %d MiB of its disk have passed',
-            request_id,
+            texts.or_dash(request_id),
             instance,
             body.size_bytes >> 20,
         )
@@ -367,7 +374,7 @@ class Instances:
         left = await self.graves.wait(slice_, instance)
         LOG.info(
             '[%s] instance %s: destroyed%s',
-            request_id,
+            texts.or_dash(request_id),
             instance,
             ''.join(f'; a tombstone waits for {g.peer_name}' for g in left),
         )

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 import trio
 
-from p2pcs_nova import bodies, errors, wire
+from p2pcs_nova import bodies, errors, texts, wire
 from p2pcs_nova.gateway import commands as terms
 from p2pcs_nova.gateway import view as views
 
@@ -141,7 +141,9 @@ class Peers:
         except errors.P2PcsError:
             raise
         except Exception as error:
-            LOG.exception('[%s] asking %s failed', request_id, one.name)
+            LOG.exception(
+                '[%s] asking %s failed', texts.or_dash(request_id), one.name
+            )
             raise errors.P2PcsError(
                 f'asking {one.name} failed: {error!r}'
             ) from error

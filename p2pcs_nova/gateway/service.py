@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 
 import trio
 
-from p2pcs_nova import errors, journal, wire
+from p2pcs_nova import errors, journal, texts, wire
 from p2pcs_nova import layout as layouts
 from p2pcs_nova.gateway import book as books
 from p2pcs_nova.gateway import (
@@ -473,7 +473,7 @@ class GatewayService:
         for instance in request.instances:
             LOG.info(
                 '[%s] instance %s: a slice is looked for; %s',
-                request_id,
+                texts.or_dash(request_id),
                 instance,
                 fitting.fits_to_text(found),
             )

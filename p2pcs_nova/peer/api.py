@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from p2pcs_nova import bodies, wire
+from p2pcs_nova import bodies, texts, wire
 from p2pcs_nova.peer.orders import Orders
 from p2pcs_nova.peer.standing import Standing
 from p2pcs_nova.transport import handling, streaming
@@ -131,7 +131,7 @@ class _Handlers:
         if request.method != 'GET':
             LOG.info(
                 '[%s] %s %s by term %s of slice %s',
-                handling.request_id(request),
+                texts.or_dash(handling.request_id(request)),
                 request.method,
                 request.url.path,
                 command.term,

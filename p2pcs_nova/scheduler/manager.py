@@ -33,7 +33,7 @@ from nova import exception, objects
 from nova.scheduler import manager, utils
 from oslo_log import log
 
-from p2pcs_nova import errors
+from p2pcs_nova import errors, texts
 from p2pcs_nova.client import local
 from p2pcs_nova.scheduler import (
     choosing,
@@ -253,7 +253,12 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
         return refusal
 
     def _say(self, context: Any, uuid: str, text: str) -> None:
-        LOG.info('[%s] instance %s: %s', context.global_id or '', uuid, text)
+        LOG.info(
+            '[%s] instance %s: %s',
+            texts.or_dash(context.global_id or ''),
+            uuid,
+            text,
+        )
 
 
 def _with_slots(

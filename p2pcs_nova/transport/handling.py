@@ -199,7 +199,7 @@ async def problem(request: Request, error: Exception) -> Response:
             count_refusal(request, error.code)
         LOG.info(
             '[%s] %s %s: %s: %s',
-            served,
+            texts.or_dash(served),
             request.method,
             path,
             error.code,
@@ -209,7 +209,7 @@ async def problem(request: Request, error: Exception) -> Response:
         return answer(body, error.status)
     LOG.exception(
         '[%s] %s %s failed',
-        served,
+        texts.or_dash(served),
         request.method,
         path,
         exc_info=error,

@@ -22,3 +22,8 @@ def test_escape_sequences_and_line_ends_are_gone() -> None:
 
 def test_a_long_text_is_cut() -> None:
     assert texts.printable('x' * 9, 4) == 'xxx…'
+
+
+def test_what_nobody_asked_for_has_a_dash_for_an_id() -> None:
+    assert texts.or_dash('req-1') == 'req-1'
+    assert texts.or_dash('') == '-'
