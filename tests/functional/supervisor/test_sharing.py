@@ -144,7 +144,7 @@ def test_etcd_that_has_lost_its_data_is_not_served_by(
     tmp_path: pathlib.Path, etcd: etcd_server.Server
 ) -> None:
     with gateway(tmp_path / 'a', etcd) as one:
-        until(lambda: one.serves(*SLICES))
+        until(lambda: one.program.acts('gold'))
         before = one.program.acts('gold')
         etcd.restore(None)
         assert one.program.wait() == 1
