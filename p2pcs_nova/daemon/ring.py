@@ -9,9 +9,10 @@ proven by signatures.  Rules:
 2. Everybody is told that there is a new key, and nobody which: it is fetched
    from a gateway over mutual TLS, where who has been put out is refused.
    Only a gateway is believed.
-3. Whoever starts, hears that news, or meets a datagram sealed with a key
-   that it does not have, asks a gateway that it knows from before; so who
-   slept, or was off, through any number of new keys comes back.
+3. Whoever starts, hears that news, meets a datagram sealed with a key that
+   it does not have, or holds a gateway for dead, asks a gateway that it
+   knows from before; so who slept, or was off, through any number of new
+   keys comes back, and who was put out meanwhile hears so.
 4. A new key opens datagrams at once and seals them after ``GRACE_S``, when
    the others had time to fetch it.  The older ones open for ``KEPT_S`` more,
    and are forgotten then.
@@ -30,6 +31,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from gossip import events as news
+from gossip.descriptor import Role
 from gossip.seal import RingKeys
 from p2pcs_nova import errors, wire
 from p2pcs_nova.identity.store import KnownGateway
@@ -115,6 +117,9 @@ class Ring:
         """Ask a gateway if there seems to be a later key."""
         match event:
             case news.RingKeyUnknown(number) if is_later(number, self.number):
+                self._wanted.set()
+            case news.PeerFailed(member) if member.role is Role.GATEWAY:
+                # Perhaps it is we whom nobody understands.
                 self._wanted.set()
             case news.NewsHeard(payload=payload) if payload.startswith(NEWS):
                 said = payload.removeprefix(NEWS).strip()

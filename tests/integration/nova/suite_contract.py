@@ -18,7 +18,12 @@ import oslo_messaging
 import pytest
 from neutronclient.common import exceptions as neutron_errors
 from nova import exception, objects, test
-from nova.compute import power_state, task_states, vm_states
+from nova.compute import (
+    power_state,
+    provider_tree,
+    task_states,
+    vm_states,
+)
 from nova.image import glance
 from nova.network import neutron
 from nova.tests.unit import utils as test_utils
@@ -573,10 +578,10 @@ class DriverTestCase(helpers.DriverTestCase):
         )
 
     def test_inventory_is_that_of_the_slice(self) -> None:
-        tree = mock.Mock(spec=['update_inventory'])
+        tree = provider_tree.ProviderTree()
+        tree.new_root('gold', helpers.NODE)
         self.driver.update_provider_tree(tree, 'gold')
-        node, inventory = tree.update_inventory.call_args.args
-        assert node == 'gold'
+        inventory = tree.data('gold').inventory
         assert inventory['VCPU']['total'] == 8
         assert inventory['VCPU']['max_unit'] == 4
 

@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock
 
 from gossip import events as news
+from gossip.descriptor import Address, Member, Role, Status
 from gossip.seal import RingKeys
 from p2pcs_nova import errors, wire
 from p2pcs_nova.daemon import ring
@@ -134,6 +135,35 @@ async def test_older_numbers_and_other_news_ask_nobody(
     await trio.sleep(60)
 
     assert len(daemon.asked) == asked
+
+
+@pytest.mark.parametrize(('role', 'asks'), [(Role.GATEWAY, 1), (Role.PEER, 0)])
+async def test_who_holds_a_gateway_for_dead_asks_it(
+    daemon: Daemon,
+    role: Role,
+    asks: int,
+    autojump_clock: MockClock,
+    nursery: trio.Nursery,
+) -> None:
+    running(daemon, nursery)
+    await trio.sleep(1)
+    asked = len(daemon.asked)
+
+    silent = Member(
+        b'g' * 16,
+        role,
+        bytes(32),
+        Address('10.0.0.1', 7400),
+        7400,
+        1,
+        bytes(8),
+        0,
+        Status.DEAD,
+    )
+    daemon.ring.on_event(news.PeerFailed(silent))
+    await trio.sleep(60)
+
+    assert len(daemon.asked) == asked + asks
 
 
 async def test_a_gateway_that_does_not_answer_is_asked_again(
