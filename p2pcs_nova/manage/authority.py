@@ -12,6 +12,7 @@ from cliff import command
 from p2pcs_nova import layout
 from p2pcs_nova.identity import ca
 from p2pcs_nova.identity.authority import Authority
+from p2pcs_nova.manage import ca_dir
 from p2pcs_nova.wall import utc_now
 
 
@@ -34,13 +35,7 @@ class CaInit(command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Options."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            '--ca-dir',
-            metavar='DIR',
-            type=pathlib.Path,
-            required=True,
-            help='folder to make',
-        )
+        ca_dir.add_option(parser, 'folder to make')
         parser.add_argument(
             '--overlay',
             metavar='NAME',
@@ -73,13 +68,7 @@ class GatewayEnrol(command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Options."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            '--ca-dir',
-            metavar='DIR',
-            type=pathlib.Path,
-            required=True,
-            help='folder of `ca init`',
-        )
+        ca_dir.add_option(parser, 'folder of `ca init`')
         parser.add_argument(
             '--state-dir',
             metavar='DIR',

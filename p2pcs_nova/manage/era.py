@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import pathlib
 from collections.abc import Iterator
 
 from cliff import command
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.identity.authority import Authority
-from p2pcs_nova.manage import daemon
+from p2pcs_nova.manage import ca_dir, daemon
 
 
 class EraShow(command.Command):
@@ -36,13 +35,7 @@ class EraRaise(command.Command):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Options."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            '--ca-dir',
-            metavar='DIR',
-            type=pathlib.Path,
-            required=True,
-            help='folder of `ca init`: its key signs',
-        )
+        ca_dir.add_option(parser, ca_dir.ITS_KEY_SIGNS)
         parser.add_argument(
             '--lost',
             action='store_true',

@@ -12,7 +12,7 @@ from cliff import command
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.identity.authority import Authority
-from p2pcs_nova.manage import daemon
+from p2pcs_nova.manage import ca_dir, daemon
 from p2pcs_nova.policy import reading, signing
 
 
@@ -71,13 +71,7 @@ class PolicyApply(_OfFile):
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         """Options."""
         parser = super().get_parser(prog_name)
-        parser.add_argument(
-            '--ca-dir',
-            metavar='DIR',
-            type=pathlib.Path,
-            required=True,
-            help='folder of `ca init`: its key signs',
-        )
+        ca_dir.add_option(parser, ca_dir.ITS_KEY_SIGNS)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> None:
