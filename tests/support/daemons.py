@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -36,6 +36,9 @@ _COMMAND = (
     '-c',
     'import sys; from p2pcs_nova.daemon.cli import main; sys.exit(main())',
 )
+
+Manage = Callable[..., str]
+"""p2pcs-manage on the gateway: what it says to these arguments."""
 
 
 @dataclasses.dataclass

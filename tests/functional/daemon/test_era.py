@@ -7,13 +7,12 @@ import configparser
 import contextlib
 import pathlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 import pytest
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.manage import cli
 from tests.support import (
     daemons,
     etcd_papers,
@@ -21,34 +20,18 @@ from tests.support import (
     gateway_program,
     waiting,
 )
-from tests.support.daemons import Machine, Office
+from tests.support.daemons import Machine, Manage, Office
 from tests.support.gateway_program import Program
 
 pytestmark = [pytest.mark.etcd, pytest.mark.slow]
 
 POLICY = 'version: 1\nslices: [{name: all, match: {}}]\n'
-Manage = Callable[..., str]
 
 
 @pytest.fixture
 def office(tmp_path: pathlib.Path) -> Iterator[Office]:
     with daemons.office(tmp_path, POLICY) as place:
         yield place
-
-
-@pytest.fixture
-def manage(office: Office, capsys: pytest.CaptureFixture[str]) -> Manage:
-    """What p2pcs-manage says on the gateway, or why it refuses."""
-    socket = str(office.gateway.folder / 'sock')
-
-    def run(*arguments: str) -> str:
-        capsys.readouterr()
-        code = cli.main(['--socket', socket, *arguments])
-        told = capsys.readouterr()
-        assert bool(code) == bool(told.err), told
-        return told.err or told.out
-
-    return run
 
 
 @pytest.fixture

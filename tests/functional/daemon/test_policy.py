@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import pathlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.manage import cli
 from tests.conftest import Figure
 from tests.support import daemons, waiting
-from tests.support.daemons import Machine, Office
+from tests.support.daemons import Machine, Manage, Office
 
 RANKED = """\
 version: {version}
@@ -58,24 +57,6 @@ def version_on(machine: Machine) -> int:
     with machine.client as client:
         signed = client.policy().policy
     return 0 if signed is None else int(signed.text.split()[1])
-
-
-Manage = Callable[..., str]
-
-
-@pytest.fixture
-def manage(office: Office, capsys: pytest.CaptureFixture[str]) -> Manage:
-    """What p2pcs-manage says on the gateway, or why it refuses."""
-    socket = str(office.gateway.folder / 'sock')
-
-    def run(*arguments: str) -> str:
-        capsys.readouterr()
-        code = cli.main(['--socket', socket, *arguments])
-        told = capsys.readouterr()
-        assert bool(code) == bool(told.err), told
-        return told.err or told.out
-
-    return run
 
 
 def test_pcs_follow_a_policy_that_changes_while_they_run(
