@@ -25,7 +25,7 @@ LOG = logging.getLogger(__name__)
 STOP_S = 15.0
 """Time that a nova-compute has to end by itself; then it is killed."""
 RETRY_FIRST_S = 1.0
-"""Before one that has ended is started again; it doubles each time, ..."""
+"""Before another follows one that has ended; it doubles each time, ..."""
 RETRY_LAST_S = 60.0
 """... up to this, ..."""
 STEADY_S = 60.0
@@ -105,8 +105,19 @@ def slice_configuration(options: Options, slice_: str) -> str:
     )
 
 
+def next_pause_s(last_s: float, lived_s: float) -> float:
+    """Before another nova-compute follows one that has ended by itself.
+
+    :param last_s: before that one; 0 for the first
+    :param lived_s: how long it lived
+    """
+    if lived_s >= STEADY_S:
+        return RETRY_FIRST_S
+    return min(2 * max(last_s, RETRY_FIRST_S), RETRY_LAST_S)
+
+
 class Compute:
-    """The nova-compute of one slice by one term; blocks on a local disk.
+    """The one nova-compute of a slice's term; blocks on a local disk.
 
     :raises OSError: what it is told cannot be written
     """
@@ -131,24 +142,22 @@ class Compute:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
 
-    async def keep(self) -> None:
-        """Start it, and again when it has ended; cancelled, end it."""
-        failures = 0
-        while True:
-            began = trio.current_time()
-            code = await self._run()
-            lived_s = trio.current_time() - began
-            failures = 0 if lived_s >= STEADY_S else failures + 1
-            pause_s = min(RETRY_FIRST_S * 2.0**failures, RETRY_LAST_S)
-            LOG.warning(
-                'slice %s: nova-compute has ended (%s) after %.0f s; again '
-                'in %g s',
-                self._slice,
-                code,
-                lived_s,
-                pause_s,
-            )
-            await trio.sleep(pause_s)
+    async def keep(self, pause_s: float) -> float:
+        """Start it after a while; cancelled, end it.
+
+        :returns: seconds of its life, once it has ended by itself
+        """
+        await trio.sleep(pause_s)
+        began = trio.current_time()
+        code = await self._run()
+        lived_s = trio.current_time() - began
+        LOG.warning(
+            'slice %s: nova-compute has ended (%s) after %.0f s',
+            self._slice,
+            code,
+            lived_s,
+        )
+        return lived_s
 
     async def _run(self) -> int:
         """From its start to its end, which comes with ours."""

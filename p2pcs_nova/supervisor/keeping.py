@@ -8,9 +8,12 @@ Rules:
 2. when a term is over, that nova-compute is killed at once, and all begins
    anew: see :class:`p2pcs_nova.terms.holder.Lapsed`;
 3. a slice is given back only when its nova-compute has ended;
-4. a gateway whose daemon does not answer for a while is of no use to its
+4. when a nova-compute has ended by itself, frozen perhaps and killed, the
+   next acts by another term: what the first has asked, and nobody has heard
+   yet, comes too late;
+5. a gateway whose daemon does not answer for a while is of no use to its
    slices, and gives them up, if there are others;
-5. slices are taken only while the daemon finds that terms may come from
+6. slices are taken only while the daemon finds that terms may come from
    where they come from; if it refuses that, all ends.
 """
 
@@ -86,6 +89,8 @@ class Keeper:
         self._options = options
         self._clock = clock
         self._kept: dict[str, Kept] = {}
+        self._pauses: dict[str, float] = {}
+        """Seconds before a slice's next nova-compute starts here."""
         self._slices: list[str] = []
         """Of the policy, in the order in which we want them."""
         self._until_s = 0.0
@@ -259,12 +264,16 @@ class Keeper:
         nursery.start_soon(self._keep, kept)
 
     async def _keep(self, kept: Kept) -> None:
-        """From the first start of its nova-compute until it is given up."""
+        """Until its nova-compute has ended, or it is given up."""
+        name = kept.held.slice
+        pause_s = self._pauses.pop(name, 0.0)
         with kept.scope:
-            await kept.compute.keep()
+            lived_s = await kept.compute.keep(pause_s)
+            self._pauses[name] = compute.next_pause_s(pause_s, lived_s)
+        kept.scope.cancel()
         await _blocking(_quietly, self._client.end_term, kept.command)
         await _blocking(_quietly, self._terms.give_back, kept.command)
-        del self._kept[kept.held.slice]
+        del self._kept[name]
         self._look.set()
 
 

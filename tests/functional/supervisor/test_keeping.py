@@ -65,15 +65,21 @@ def test_each_slice_has_its_nova_compute_and_its_term(
     'number',
     [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)],
 )
-def test_nova_compute_that_ends_or_hangs_is_replaced_by_the_same_term(
-    program: Program, number: signal.Signals
+def test_nova_compute_that_ends_or_hangs_is_followed_by_a_later_term(
+    daemon: GatewayThread, program: Program, number: signal.Signals
 ) -> None:
     gold, silver = pids(program)
+    before = terms(daemon)
     assert gold is not None
     os.kill(gold, number)
     until(lambda: program.compute('gold') not in (None, gold))
+    until(lambda: len(program.acts('gold')) == 2)
     assert program.compute('silver') == silver
-    assert len(program.acts('gold')) == 1
+    old, new = before[0], terms(daemon)[0]
+    assert old is not None
+    assert new is not None
+    assert new > old
+    assert terms(daemon)[1] == before[1]
 
 
 def test_told_to_stop_it_ends_all_and_gives_the_terms_back(
