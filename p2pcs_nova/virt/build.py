@@ -12,7 +12,7 @@ from nova import exception
 from nova.api.metadata import base as metadata
 from nova.virt import configdrive
 
-from p2pcs_nova import wire
+from p2pcs_nova import errors, wire
 from p2pcs_nova.client import local
 from p2pcs_nova.virt import (
     groups,
@@ -102,22 +102,27 @@ def plug(
     """Have a PC build it, paused and plugged; wait for Neutron's word.
 
     :raises P2PcsError: no PC built it
+    :raises BuildAbortException: Nova's; no PC of any slice has room
     :raises VirtualInterfaceCreateException: Nova's; it is built, and must
         be destroyed
     """
     request_id = context.global_id or ''
+    request = wire.SpawnRequest(
+        claim=translate.spec_to_claim(spec),
+        spec=spec,
+        request_id=request_id,
+        wishes=wished,
+    )
     with vifs.plugging(virtapi, instance, network_info):
-        placed = client.spawn(
-            slice_name,
-            wire.SpawnRequest(
-                claim=translate.spec_to_claim(spec),
-                spec=spec,
-                request_id=request_id,
-                wishes=wished,
-            ),
-            timeout_s,
-            request_id=request_id,
-        )
+        try:
+            placed = client.spawn(
+                slice_name, request, timeout_s, request_id=request_id
+            )
+        except errors.NoPeerFits as error:
+            # Nova would only say that it has tried all hosts, and not why.
+            if _another_fits(client, slice_name, request):
+                raise
+            raise _no_valid_host(request, error) from error
         heard.put(placed)
         vifs.report_plugged(
             context,
@@ -125,6 +130,36 @@ def plug(
             instance.host,
             again=vifs.is_rebuild(instance),
         )
+
+
+def _another_fits(
+    client: local.LocalClient, slice_name: str, request: wire.SpawnRequest
+) -> bool:
+    """Whether a PC of another slice has room now, or nobody can tell."""
+    try:
+        found = client.fits(
+            wire.FitRequest(
+                need=request.claim.need,
+                networks=request.claim.networks,
+                wishes=request.wishes,
+                group=request.spec.group,
+                instances=(request.claim.instance,),
+            ),
+            request_id=request.request_id,
+        )
+    except errors.P2PcsError:
+        return True
+    return any(one.peers and one.slice != slice_name for one in found.slices)
+
+
+def _no_valid_host(
+    request: wire.SpawnRequest, error: errors.NoPeerFits
+) -> Exception:
+    said = exception.NoValidHost(reason=error.message).format_message()
+    fault: Exception = exception.BuildAbortException(
+        instance_uuid=request.claim.instance, reason=said
+    )
+    return fault
 
 
 def _config_drive(

@@ -229,7 +229,10 @@ class SliceTestCase(slices.SliceTestCase):
         for pc in self.overlay.pcs:
             self.overlay.rows[helpers.new_uuid()] = helpers.stranger(pc, 3)
         server = self.create(vcpus=2, status='ERROR')
-        assert 'Exhausted all hosts' in server['fault']['message']
+        assert server['fault']['message'] == (
+            f'Build of instance {server["id"]} aborted: No valid host was '
+            'found. no PC of slice gold has room'
+        )
         assert server['id'] not in self.overlay.rows
         assert self.used() == {'VCPU': 0, 'MEMORY_MB': 0, 'DISK_GB': 0}
 
