@@ -144,27 +144,39 @@ class View:
         self.partition = partition
         self._peers: dict[str, PeerView] = {}
         self._bars: dict[str, Bar] = {}
-        self._said: dict[str, tuple[PeerView, str]] = {}
-        """By PC: what was last known of it, and its slice by that."""
-        self._said_by = partition
+        self._chosen: dict[str, set[str]] = {}
+        """The PCs that say so, by slice."""
 
     # -- feeding ------------------------------------------------------------
 
     def see(self, seen: PeerSeen) -> None:
         """Take what the failure detector says."""
         old = self.peer(seen.peer)
-        self._peers[seen.peer] = dataclasses.replace(old, seen=seen)
+        self._put(dataclasses.replace(old, seen=seen))
 
     def take_record(self, peer: str, record: wire.PeerRecord | None) -> None:
         """Take what a PC says of itself; None: it says nothing more."""
         old = self.peer(peer)
         record = None if record is None else _believable(record)
-        self._peers[peer] = dataclasses.replace(old, record=record)
+        self._put(dataclasses.replace(old, record=record))
 
     def drop(self, peer: str) -> None:
         """It left the overlay."""
+        self._unchoose(peer)
         self._peers.pop(peer, None)
-        self._said.pop(peer, None)
+
+    def _put(self, one: PeerView) -> None:
+        self._unchoose(one.peer)
+        self._peers[one.peer] = one
+        if chosen := _slice_said(one):
+            self._chosen.setdefault(chosen, set()).add(one.peer)
+
+    def _unchoose(self, peer: str) -> None:
+        old = self._peers.get(peer)
+        if old is not None and (chosen := _slice_said(old)):
+            self._chosen[chosen].discard(peer)
+            if not self._chosen[chosen]:
+                del self._chosen[chosen]
 
     def bar(self, peer: str, bar: Bar | None) -> None:
         """Let a PC take no part; None: let it take part again."""
@@ -216,36 +228,25 @@ class View:
             return ''
         if peer in holdings:
             return holdings[peer].slice
-        return self._slice_said(one)
+        said = _slice_said(one)
+        return said if self._takes(said) else ''
 
-    def _slice_said(self, one: PeerView) -> str:
-        """The slice of a PC that holds nothing of ours."""
-        if _is_no_pc(one) or one.record is None:
-            return ''
-        if self.partition.state(one.record.slice) is wire.SliceState.CLOSED:
-            return ''
-        return one.record.slice
+    def _takes(self, name: str) -> bool:
+        """Whether a PC that holds nothing of ours can be in it."""
+        return self.partition.state(name) is not wire.SliceState.CLOSED
 
     def members(self, name: str, holdings: Holdings) -> list[PeerView]:
         """The PCs of a slice, by id; unreachable ones too.
 
-        A claim asks for them: among ten thousand PCs only those are looked
-        at that have changed.
+        A claim asks for them: how many PCs others have is not to matter.
         """
-        if self._said_by is not self.partition:
-            self._said_by = self.partition
-            self._said.clear()
         found = {
             peer
             for peer, held in holdings.items()
             if held.slice == name and not _is_no_pc(self.peer(peer))
         }
-        for peer, one in self._peers.items():
-            said = self._said.get(peer)
-            if said is None or said[0] is not one:
-                said = self._said[peer] = (one, self._slice_said(one))
-            if said[1] == name and peer not in holdings:
-                found.add(peer)
+        if self._takes(name):
+            found |= self._chosen.get(name, set()) - holdings.keys()
         return [self.peer(peer) for peer in sorted(found)]
 
     def summarize(
@@ -376,6 +377,13 @@ def _counted(
 
 def _is_no_pc(one: PeerView) -> bool:
     return one.seen is not None and one.seen.role != 'peer'
+
+
+def _slice_said(one: PeerView) -> str:
+    """The slice that a PC has chosen, whatever there is; '' if none."""
+    if _is_no_pc(one) or one.record is None:
+        return ''
+    return one.record.slice
 
 
 def _free(
