@@ -95,7 +95,10 @@ Medians = dict[str, dict[str, float]]
 
 
 def nova(hosts: int, rounds: int, *socket: str) -> Medians:
-    """What Nova's side measures with so many hosts."""
+    """What Nova's side measures with so many hosts.
+
+    :raises SystemExit: it failed; says why
+    """
     answer = subprocess.run(
         [
             sys.executable,
@@ -108,10 +111,10 @@ def nova(hosts: int, rounds: int, *socket: str) -> Medians:
             *socket,
         ],
         env=os.environ | {'OS_NOVA_DISABLE_EVENTLET_PATCHING': '1'},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        check=True,
+        capture_output=True,
     )
+    if answer.returncode:
+        sys.exit(answer.stderr.decode(errors='replace'))
     times = json.loads(answer.stdout.splitlines()[-1])
     return {
         how: {what: statistics.median(ms) for what, ms in found.items()}

@@ -40,6 +40,7 @@ from tests.support import fake_pcs, gateways, real_pcs
 from tests.support.members import Members, Place
 
 LISTENERS = 200
+"""At most; those of each slice are as many."""
 ONE_WAY_S = (0.001, 0.005)
 """On the network, for a request and for its answer."""
 
@@ -59,13 +60,18 @@ class Promises:
         await fake_pcs.Session(self._pc, command).release(reservation)
 
 
-def play_pcs(place: Place, count: int, share: int, told: Connection) -> None:
-    """A process: so many listeners, each with this many PCs' capacity."""
-    trio.run(_serve_pcs, place, count, share, told)
+def play_pcs(
+    place: Place, count: int, share: int, slices: int, told: Connection
+) -> None:
+    """A process: so many listeners, each with this many PCs' capacity.
+
+    :param slices: a listener's PCs are all of one: 0, 1…, 0 again in turn
+    """
+    trio.run(_serve_pcs, place, count, share, slices, told)
 
 
 async def _serve_pcs(
-    place: Place, count: int, share: int, told: Connection
+    place: Place, count: int, share: int, slices: int, told: Connection
 ) -> None:
     offer = wire.Capacity(
         *(part * share for part in msgspec.structs.astuple(sizes.OFFER))
@@ -73,7 +79,12 @@ async def _serve_pcs(
     async with trio.open_nursery() as nursery:
         addresses = []
         for number in range(count):
-            pc = fake_pcs.FakePc(number + 1, offer, networks=(sizes.NETWORK,))
+            pc = fake_pcs.FakePc(
+                number + 1,
+                offer,
+                slice_=sizes.slice_name(number % slices),
+                networks=(sizes.NETWORK,),
+            )
             promises = cast(Orders, Promises(pc))
             addresses.append(
                 await real_pcs.serve_in(
@@ -244,12 +255,12 @@ def main() -> None:
     members = Members(folder / 'members')
     gateway = members.gateway()
     place = members.peer(gateway, 'pc')
-    listening = min(count, LISTENERS)
+    listening = min(count, LISTENERS // slices * slices)
     fork = multiprocessing.get_context('fork')
     ours, theirs = fork.Pipe()
     fork.Process(
         target=play_pcs,
-        args=(place, listening, -(-count // listening), theirs),
+        args=(place, listening, -(-count // listening), slices, theirs),
         daemon=True,
     ).start()
     office = Office(
