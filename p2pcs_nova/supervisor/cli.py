@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import functools
 import logging
+import os
 import pathlib
 import secrets
 import signal
@@ -40,7 +41,10 @@ class AnotherRuns(Exception):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Keep the slices until SIGTERM or SIGINT; the exit code."""
+    """Keep the slices until SIGTERM or SIGINT; the exit code.
+
+    EX_CONFIG: an operator is needed, it makes no sense to try again.
+    """
     arguments = _parser().parse_args(argv)
     try:
         conf = programs.load_conf(
@@ -54,10 +58,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             LOG.info('p2pcs-gateway %s', version.release())
             while not _run(conf, kept):
                 LOG.info('all terms are given up: begin anew')
-    except (cfg.Error, OSError, AnotherRuns, errors.EraRefused) as error:
-        print(f'p2pcs-gateway: {error}', file=sys.stderr)
-        return 1
+    except (cfg.Error, errors.EraRefused) as error:
+        return _fail(error, os.EX_CONFIG)
+    except (OSError, AnotherRuns) as error:
+        return _fail(error, 1)
     return 0
+
+
+def _fail(error: Exception, code: int) -> int:
+    print(f'p2pcs-gateway: {error}', file=sys.stderr)
+    return code
 
 
 def _run(conf: cfg.ConfigOpts, kept: compute.Options) -> bool:

@@ -147,13 +147,13 @@ def test_etcd_that_has_lost_its_data_is_not_served_by(
         until(lambda: one.program.acts('gold'))
         before = one.program.acts('gold')
         etcd.restore(None)
-        assert one.program.wait() == 1
+        assert one.program.wait() == os.EX_CONFIG
         assert one.program.log.splitlines()[-1].endswith(
             'restore it, or run `p2pcs-manage era raise --lost --ca-dir DIR` '
             'on this gateway, then start p2pcs-gateway again'
         )
         one.program.start()
-        assert one.program.wait() == 1
+        assert one.program.wait() == os.EX_CONFIG
         assert one.computes() == {}
         assert one.program.acts('gold') == before
 
