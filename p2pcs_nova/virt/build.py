@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +13,7 @@ from nova import exception
 from nova.api.metadata import base as metadata
 from nova.virt import configdrive
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, texts, wire
 from p2pcs_nova.client import local
 from p2pcs_nova.virt import (
     groups,
@@ -22,6 +23,9 @@ from p2pcs_nova.virt import (
     view,
     vifs,
 )
+
+ELSEWHERE_LIMIT = 80
+"""Bytes for the PCs of other slices, in a fault of 255."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +123,10 @@ def plug(
                 slice_name, request, timeout_s, request_id=request_id
             )
         except errors.NoPeerFits as error:
-            # Nova would only say that it has tried all hosts, and not why.
-            if _another_fits(client, slice_name, request):
+            others = _others(client, slice_name, request)
+            if others is None or any(one.peers for one in others):
                 raise
-            raise _no_valid_host(request, error) from error
+            raise _no_valid_host(request, error, others) from error
         heard.put(placed)
         vifs.report_plugged(
             context,
@@ -132,10 +136,10 @@ def plug(
         )
 
 
-def _another_fits(
+def _others(
     client: local.LocalClient, slice_name: str, request: wire.SpawnRequest
-) -> bool:
-    """Whether a PC of another slice has room now, or nobody can tell."""
+) -> list[wire.SliceFit] | None:
+    """What the other slices could take now; None: nobody can tell."""
     try:
         found = client.fits(
             wire.FitRequest(
@@ -148,14 +152,27 @@ def _another_fits(
             request_id=request.request_id,
         )
     except errors.P2PcsError:
-        return True
-    return any(one.peers and one.slice != slice_name for one in found.slices)
+        return None
+    return [one for one in found.slices if one.slice != slice_name]
 
 
 def _no_valid_host(
-    request: wire.SpawnRequest, error: errors.NoPeerFits
+    request: wire.SpawnRequest,
+    error: errors.NoPeerFits,
+    others: Iterable[wire.SliceFit],
 ) -> Exception:
-    said = exception.NoValidHost(reason=error.message).format_message()
+    """What ends the build: another host would not take it either.
+
+    Nova would go on, and say that it has tried all hosts, but not why.
+    """
+    reason = error.message
+    counts = collections.Counter[str]()
+    for one in others:
+        counts.update(one.refused)
+    if counts:
+        elsewhere = texts.counts_to_text(counts, ELSEWHERE_LIMIT)
+        reason = f'{reason}; elsewhere {elsewhere}'
+    said = exception.NoValidHost(reason=reason).format_message()
     fault: Exception = exception.BuildAbortException(
         instance_uuid=request.claim.instance, reason=said
     )

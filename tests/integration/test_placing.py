@@ -151,9 +151,10 @@ def test_what_no_single_pc_has_left_is_refused_by_the_pcs(
         found = bench.create('two', 'm1.medium')
         server = bench.wait(found, 'ERROR', FAULT_TIMEOUT_S)
         figure('placing: no PC has that left, ERROR', time.monotonic() - begin)
+        half = DEFAULT_PCS // len(SLICES)
         assert server.fault['message'] == (
             f'Build of instance {found} aborted: No valid host was found. '
-            f'{DEFAULT_PCS} PCs: {DEFAULT_PCS} full'
+            f'{half} PCs: {half} full; elsewhere {half} PCs: {half} full'
         )
         assert pcs.placed(lab, found) is None
         bench.delete(found, *fill)
