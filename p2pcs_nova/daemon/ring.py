@@ -8,17 +8,19 @@ proven by signatures.  Rules:
    PC out: what that one has learnt opens nothing any more.
 2. Everybody is told that there is a new key, and nobody which: it is fetched
    from a gateway over mutual TLS, where who has been put out is refused.
-   Only a gateway is believed.
+   Only a gateway is believed, in both.
 3. Whoever starts, hears that news, meets a datagram sealed with a key that
    it does not have, or holds a gateway for dead, asks a gateway that it
    knows from before; so who slept, or was off, through any number of new
-   keys comes back, and who was put out meanwhile hears so.
+   keys comes back, and who was put out meanwhile hears so. It asks again
+   after ``PAUSE_S`` at the earliest: not each word costs handshakes.
 4. A new key opens datagrams at once and seals them after ``GRACE_S``, when
    the others had time to fetch it.  The older ones open for ``KEPT_S`` more,
    and are forgotten then.
 5. Gateways that make a key at once give it different numbers, so that one is
    later, and all come to have that one: each goes on by one more than there
    are gateways with lower ids.
+6. No gateway puts out another one: one that says so is passed over.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from gossip import events as news
-from gossip.descriptor import Role
+from gossip.descriptor import PeerId, Role
 from gossip.seal import RingKeys
 from p2pcs_nova import errors, wire
 from p2pcs_nova.identity.store import KnownGateway
@@ -42,6 +44,9 @@ GRACE_S = 10.0
 KEPT_S = 120.0
 ASK_TIMEOUT_S = 10.0
 RETRY_S = 15.0
+PAUSE_S = 3.0
+"""Between one time that gateways are asked and the next: well below
+``GRACE_S``, so that a new key is here when others seal with it."""
 NEWS = b'ring key'
 """What everybody is told, with the number of the key behind it."""
 NUMBERS = 256
@@ -100,7 +105,7 @@ class Ring:
         self._rng = rng
         self._sealing = keys[-1]
         self._told = keys[-1][0]
-        """The latest number that a member has told of."""
+        """The latest number that a gateway has told of."""
         self._changing = trio.Lock()
         self._wanted = trio.Event()
         self._changed = trio.Event()
@@ -121,11 +126,16 @@ class Ring:
             case news.PeerFailed(member) if member.role is Role.GATEWAY:
                 # Perhaps it is we whom nobody understands.
                 self._wanted.set()
-            case news.NewsHeard(payload=payload) if payload.startswith(NEWS):
+            case news.NewsHeard(peer=peer, payload=payload) if (
+                payload.startswith(NEWS) and self._is_gateway_known(peer)
+            ):
                 said = payload.removeprefix(NEWS).strip()
                 if said.isdigit() and is_later(int(said), self.number):
                     self._told = int(said) % NUMBERS
                     self._wanted.set()
+
+    def _is_gateway_known(self, peer: PeerId) -> bool:
+        return any(one.peer_id == peer.hex() for one in self._gateways())
 
     async def renew(self) -> bytes:
         """Make a new key, as a gateway.
@@ -152,7 +162,9 @@ class Ring:
         while True:
             await self._wanted.wait()
             self._wanted = trio.Event()
-            if not await self._fetch():
+            if await self._fetch():
+                await trio.sleep(PAUSE_S)
+            else:
                 await trio.sleep(RETRY_S * (0.5 + self._rng.random()))
                 self._wanted.set()
 
@@ -167,11 +179,11 @@ class Ring:
             try:
                 with trio.fail_after(ASK_TIMEOUT_S):
                     ring = await self._ask(gateway)
-            except errors.Revoked:
-                # News of it were sealed with a key that we do not have.
-                self.when_put_out()
-                return True
             except (errors.P2PcsError, trio.TooSlowError) as error:
+                if isinstance(error, errors.Revoked) and not self._is_gateway:
+                    # News of it were sealed with a key that we do not have.
+                    self.when_put_out()
+                    return True
                 LOG.info(
                     'no ring key from gateway %s: %s',
                     gateway.peer_id,

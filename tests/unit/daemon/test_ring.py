@@ -92,7 +92,7 @@ async def test_new_key_opens_at_once_and_seals_later_the_old_one_ends(
     daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     running(daemon, nursery)
-    await trio.sleep(1)
+    await trio.sleep(ring.PAUSE_S)
     daemon.gateway = (FIRST, SECOND)
 
     daemon.hear(2)
@@ -112,7 +112,7 @@ async def test_who_slept_seals_with_the_newest_at_once(
     daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
     running(daemon, nursery)
-    await trio.sleep(1)
+    await trio.sleep(ring.PAUSE_S)
     daemon.gateway = (THIRD, FOURTH)
 
     daemon.ring.on_event(news.RingKeyUnknown(4))
@@ -135,6 +135,31 @@ async def test_older_numbers_and_other_news_ask_nobody(
     await trio.sleep(60)
 
     assert len(daemon.asked) == asked
+
+
+async def test_only_a_gateway_is_believed_that_there_is_a_new_key(
+    daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    running(daemon, nursery)
+    await trio.sleep(ring.PAUSE_S)
+    asked = len(daemon.asked)
+
+    daemon.ring.on_event(news.NewsHeard(b'p' * 16, bytes(8), b'ring key 2', 0))
+    await trio.sleep(60)
+
+    assert len(daemon.asked) == asked
+
+
+async def test_many_words_of_new_keys_cost_a_question_each_few_seconds(
+    daemon: Daemon, autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    running(daemon, nursery)
+    for _ in range(600):
+        daemon.hear(50)
+        daemon.ring.on_event(news.RingKeyUnknown(50))
+        await trio.sleep(0.1)
+
+    assert len(daemon.asked) <= 60 / ring.PAUSE_S + 1
 
 
 @pytest.mark.parametrize(('role', 'asks'), [(Role.GATEWAY, 1), (Role.PEER, 0)])
@@ -192,6 +217,22 @@ async def test_who_was_put_out_is_told_and_asks_no_more(
 
     assert told == [None]
     assert len(daemon.asked) == 1
+
+
+async def test_a_gateway_that_another_one_calls_put_out_goes_on(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    told: list[None] = []
+    daemon = Daemon(is_gateway=True)
+    daemon.ring.when_put_out = lambda: told.append(None)
+    daemon.error = errors.Revoked('')
+    running(daemon, nursery)
+    await trio.sleep(60)
+    daemon.error, daemon.gateway = None, (FIRST, SECOND)
+    await trio.sleep(60)
+
+    assert told == []
+    assert daemon.ring.number == 2
 
 
 async def test_an_older_ring_is_not_taken(
@@ -265,11 +306,14 @@ async def test_keys_that_two_gateways_make_at_once_leave_one_for_all(
         running(one, nursery)
     await trio.sleep(1)
 
-    said = [await one.ring.renew() for one in (a, b)]
+    said = {
+        bytes.fromhex(gateway.peer_id): await one.ring.renew()
+        for gateway, one in zip(known, (a, b), strict=True)
+    }
     assert a.ring.keys[-1] != b.ring.keys[-1]
-    for payload in said:
+    for author, payload in said.items():
         for one in (a, b, pc):
-            one.ring.on_event(news.NewsHeard(b'g' * 16, bytes(8), payload, 0))
+            one.ring.on_event(news.NewsHeard(author, bytes(8), payload, 0))
     await trio.sleep(ring.GRACE_S / 2)
     assert a.ring.keys == b.ring.keys == pc.ring.keys
     # Nobody has sealed by the one that nobody has any more.
