@@ -125,16 +125,15 @@ class Trust:
         self._held: dict[bytes, None] = {}
 
     def revoke(self, peer: descriptor.PeerId) -> None:
-        """Believe neither this peer, nor what it issued, ever again."""
+        """Believe no issuer who says that this is a peer, ever again.
+
+        What the root has signed goes on to hold.
+        """
         self._revoked[peer] = None
 
     def is_revoked(self, peer: descriptor.PeerId) -> bool:
         """Whether the peer has been revoked."""
         return peer in self._revoked
-
-    def is_issuer(self, peer: descriptor.PeerId) -> bool:
-        """Whether the holder of this id is an issuer that we know."""
-        return any(said.peer == peer for _, said in self._issuers.values())
 
     def issuer(self, issuer: bytes) -> bytes | None:
         """The issuer's own credential; none for the root or unknown."""
@@ -206,7 +205,7 @@ class Trust:
             raise errors.CredentialRefused('credential_overlay')
         if not said.not_before <= now_wall < said.not_after:
             raise errors.CredentialRefused('credential_time')
-        if said.peer in self._revoked:
+        if said.role is descriptor.Role.PEER and said.peer in self._revoked:
             raise errors.CredentialRefused('credential_revoked')
 
     def _signer(self, said: Credential, now_wall: float) -> bytes:

@@ -64,6 +64,16 @@ class PeerRevoked:
 
 
 @dataclasses.dataclass(frozen=True)
+class RevocationVoid:
+    """A revocation that we told of counts for nothing.
+
+    The root itself has signed its subject, which we did not know then.
+    """
+
+    peer: descriptor.PeerId
+
+
+@dataclasses.dataclass(frozen=True)
 class RecordChanged:
     """A peer says something new of itself; an empty payload deletes."""
 
@@ -128,6 +138,7 @@ Event: typing.TypeAlias = (
     | PeerFailed
     | PeerLeft
     | PeerRevoked
+    | RevocationVoid
     | RecordChanged
     | NewsHeard
     | BootRaised

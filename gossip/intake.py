@@ -11,10 +11,12 @@ Rules for what comes in:
 4. Of what is answered at length a datagram may ask once.
 5. A datagram of who has been put out is dropped by its clear header: it
    costs neither a key nor a place among the senders. Once a second, among
-   all of them, one is opened after all, and told the revocation.
+   all of them, one is opened after all, and told the revocation; unless it
+   shows that the root has signed its sender.
 """
 
 import collections
+import contextlib
 from collections.abc import Sequence
 
 from gossip import (
@@ -136,10 +138,21 @@ class Intake:
             return
         self._tell_at = now + _TELL_S
         try:
-            self._opener.open(datagram, sender)
+            opened = self._opener.open(datagram, sender)
+            many = codec.decode(opened.plain).messages
         except errors.GossipError:
             return
-        self._introduction.turn_away(sender, item)
+        origin = protocol.Origin(opened.peer, sender)
+        self._rumours.way = _way(many)
+        for message in many:
+            if isinstance(message, messages.MemberItem):
+                with contextlib.suppress(errors.GossipError):
+                    self._check_stranger(message, origin)
+                    self._dispatch(message, origin, now)
+        if self._revocations.get(opened.peer) is None:
+            self._read(opened, many, sender, now)
+        else:
+            self._introduction.turn_away(sender, item)
 
     def _tell_of_key(self, datagram: bytes, now: float) -> None:
         if now >= self._key_told_at + _KEY_TOLD_S:
@@ -234,7 +247,8 @@ class Intake:
                     message.credential, self._view.now_wall
                 )
             case messages.MemberItem():
-                self._view.admit(message)
+                if self._view.admit(message):
+                    self._revocations.lift(message)
                 if message.claim:
                     self._detection.receive(
                         entries.split_claim(message), origin, now
@@ -242,13 +256,37 @@ class Intake:
             case messages.RecordItem():
                 self._store.accept(message)
             case messages.RevocationItem():
-                self._revocations.accept(message)
+                self._hear_revocation(message, origin, now)
             case messages.Hello(reply=False):
                 self._dissemination.greet(origin, now)
                 self._told_if_dead(origin, now)
             case _:
                 for part in self._routes.get(type(message), ()):
                     part.receive(message, origin, now)
+
+    def _hear_revocation(
+        self,
+        item: messages.RevocationItem,
+        origin: protocol.Origin,
+        now: float,
+    ) -> None:
+        try:
+            self._revocations.accept(item)
+        except errors.Refused as error:
+            if error.reason == 'revocation_subject':
+                self._vouch(item, origin, now)
+            raise
+
+    def _vouch(
+        self,
+        item: messages.RevocationItem,
+        origin: protocol.Origin,
+        now: float,
+    ) -> None:
+        said = codec.decode_body(messages.Revocation, item.body)
+        entry = self._view.get(said.subject)
+        if entry is not None:
+            self._introduction.vouch(entry, origin, now)
 
     def _told_if_dead(self, origin: protocol.Origin, now: float) -> None:
         entry = self._view.get(origin.peer)

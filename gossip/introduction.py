@@ -13,7 +13,8 @@ Rules:
    other as soon as one datagram gets across.
 4. A sender that we do not know is asked to introduce itself, and whoever
    asks us, or says Hello, is answered: at most once a second for an
-   address, for 1,024 addresses at a time.
+   address, for 1,024 addresses at a time. So is who tells that somebody was
+   put out whom the root has signed: it is shown that word.
 5. A sender whose boot is not later than one that we remember (it was
    restored from a backup, or made anew with its old key) is shown what we
    hold of it, so that it can overtake it.
@@ -99,8 +100,15 @@ class Introduction:
             self._outbox.send(address, messages.Introduce(), ride=False)
 
     def remind(self, entry: entries.Entry, sender: protocol.Origin) -> None:
-        """Show a sender what we hold of it."""
+        """Show a sender what we hold of it, or of another."""
         self._hello(sender.address, entry.item, reply=False)
+
+    def vouch(
+        self, entry: entries.Entry, sender: protocol.Origin, now: float
+    ) -> None:
+        """Show a sender for whom it takes another in error."""
+        if self._strangers.admit(sender.address, now):
+            self.remind(entry, sender)
 
     def turn_away(
         self, address: descriptor.Address, item: messages.RevocationItem

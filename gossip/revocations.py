@@ -6,24 +6,33 @@ Rules:
 1. A revocation is signed by a gateway or an admin: by a key that the root
    has signed. Its credential travels along, so that who has never met the
    author can judge; it must have held when the revocation was made.
-2. It reaches peers only: not an issuer, nor who is known for a gateway or
-   an admin. A gateway that is broken into does not put out another one
-   that is known.
+2. It bars who is a peer by an issuer's word, and nobody whom the root has
+   signed: a gateway that is broken into puts out no other one, no admin and
+   no issuer. Of an id that we do not know it is kept, and is void as soon
+   as the root's word for that id is seen; who then still tells it is shown
+   that word.
 3. Of one peer the first revocation suffices, and is kept for ever. It is
    told as news, and by anti-entropy to who was away: there it outranks
    whatever the peer can say of itself.
-4. Who hears of its own revocation is silent from then on.
+4. Of each author at most 4,096 are kept: who invents subjects takes the
+   place of nobody else's.
+5. Who hears of its own revocation is silent from then on.
+
+No paper: who may put out whom is ours.
 """
 
+import collections
 from collections.abc import Iterable
 
 from gossip import codec, descriptor, errors, events, messages, signing
+from gossip import credential as credentials
 from gossip import rumours as rumour
 from gossip import view as views
 
 #: (boot, incarnation, status): above all that a descriptor can say.
 RANK = (2**48 - 1, 2**48 - 1, descriptor.Status.REVOKED)
 REVOCATIONS_MAX = 4096
+"""Of one author."""
 _AUTHORS = (descriptor.Role.GATEWAY, descriptor.Role.ADMIN)
 
 
@@ -34,6 +43,8 @@ class Revocations:
         self._view = view
         self._rumours = rumours
         self._items: dict[descriptor.PeerId, messages.RevocationItem] = {}
+        self._made: collections.Counter[bytes] = collections.Counter()
+        """How many of them are of one author, by its key."""
 
     def get(self, peer: descriptor.PeerId) -> messages.RevocationItem | None:
         """The revocation of a peer, if there is one."""
@@ -77,6 +88,23 @@ class Revocations:
         self._rumours.pass_on(_news(subject), item, rumour.Care.URGENT)
         return True
 
+    def bars(self, subject: descriptor.PeerId) -> bool:
+        """Whether a revocation would bar whom we hold by this id."""
+        entry = self._view.get(subject)
+        return entry is None or entry.member.role is descriptor.Role.PEER
+
+    def lift(self, shown: messages.MemberItem) -> None:
+        """Keep none of whom the root has signed, as was just shown."""
+        if not self._items:
+            return
+        subject = codec.decode_body(messages.Descriptor, shown.body).peer
+        if subject not in self._items or self.bars(subject):
+            return
+        self._made[_author_key(self._items.pop(subject))] -= 1
+        self._view.digest.toggle(subject, '', *RANK)
+        self._rumours.drop(_news(subject))
+        self._view.emit(events.RevocationVoid(subject))
+
     def _take(self, item: messages.RevocationItem) -> descriptor.PeerId | None:
         said = codec.decode_body(messages.Revocation, item.body)
         if said.subject in self._items:
@@ -92,28 +120,27 @@ class Revocations:
             signing.Signed(item.body, item.signature),
         ):
             raise errors.Refused('revocation_signature')
-        if not self._reaches(said.subject):
+        if not self.bars(said.subject):
             raise errors.Refused('revocation_subject')
-        if len(self._items) >= REVOCATIONS_MAX:
+        if self._made[author.public_key] >= REVOCATIONS_MAX:
             raise errors.Refused('revocations_full')
         self._put(said.subject, item)
         return said.subject
-
-    def _reaches(self, subject: descriptor.PeerId) -> bool:
-        entry = self._view.get(subject)
-        if entry is not None:
-            return entry.member.role is descriptor.Role.PEER
-        return not self._view.trust.is_issuer(subject)
 
     def _put(
         self, subject: descriptor.PeerId, item: messages.RevocationItem
     ) -> None:
         self._items[subject] = item
+        self._made[_author_key(item)] += 1
         self._view.trust.revoke(subject)
         self._view.digest.toggle(subject, '', *RANK)
         self._view.emit(events.PeerRevoked(subject, codec.encode_body(item)))
         if subject != self._view.identity.peer:
             self._view.forget(subject)
+
+
+def _author_key(item: messages.RevocationItem) -> bytes:
+    return credentials.read_credential(item.credential).public_key
 
 
 def _news(subject: descriptor.PeerId) -> rumour.Key:

@@ -178,6 +178,8 @@ async def _follow(station: Station, role: Role) -> None:
                 _tell_contest(station, role, event.peer, text)
         elif isinstance(event, news.PeerRevoked):
             await _put_out(station, role, event)
+        elif isinstance(event, news.RevocationVoid):
+            _tell_out(station, role, event.peer, 'revoked', '')
         await station.gateways.on_event(event)
         station.ring.on_event(event)
         station.policies.on_event(event)

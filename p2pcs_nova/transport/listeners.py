@@ -25,7 +25,7 @@ from collections.abc import Awaitable, Callable, Collection
 import trio
 from cryptography import x509
 
-from p2pcs_nova import errors
+from p2pcs_nova import errors, names
 from p2pcs_nova.transport import handling, unix_socket
 from p2pcs_nova.transport import refusals as refusing
 from p2pcs_nova.transport.certificate import certificate_to_member
@@ -79,7 +79,8 @@ async def serve_mutual_tls(
         :class:`~p2pcs_nova.transport.handling.Caller` in its scope
     :param tls: of :func:`p2pcs_nova.identity.tls.mutual_server`
     :param overlay: certificates of another one are refused
-    :param is_revoked: asked with the peer id before every request
+    :param is_revoked: asked with a peer's id before each of its requests;
+        whom the root has signed, nobody puts out
     :param presence: of the members that are connected
     :param wall: a certificate that expires ends its connection
     """
@@ -99,7 +100,7 @@ async def serve_mutual_tls(
         ).not_valid_after_utc
 
         def gate() -> None:
-            if is_revoked(member.peer_id):
+            if member.role == names.PEER and is_revoked(member.peer_id):
                 raise errors.Revoked(f'{member} has been revoked')
             if wall() > expiry:
                 raise errors.Forbidden(f'the certificate of {member} expired')

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from gossip import events
+from gossip import events, messages
 from gossip.descriptor import Role
 from gossip.simulator import NetworkConfig, Simulation
+from tests.support.gossip_case import THERE, WALL, Other
 
 GATEWAY = 0
 SUBJECT = 4
@@ -87,6 +88,28 @@ def test_who_was_put_out_while_off_is_told_on_return() -> None:
     assert are_told(simulation, OTHERS)
     joined = simulation.seen(events.PeerJoined, since)
     assert all(seen.number == SUBJECT for seen in joined)
+
+
+@pytest.mark.parametrize('apart_s', [0.0, 10.0])
+def test_a_gateway_that_is_broken_into_puts_out_no_other_one(
+    apart_s: float,
+) -> None:
+    """Not even where nobody is known yet, nor if all start at once."""
+    simulation = office()
+    victim = simulation.peers[GATEWAY]
+    overlay = simulation.overlay
+    mole = Other(overlay, overlay.make_identity(Role.GATEWAY))
+    lie = messages.RevocationItem(
+        *mole.sign(messages.Revocation(victim.id, WALL)), mole.who.credential
+    )
+    for peer in simulation.peers[1:]:
+        simulation.restart(peer.number, [1 + peer.number % 9])
+        peer.node.receive(mole.say(lie), THERE, simulation.now)
+        assert peer.node.revoked() == (victim.id,)
+        simulation.run(apart_s)
+
+    simulation.run_until(simulation.is_whole, 30)
+    assert not any(peer.node.revoked() for peer in simulation.peers)
 
 
 def test_it_outlives_the_gateway_and_every_restart() -> None:

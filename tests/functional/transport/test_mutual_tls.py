@@ -258,6 +258,17 @@ async def test_a_revoked_member_is_refused_on_an_open_connection(
     assert refusals.listed() == (('revoked', 1),)
 
 
+async def test_whom_the_root_has_signed_nobody_puts_out(
+    gateway: Place, peer: Place
+) -> None:
+    revoked = {gateway.membership.peer_id}
+    async with (
+        serving(peer, revoked=revoked) as address,
+        client_to(peer, address, gateway.client_tls()) as client,
+    ):
+        assert await client._call('GET', '/v1/whoami')
+
+
 async def test_who_is_turned_out_gets_no_more_of_what_was_being_sent(
     gateway: Place, peer: Place
 ) -> None:

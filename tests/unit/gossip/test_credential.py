@@ -147,17 +147,20 @@ def test_revoked_peer_is_refused_though_it_was_believed(
     assert reason(trust, who.credential, NOW, None) == 'credential_revoked'
 
 
-def test_revoked_issuer_takes_its_peers_along(
+def test_whom_the_root_has_signed_no_revocation_bars(
     overlay: throwaway.Overlay,
 ) -> None:
     who = overlay.make_identity()
     trust = overlay.make_trust()
     trust.check(who.credential, NOW, who.issuer_credential)
     issuer = credential.read_credential(overlay.issuer_credential)
+    gateway = overlay.make_identity(Role.GATEWAY)
 
     trust.revoke(issuer.peer)
+    trust.revoke(gateway.peer)
 
-    assert reason(trust, who.credential, NOW, None) == 'credential_revoked'
+    assert trust.check(who.credential, NOW).peer == who.peer
+    assert trust.check(gateway.credential, NOW).peer == gateway.peer
 
 
 def test_other_name_or_root_is_another_overlay() -> None:

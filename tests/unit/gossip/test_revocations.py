@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may put whom out, and what is left of who was put out."""
 
+import dataclasses
 import random
 from collections.abc import Callable
 
 import pytest
 
-from gossip import codec, errors, events, messages, signing, throwaway
+from gossip import (
+    codec,
+    errors,
+    events,
+    messages,
+    revocations,
+    signing,
+    throwaway,
+)
 from gossip.credential import read_credential
 from gossip.descriptor import Role
 from tests.support.gossip_case import WALL, Case, Other, of_kind
@@ -128,23 +137,103 @@ def test_a_peer_puts_nobody_out(case: Case) -> None:
     assert case.node.revoked() == ()
 
 
-@pytest.mark.parametrize('whom', ['gateway', 'issuer'])
-def test_a_gateway_puts_out_neither_gateways_nor_issuers(
-    case: Case, gateway: Other, whom: str
+@pytest.mark.parametrize('role', [Role.GATEWAY, Role.ADMIN])
+def test_a_gateway_puts_out_nobody_whom_the_root_has_signed(
+    case: Case, gateway: Other, role: Role
+) -> None:
+    case.meet()
+    second = Other(case.overlay, case.overlay.make_identity(role))
+    case.hear(second.hello())
+    case.sent()
+
+    case.hear(case.other.say(revocation(gateway, second.who.peer)), 2.0)
+
+    assert case.dropped == {'revocation_subject': 1}
+    assert case.node.member(second.who.peer) is not None
+    # Who holds it for true is shown better.
+    assert second.member() in case.sent()
+
+
+def test_nothing_that_an_issuer_has_signed_ends_with_its_revocation(
+    case: Case, gateway: Other
+) -> None:
+    issuer = read_credential(case.overlay.issuer_credential).peer
+
+    case.hear(gateway.say(revocation(gateway, issuer)))
+    case.meet()
+
+    assert case.dropped == {}
+    assert case.node.member(case.other.who.peer) is not None
+
+
+@pytest.mark.parametrize('brought_by', ['itself', 'another'])
+def test_it_is_void_as_soon_as_the_root_is_seen_to_have_signed_its_subject(
+    case: Case, gateway: Other, brought_by: str
 ) -> None:
     case.meet()
     second = Other(case.overlay, case.overlay.make_identity(Role.GATEWAY))
-    case.hear(second.hello())
-    subject = {
-        'gateway': second.who.peer,
-        'issuer': read_credential(case.overlay.issuer_credential).peer,
-    }[whom]
+    who = second.who.peer
+    case.hear(gateway.say(revocation(gateway, who)))
+    assert case.node.revoked() == (who,)
+    case.sent()
 
-    case.hear(gateway.say(revocation(gateway, subject)))
+    if brought_by == 'itself':
+        case.hear(second.hello(), 2.0)
+        assert of_kind(case.sent(), messages.Hello)
+    else:
+        case.hear(case.other.say(second.member()), 2.0)
 
-    assert case.dropped == {'revocation_subject': 1}
-    assert case.node.member(case.other.who.peer) is not None
-    assert case.node.member(second.who.peer) is not None
+    assert case.node.revoked() == ()
+    assert case.node.member(who) is not None
+    assert events.RevocationVoid(who) in case.happened()
+    case.hear(second.say(messages.Ping(1, 0)), 3.0)
+    assert of_kind(case.sent(), messages.Ack)
+
+
+def test_who_was_put_out_shows_in_vain_what_it_says_that_the_root_signed(
+    case: Case, gateway: Other
+) -> None:
+    case.meet()
+    case.hear(gateway.say(revocation(gateway, case.other.who.peer)))
+    signed = case.overlay.sign(
+        case.overlay.issuer, case.other.who.private_key, Role.GATEWAY
+    )
+    case.other.who = dataclasses.replace(case.other.who, credential=signed)
+
+    case.hear(case.other.hello(), 2.0)
+
+    assert case.node.revoked() == (case.other.who.peer,)
+    assert case.node.member(case.other.who.peer) is None
+
+
+def test_who_invents_subjects_takes_the_place_of_nobody_else(
+    case: Case, gateway: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revocations, 'REVOCATIONS_MAX', 3)
+    case.meet()
+    second = Other(case.overlay, case.overlay.make_identity(Role.GATEWAY))
+    for number in range(5):
+        invented = revocation(gateway, bytes([number]) * 16)
+        case.hear(gateway.say(invented))
+    assert case.dropped == {'revocations_full': 2}
+
+    case.hear(second.say(revocation(second, case.other.who.peer)))
+
+    assert case.other.who.peer in case.node.revoked()
+
+
+def test_what_is_void_makes_room_for_another_of_its_author(
+    case: Case, gateway: Other, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(revocations, 'REVOCATIONS_MAX', 1)
+    case.meet()
+    second = Other(case.overlay, case.overlay.make_identity(Role.GATEWAY))
+    case.hear(gateway.say(revocation(gateway, second.who.peer)))
+    case.hear(case.other.say(second.member()))
+
+    case.hear(gateway.say(revocation(gateway, case.other.who.peer)))
+
+    assert case.node.revoked() == (case.other.who.peer,)
 
 
 Forge = Callable[[Case, Other], messages.RevocationItem]
