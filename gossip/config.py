@@ -80,7 +80,8 @@ class NodeConfig:
     :param overtake_s: two processes with one identity take turns in this
         time, so that everybody sees that both live. Others should hold
         them for contested some times as long.
-    :param members_max: descriptors kept; one more is refused.
+    :param members_max: descriptors kept; one more takes the place of one
+        who left or is dead, or else is refused.
     :param parts_max: parts kept of one peer; one more is refused. 1 to 16:
         the versions of all of them fit into one datagram.
     """

@@ -12,6 +12,8 @@ Rules, for one peer:
 3. The dead are remembered with their records until their credential
    expires; of those who left, the claim remains until then, so that no
    ghost comes back. The revoked are forgotten: their credential bars them.
+   When ``members_max`` are known, those who left give way to others, then
+   the dead, whoever's credential expires first: everywhere the same ones.
 4. Of ourselves, a claim about what we are now is refuted. A later boot of
    ours that we do not remember (restored from a backup) is overtaken, if our
    own signature shows it: at once a few times, then every ``overtake_s``.
@@ -197,14 +199,14 @@ class View:
         if said.peer == self.identity.peer:
             self._hear_of_own(entry)
             return False
-        if held is None and len(self._entries) >= self._config.members_max:
-            raise errors.Refused('members_full')
         if item.claim and (held is None or held.settled is not Status.ALIVE):
             self._apply_claim(entry, split_claim(item))
         else:
             entry.item = messages.MemberItem(
                 item.body, item.signature, item.credential
             )
+        if held is None:
+            self._make_room(entry)
         self._put(entry)
         self._tell(held, entry)
         if held is not None and entry.follow(held):
@@ -329,6 +331,19 @@ class View:
         )
         return make_entry(own, item, said)
 
+    def _make_room(self, newcomer: Entry) -> None:
+        if len(self._entries) < self._config.members_max:
+            return
+        gone = [
+            entry
+            for entry in self._entries.values()
+            if entry.settled is not Status.ALIVE
+        ]
+        first = min(gone, key=_worth, default=newcomer)
+        if _worth(newcomer) <= _worth(first):
+            raise errors.Refused('members_full')
+        self.forget(first.member.peer)
+
     def _apply_claim(self, entry: Entry, item: messages.ClaimItem) -> None:
         claim = codec.decode_body(messages.Claim, item.body)
         if (
@@ -434,6 +449,15 @@ class View:
                     entry.item.credential,
                     join_claim(signed),
                 )
+
+
+def _worth(entry: Entry) -> tuple[int, int, descriptor.PeerId]:
+    """What gives way to what: the lesser one."""
+    return (
+        -entry.settled,
+        entry.credential.not_after,
+        entry.member.peer,
+    )
 
 
 def _news(entry: Entry) -> rumour.Key:

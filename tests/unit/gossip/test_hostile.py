@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One node at a time: what it drops, and that it counts it."""
 
+import itertools
 import random
 from typing import Any
 
@@ -18,7 +19,7 @@ from gossip import (
     signing,
     throwaway,
 )
-from gossip.descriptor import Address, Status
+from gossip.descriptor import Address, Role, Status
 from tests.conftest import Tried
 from tests.support.figures import DATAGRAMS
 from tests.support.gossip_case import (
@@ -265,6 +266,69 @@ def test_members_are_bounded() -> None:
 
     assert len(case.node.members()) == 4
     assert case.dropped == {'members_full': 8}
+
+
+def test_who_left_then_who_is_dead_gives_way_to_who_is_here() -> None:
+    case = Case(config.NodeConfig(members_max=4))
+    case.meet()
+    left, dead, third, fourth, fifth = (
+        Other(case.overlay, case.overlay.make_identity()) for _ in range(5)
+    )
+    bye = left.claim(Status.LEFT, left.who.peer)
+    gone = left.member(claim=bye.signature + bye.body)
+    end = case.other.claim(Status.DEAD, dead.who.peer)
+    ended = dead.member(claim=end.signature + end.body)
+    for item in (gone, ended, third.member()):
+        case.hear(case.other.say(item))
+
+    assert case.node.member(dead.who.peer) is not None
+    # Nobody who is gone comes in place of somebody who is more than that.
+    case.hear(case.other.say(gone))
+    assert case.dropped == {'members_full': 1}
+    case.hear(case.other.say(fourth.member()))
+    assert case.node.member(dead.who.peer) is None
+    for item in (ended, fifth.member()):
+        case.hear(case.other.say(item))
+    assert case.dropped == {'members_full': 3}
+    assert {member.peer for member in case.node.members()} == {
+        one.who.peer for one in (case, case.other, third, fourth)
+    }
+
+
+def test_everybody_has_the_same_ones_give_way() -> None:
+    kept = []
+    for order in itertools.permutations(range(4)):
+        case = Case(config.NodeConfig(members_max=4))
+        case.meet()
+        gone = [
+            Other(case.overlay, case.overlay.make_identity(lifetime_s=days))
+            for days in (3, 1, 4, 2)
+        ]
+        for number in order:
+            bye = gone[number].claim(Status.LEFT, gone[number].who.peer)
+            claim = bye.signature + bye.body
+            case.hear(case.other.say(gone[number].member(claim=claim)))
+        kept.append(case.node._view.digest.summary())
+
+    assert len(set(kept)) == 1
+
+
+def test_who_was_put_out_does_not_come_back_when_the_table_was_full() -> None:
+    case = Case(config.NodeConfig(members_max=3), role=Role.GATEWAY)
+    case.meet()
+    put_out = Other(case.overlay, case.overlay.make_identity())
+    case.hear(case.other.say(put_out.member()))
+    case.node.revoke(put_out.who.peer, 0.0)
+    for _ in range(3):
+        other = Other(case.overlay, case.overlay.make_identity())
+        end = case.other.claim(Status.DEAD, other.who.peer)
+        claim = end.signature + end.body
+        case.hear(case.other.say(other.member(claim=claim)))
+
+    case.hear(case.other.say(put_out.member()))
+
+    assert case.node.member(put_out.who.peer) is None
+    assert case.node.revoked() == (put_out.who.peer,)
 
 
 def test_dead_accuser_does_not_count(case: Case) -> None:
