@@ -114,9 +114,36 @@ def check_address(address: Address) -> Address:
     host = bytes_to_host(host_to_bytes(address[0]))
     if not 0 < address[1] < 65536:
         raise errors.Misuse(f'not a port: {address[1]}')
-    if ipaddress.ip_address(host).is_unspecified:
-        raise errors.Misuse('an unspecified address cannot be sent to')
+    if not is_of_one(host):
+        raise errors.Misuse(f'no peer can be sent to at {host}')
     return Address(host, address[1])
+
+
+def is_of_one(host: str) -> bool:
+    """Whether a literal IP address can be that of one machine.
+
+    Not if it is unspecified, multicast, or one that IPv4 has kept back,
+    the broadcast among them.
+    """
+    address = _bare(host)
+    return not (
+        address.is_unspecified
+        or address.is_multicast
+        or (address.version == 4 and address.is_reserved)
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a literal IP address is every machine's own."""
+    return _bare(host).is_loopback
+
+
+def _bare(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """An address; that of IPv4 if it is one in the form of IPv6."""
+    address = ipaddress.ip_address(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or address
+    return address
 
 
 def check_name(name: str) -> str:

@@ -8,7 +8,8 @@ Rules, for one peer:
    descriptor with a greater boot or incarnation: so it refutes, and so it
    returns; nobody else can bring it back (SWIM, 4.2, with boots).
 2. A descriptor counts only with a credential that holds and the signature
-   of the credential's key. A claim counts only with its author's.
+   of the credential's key, and for an address that one peer can have. A
+   claim counts only with its author's.
 3. The dead are remembered with their records until their credential
    expires; of those who left, the claim remains until then, so that no
    ghost comes back. The revoked are forgotten: their credential bars them.
@@ -199,6 +200,7 @@ class View:
         if said.peer == self.identity.peer:
             self._hear_of_own(entry)
             return False
+        self._check_address(entry.member.address)
         if item.claim and (held is None or held.settled is not Status.ALIVE):
             self._apply_claim(entry, split_claim(item))
         else:
@@ -321,6 +323,20 @@ class View:
         ):
             raise errors.Refused('descriptor_signature')
         return make_entry(said, item, credential)
+
+    def _check_address(self, address: descriptor.Address) -> None:
+        """Refuse one at which no datagram of ours can reach a peer.
+
+        A loopback address is one of other peers where it is our own, too.
+        """
+        host, port = address
+        is_near = descriptor.is_loopback(self.own.member.address.host)
+        if (
+            not port
+            or not descriptor.is_of_one(host)
+            or (descriptor.is_loopback(host) and not is_near)
+        ):
+            raise errors.Refused('descriptor_address')
 
     def _make_own(
         self, own: messages.Descriptor, said: credentials.Credential

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from gossip import (
     codec,
     config,
+    descriptor,
     events,
     messages,
     node,
@@ -38,15 +39,18 @@ class Other:
         return signing.sign(self.who, self.overlay.overlay, what)
 
     def member(
-        self, incarnation: int = 0, claim: bytes = b''
+        self,
+        incarnation: int = 0,
+        claim: bytes = b'',
+        address: Address = THERE,
     ) -> messages.MemberItem:
         place = messages.Descriptor(
             self.who.peer,
             self.boot,
             BOOT_ID,
             incarnation,
-            bytes([10, 0, 0, 2]),
-            7400,
+            descriptor.host_to_bytes(address.host),
+            address.port,
             7400,
         )
         return messages.MemberItem(

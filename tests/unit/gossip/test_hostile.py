@@ -205,6 +205,9 @@ def test_cloned_identity_is_named_and_not_fought_for_ever(
     [
         Address('example.org', 7400),
         Address('0.0.0.0', 7400),
+        Address('224.0.0.1', 7400),
+        Address('255.255.255.255', 7400),
+        Address('ff02::1', 7400),
         Address('10.0.0.1', 0),
         Address('10.0.0.1', 70000),
     ],
@@ -214,6 +217,45 @@ def test_bad_addresses_are_our_own_fault(case: Case, address: Address) -> None:
         case.node.join([address], 0.0)
     with pytest.raises(errors.Misuse):
         case.node.set_address(address, 0.0)
+
+
+@pytest.mark.parametrize(
+    'address',
+    [
+        Address('0.0.0.0', 7400),
+        Address('127.0.0.1', 7400),
+        Address('224.0.0.1', 7400),
+        Address('255.255.255.255', 7400),
+        Address('10.0.0.2', 0),
+        Address('::', 7400),
+        Address('::1', 7400),
+        Address('ff02::1', 7400),
+        Address('::ffff:127.0.0.1', 7400),
+        Address('::ffff:224.0.0.1', 7400),
+    ],
+)
+def test_peers_are_not_believed_to_be_where_none_can_be(
+    case: Case, address: Address
+) -> None:
+    case.meet()
+    other = Other(case.overlay, case.overlay.make_identity())
+
+    case.hear(case.other.say(other.member(address=address)))
+
+    assert case.dropped == {'descriptor_address': 1}
+    assert case.node.member(other.who.peer) is None
+
+
+def test_on_one_machine_peers_are_at_its_loopback_addresses(
+    case: Case,
+) -> None:
+    case.node.set_address(Address('127.0.0.1', 7400), 0.0)
+
+    case.hear(case.other.say(case.other.member()))
+    there = Other(case.overlay, case.overlay.make_identity())
+    case.hear(there.say(there.member(address=Address('127.0.0.2', 7400))))
+
+    assert case.node.member(there.who.peer) is not None
 
 
 @pytest.mark.parametrize(
