@@ -17,7 +17,8 @@ Rules:
    put out whom the root has signed: it is shown that word.
 5. A sender whose boot is not later than one that we remember (it was
    restored from a backup, or made anew with its old key) is shown what we
-   hold of it, so that it can overtake it.
+   hold of it, so that it can overtake it. So is who says Hello from another
+   place than we hold it to be at: it may be another process.
 """
 
 import collections
@@ -126,7 +127,7 @@ class Introduction:
         match message:
             case messages.Hello(reply=True):
                 if self._greeted.admit(sender.address, now):
-                    self._hello(sender.address, reply=False)
+                    self._greet(sender)
             case messages.Introduce():
                 if self._strangers.admit(sender.address, now):
                     self._hello(sender.address, reply=True)
@@ -156,6 +157,13 @@ class Introduction:
             self._hello(seed.address, reply=True)
             seed.next_at = now + self._draw(seed.wait)
             seed.wait = min(2 * seed.wait, self._config.reconnect_s)
+
+    def _greet(self, sender: protocol.Origin) -> None:
+        held = self._view.get(sender.peer)
+        if held is None or held.member.address == sender.address:
+            self._hello(sender.address, reply=False)
+        else:
+            self.remind(held, sender)
 
     def _revive(self) -> None:
         dead = [

@@ -73,11 +73,14 @@ class Node:
         self._trust = trust
         self._rng = rng
         self._config = config
+        self._ring = ring
         self._sealer = seal.Sealer(ring, identity.peer, boot_id)
+        self._boot_id = boot_id
         self._wall_offset = now_wall - now
         self._rumours = rumours.Rumours(config)
         self._view = view.View(
             config,
+            rng,
             identity,
             trust,
             self._rumours,
@@ -237,6 +240,7 @@ class Node:
 
     def set_ring_keys(self, ring: seal.RingKeys) -> None:
         """Seal with the newest of these, open with any, from now on."""
+        self._ring = ring
         self._sealer.set_ring_keys(ring)
         self._intake.set_ring_keys(ring)
 
@@ -432,6 +436,13 @@ class Node:
         self._expire_at = now + _EXPIRE_S
         self._view.set_now_wall(now + self._wall_offset)
 
+    def _follow_boot_id(self) -> None:
+        """Seal with a key of our own again if another may have ours."""
+        boot_id = self._view.own.member.boot_id
+        if boot_id != self._boot_id:
+            self._boot_id = boot_id
+            self._sealer = seal.Sealer(self._ring, self.peer, boot_id)
+
     def _is_out(self) -> bool:
         """Whether we have been put out of the overlay."""
         return self._revocations.get(self.peer) is not None
@@ -441,6 +452,7 @@ class Node:
             self._left = True
             self._outbox.clear()
         self._due_is_known = False
+        self._follow_boot_id()
         self._store.settle()
         for event in self._view.take_events():
             if isinstance(event, events.PeerLeft):

@@ -22,10 +22,17 @@ Rules, for one peer:
    the one that superseded it: the identity is contested. Nobody wins; each
    overtakes the other for as long as both live. A mere restart is none of
    this: its boot id is new.
+6. A process with our memory (a virtual machine's snapshot was resumed twice)
+   has our boot id, and so our sealing key and its counter. It is seen by a
+   descriptor that we have signed and never made. So who has to overtake for
+   the first time goes on by a new boot id, and again whenever another has
+   that one. Until the two hear of each other they use nonces twice.
 """
 
 import collections
 import dataclasses
+import hashlib
+import random
 from collections.abc import Iterable, Iterator
 
 from gossip import codec, descriptor, errors, events, messages, signing
@@ -47,6 +54,7 @@ class View:
     def __init__(
         self,
         config: configs.NodeConfig,
+        rng: random.Random,
         identity: identities.Identity,
         trust: credentials.Trust,
         rumours: rumour.Rumours,
@@ -59,11 +67,14 @@ class View:
         self.rumours = rumours
         self.arrivals = 0
         self._config = config
+        self._rng = rng
         self._entries: dict[descriptor.PeerId, Entry] = {}
         self._events: collections.deque[events.Event] = collections.deque()
         self._others: list[Entry] | None = None
         self._raises = 0
         self._heard = 0
+        self._may_be_shared = True
+        """Whether another process may have our boot id."""
         self._rivals: dict[bytes, tuple[int, int]] = {}
         self._now_wall = now_wall
         self._put(self._make_own(own, self._check_own(identity)))
@@ -120,6 +131,7 @@ class View:
         *,
         address: descriptor.Address | None = None,
         boot: int | None = None,
+        boot_id: bytes | None = None,
     ) -> None:
         """Give out a newer descriptor of ourselves."""
         member = self.own.member
@@ -127,7 +139,7 @@ class View:
         newer = messages.Descriptor(
             member.peer,
             member.boot if boot is None else boot,
-            member.boot_id,
+            boot_id or member.boot_id,
             member.incarnation + 1 if boot is None else 0,
             descriptor.host_to_bytes(host),
             port,
@@ -178,8 +190,21 @@ class View:
 
     def _overtake(self) -> None:
         boot = self._heard + 1
-        self.advertise(boot=boot)
+        boot_id = self._new_boot_id() if self._may_be_shared else None
+        self._may_be_shared = False
+        self.advertise(boot=boot, boot_id=boot_id)
         self.emit(events.BootRaised(boot))
+
+    def _new_boot_id(self) -> bytes:
+        """One that nobody has, not even who draws as we do.
+
+        Whoever has our memory draws the same, but says another thing.
+        """
+        return hashlib.blake2b(
+            self.own.item.body,
+            key=self._rng.randbytes(32),
+            digest_size=descriptor.BOOT_ID_BYTES,
+        ).digest()
 
     # Others
 
@@ -192,7 +217,7 @@ class View:
         """
         said = codec.decode_body(messages.Descriptor, item.body)
         held = self._entries.get(said.peer)
-        if held is not None and not self._is_newer(said, held):
+        if held is not None and not self._is_newer(said, item.body, held):
             if item == held.item:
                 self.rumours.repeat(item)
             return False
@@ -303,11 +328,15 @@ class View:
             raise errors.Misuse('the credential is for another key')
         return said
 
-    def _is_newer(self, said: messages.Descriptor, held: Entry) -> bool:
+    def _is_newer(
+        self, said: messages.Descriptor, body: bytes, held: Entry
+    ) -> bool:
         order = said.boot, said.incarnation
-        if held is self.own and said.boot_id != held.member.boot_id:
+        if held is not self.own:
+            return order > held.order
+        if said.boot_id != held.member.boot_id:
             return said.boot >= held.member.boot
-        return order > held.order
+        return order >= held.order and body != held.item.body
 
     def _verify(
         self, said: messages.Descriptor, item: messages.MemberItem
@@ -385,10 +414,8 @@ class View:
     def _hear_of_own(self, heard: Entry) -> None:
         own = self.own
         if heard.member.boot_id == own.member.boot_id:
-            own.member = dataclasses.replace(
-                own.member, incarnation=heard.member.incarnation
-            )
-            self.advertise()
+            self._may_be_shared = True
+            self.raise_boot(heard.member.boot)
         elif heard.member.boot >= own.member.boot:
             self._meet(heard)
             self.raise_boot(heard.member.boot)

@@ -122,6 +122,18 @@ class Simulation:
         peer = self.peers[number]
         return self._add(peer.identity, peer.boot + 1, seeds)
 
+    def twin(self, number: int, seeds: Iterable[int] = ()) -> Peer:
+        """Switch on a new machine with the memory of another one.
+
+        It has the same boot id, and counts its datagrams as that one did.
+        """
+        peer = self.peers[number]
+        member = peer.node.member(peer.id)
+        assert member is not None
+        return self._add(
+            peer.identity, member.boot, seeds, boot_id=member.boot_id
+        )
+
     def add_many(self, count: int) -> None:
         """Switch on so many machines; all join through the first."""
         for _ in range(count):
@@ -293,13 +305,18 @@ class Simulation:
     # Inside
 
     def _add(
-        self, who: identity.Identity, boot: int, seeds: Iterable[int]
+        self,
+        who: identity.Identity,
+        boot: int,
+        seeds: Iterable[int],
+        *,
+        boot_id: bytes | None = None,
     ) -> Peer:
         number = len(self.peers)
         address = descriptor.Address(
             f'10.0.{number // 250}.{number % 250 + 1}', _PORT
         )
-        node = self._make_node(who, address, boot)
+        node = self._make_node(who, address, boot, boot_id)
         peer = Peer(number, address, who, node, boot)
         self.peers.append(peer)
         self._places[address] = peer
@@ -320,6 +337,7 @@ class Simulation:
         who: identity.Identity,
         address: descriptor.Address,
         boot: int,
+        boot_id: bytes | None = None,
     ) -> nodes.Node:
         return nodes.Node(
             self._config,
@@ -328,7 +346,7 @@ class Simulation:
             self.overlay.ring,
             address=address,
             boot=boot,
-            boot_id=self._rng.randbytes(8),
+            boot_id=boot_id or self._rng.randbytes(8),
             rng=_seeded(self._rng.random()),
             now=self.now,
             now_wall=throwaway.WALL + self.now,

@@ -6,7 +6,7 @@ import itertools
 import pytest
 
 from gossip import events
-from gossip.simulator import NetworkConfig, Simulation
+from gossip.simulator import NetworkConfig, Peer, Simulation
 
 CLONED = 4
 PEERS = 8
@@ -34,6 +34,13 @@ def contested(simulation: Simulation, since: float) -> dict[int, list[float]]:
     return found
 
 
+def boot_id(peer: Peer) -> bytes:
+    """By which a machine seals now."""
+    member = peer.node.member(peer.id)
+    assert member is not None
+    return member.boot_id
+
+
 @pytest.mark.parametrize('loss', [0.0, 0.1])
 def test_a_clone_is_named_by_all_soon_and_for_as_long_as_both_live(
     loss: float,
@@ -59,6 +66,30 @@ def test_a_clone_is_named_by_all_soon_and_for_as_long_as_both_live(
     } == {frozenset(places)}
     # None of the two is taken for dead in between.
     assert not simulation.seen(events.PeerFailed, since)
+
+
+@pytest.mark.parametrize('loss', [0.0, 0.1])
+def test_two_with_one_memory_part_and_are_named(loss: float) -> None:
+    simulation = office(NetworkConfig(loss=loss))
+    first = simulation.peers[CLONED]
+    shared = boot_id(first)
+    since = simulation.now
+    second = simulation.twin(CLONED, [0, 1])
+
+    # From then on no nonce is used twice.
+    simulation.run_until(
+        lambda: len({shared, boot_id(first), boot_id(second)}) == 3, 5
+    )
+    simulation.run_until(
+        lambda: all(contested(simulation, since).values()), 15
+    )
+    simulation.run(60)
+
+    # They take turns, and do not outbid each other as fast as they can.
+    raised = simulation.seen(events.BootRaised, since)
+    assert len(raised) < simulation.now - since
+    for number, times in contested(simulation, since).items():
+        assert simulation.now - times[-1] < HELD_S, number
 
 
 @pytest.mark.parametrize('stopped', ['first', 'second'])

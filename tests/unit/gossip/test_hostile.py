@@ -200,6 +200,60 @@ def test_cloned_identity_is_named_and_not_fought_for_ever(
     assert contested in happened
 
 
+@pytest.mark.parametrize('incarnation', [0, 3])
+def test_who_meets_another_with_its_boot_id_seals_by_a_new_one(
+    case: Case, incarnation: int
+) -> None:
+    case.meet()
+    twin = messages.Descriptor(
+        case.who.peer,
+        1,
+        b'hereboot',
+        incarnation,
+        bytes([10, 0, 0, 3]),
+        7400,
+        7400,
+    )
+    item = messages.MemberItem(
+        *signing.sign(case.who, case.overlay.overlay, twin),
+        case.who.credential,
+    )
+    seen = set()
+
+    for _ in range(2):
+        case.hear(case.other.say(item))
+        case.hear(case.other.say(messages.Ping(1, 0)))
+        seen |= {
+            case.opener.open(datagram).boot_id
+            for _, datagram in case.node.outgoing()
+        }
+
+    own = case.node.member(case.who.peer)
+    assert own is not None
+    assert (own.boot, own.incarnation) == (2, 0)
+    assert seen == {own.boot_id} != {b'hereboot'}
+
+
+def test_our_own_older_word_is_no_other_process(case: Case) -> None:
+    case.meet()
+    own = case.node._view.own.item
+    case.node.set_address(Address('10.0.0.9', 7400), 0.0)
+    newest = case.node._view.own.item
+
+    for item in (own, newest):
+        case.hear(case.other.say(item))
+
+    assert case.node._view.own.item == newest
+
+
+def test_who_says_hello_from_another_place_is_shown_where_we_hold_it(
+    case: Case,
+) -> None:
+    case.meet()
+    case.node.receive(case.other.hello(), Address('10.0.0.3', 7400), 2.0)
+    assert case.other.member() in case.sent()
+
+
 @pytest.mark.parametrize(
     'address',
     [
