@@ -12,6 +12,8 @@ from gossip import errors
 #: 16 bytes: the beginning of the digest of the peer's public key.
 PeerId = bytes
 
+_Host = ipaddress.IPv4Address | ipaddress.IPv6Address
+
 PEER_ID_BYTES = 16
 BOOT_ID_BYTES = 8
 PART_MAX = 32
@@ -114,31 +116,32 @@ def check_address(address: Address) -> Address:
     host = bytes_to_host(host_to_bytes(address[0]))
     if not 0 < address[1] < 65536:
         raise errors.Misuse(f'not a port: {address[1]}')
-    if not is_of_one(host):
+    if not _is_of_one(_bare(host)):
         raise errors.Misuse(f'no peer can be sent to at {host}')
     return Address(host, address[1])
 
 
-def is_of_one(host: str) -> bool:
-    """Whether a literal IP address can be that of one machine.
+def is_reachable(there: Address, here: Address) -> bool:
+    """Whether a datagram from here can come to one peer there.
 
-    Not if it is unspecified, multicast, or one that IPv4 has kept back,
-    the broadcast among them.
+    A loopback address is another's only where ours is one, too.
     """
-    address = _bare(host)
+    host = _bare(there.host)
+    if host.is_loopback and not _bare(here.host).is_loopback:
+        return False
+    return there.port > 0 and _is_of_one(host)
+
+
+def _is_of_one(host: _Host) -> bool:
+    """Whether it can be one machine's: no group, and no broadcast."""
     return not (
-        address.is_unspecified
-        or address.is_multicast
-        or (address.version == 4 and address.is_reserved)
+        host.is_unspecified
+        or host.is_multicast
+        or (host.version == 4 and host.is_reserved)
     )
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a literal IP address is every machine's own."""
-    return _bare(host).is_loopback
-
-
-def _bare(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _bare(host: str) -> _Host:
     """An address; that of IPv4 if it is one in the form of IPv6."""
     address = ipaddress.ip_address(host)
     if isinstance(address, ipaddress.IPv6Address):

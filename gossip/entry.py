@@ -52,6 +52,11 @@ class Entry:
             return Status.ALIVE
         return self.member.status
 
+    @property
+    def worth(self) -> tuple[int, int, descriptor.PeerId]:
+        """Where not all have room, the least gives way."""
+        return -self.settled, self.credential.not_after, self.member.peer
+
 
 def join_claim(signed: signing.Signed) -> bytes:
     """A signed claim as a MemberItem carries it."""

@@ -7,8 +7,8 @@
 The first 32 bytes are clear and authenticated. Each sender has its own key,
 HKDF-SHA256(ring key, peer id and boot id), and its counter is the nonce: it
 never repeats under one (peer id, boot id), unless a process is resumed twice
-from one memory (:mod:`gossip.view`, rule 6). The ring key keeps strangers out;
-it authenticates no member: what matters is signed besides.
+from one memory (:mod:`gossip.rivals`, rule 3). The ring key keeps strangers
+out; it authenticates no member: what matters is signed besides.
 
 A receiver keeps, for each (peer id, boot id) and each address that it sends
 from, the highest counter and a window of the 4,096 before it: from there a

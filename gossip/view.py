@@ -15,27 +15,26 @@ Rules, for one peer:
    ghost comes back. The revoked are forgotten: their credential bars them.
    When ``members_max`` are known, those who left give way to others, then
    the dead, whoever's credential expires first: everywhere the same ones.
-4. Of ourselves, a claim about what we are now is refuted. A later boot of
-   ours that we do not remember (restored from a backup) is overtaken, if our
-   own signature shows it: at once a few times, then every ``overtake_s``.
-5. A process that was superseded and is back, by a greater boot, lives beside
-   the one that superseded it: the identity is contested. Nobody wins; each
-   overtakes the other for as long as both live. A mere restart is none of
-   this: its boot id is new.
-6. A process with our memory (a virtual machine's snapshot was resumed twice)
-   has our boot id, and so our sealing key and its counter. It is seen by a
-   descriptor that we have signed and never made. So who has to overtake for
-   the first time goes on by a new boot id, and again whenever another has
-   that one. Until the two hear of each other they use nonces twice.
+4. Of ourselves, a claim about what we are now is refuted; what is said in
+   our name by our own key is for :mod:`gossip.rivals`.
+5. Of others, a process that was superseded and is back, by a greater boot,
+   lives beside the one that superseded it: the identity is contested.
 """
 
 import collections
 import dataclasses
-import hashlib
 import random
 from collections.abc import Iterable, Iterator
 
-from gossip import codec, descriptor, errors, events, messages, signing
+from gossip import (
+    codec,
+    descriptor,
+    errors,
+    events,
+    messages,
+    rivals,
+    signing,
+)
 from gossip import config as configs
 from gossip import credential as credentials
 from gossip import digest as digests
@@ -43,8 +42,6 @@ from gossip import identity as identities
 from gossip import rumours as rumour
 from gossip.entry import Entry, differs, join_claim, make_entry, split_claim
 
-_RAISES_MAX = 3
-_RIVALS_MAX = 4
 Status = descriptor.Status
 
 
@@ -67,15 +64,10 @@ class View:
         self.rumours = rumours
         self.arrivals = 0
         self._config = config
-        self._rng = rng
         self._entries: dict[descriptor.PeerId, Entry] = {}
         self._events: collections.deque[events.Event] = collections.deque()
         self._others: list[Entry] | None = None
-        self._raises = 0
-        self._heard = 0
-        self._may_be_shared = True
-        """Whether another process may have our boot id."""
-        self._rivals: dict[bytes, tuple[int, int]] = {}
+        self._rivals = rivals.Rivals(rng)
         self._now_wall = now_wall
         self._put(self._make_own(own, self._check_own(identity)))
 
@@ -173,38 +165,20 @@ class View:
     def raise_boot(self, heard: int) -> None:
         """Overtake a boot of ours that others remember and we do not.
 
-        At once a few times; after that it waits for :meth:`overtake`: two
-        that live do not outbid each other as fast as they can.
+        At once a few times; after that it waits for :meth:`overtake`.
         """
-        self._heard = max(self._heard, heard)
-        if self._raises < _RAISES_MAX:
-            self._raises += 1
+        if self._rivals.hear(heard):
             self._overtake()
 
     def overtake(self) -> None:
         """Do what :meth:`raise_boot` has put off; to be called regularly."""
-        if self._heard >= self.own.member.boot:
+        if self._rivals.is_behind(self.own.member.boot):
             self._overtake()
-        else:
-            self._raises = 0
 
     def _overtake(self) -> None:
-        boot = self._heard + 1
-        boot_id = self._new_boot_id() if self._may_be_shared else None
-        self._may_be_shared = False
+        boot, boot_id = self._rivals.next_boot(self.own)
         self.advertise(boot=boot, boot_id=boot_id)
         self.emit(events.BootRaised(boot))
-
-    def _new_boot_id(self) -> bytes:
-        """One that nobody has, not even who draws as we do.
-
-        Whoever has our memory draws the same, but says another thing.
-        """
-        return hashlib.blake2b(
-            self.own.item.body,
-            key=self._rng.randbytes(32),
-            digest_size=descriptor.BOOT_ID_BYTES,
-        ).digest()
 
     # Others
 
@@ -225,7 +199,10 @@ class View:
         if said.peer == self.identity.peer:
             self._hear_of_own(entry)
             return False
-        self._check_address(entry.member.address)
+        if not descriptor.is_reachable(
+            entry.member.address, self.own.member.address
+        ):
+            raise errors.Refused('descriptor_address')
         if item.claim and (held is None or held.settled is not Status.ALIVE):
             self._apply_claim(entry, split_claim(item))
         else:
@@ -353,20 +330,6 @@ class View:
             raise errors.Refused('descriptor_signature')
         return make_entry(said, item, credential)
 
-    def _check_address(self, address: descriptor.Address) -> None:
-        """Refuse one at which no datagram of ours can reach a peer.
-
-        A loopback address is one of other peers where it is our own, too.
-        """
-        host, port = address
-        is_near = descriptor.is_loopback(self.own.member.address.host)
-        if (
-            not port
-            or not descriptor.is_of_one(host)
-            or (descriptor.is_loopback(host) and not is_near)
-        ):
-            raise errors.Refused('descriptor_address')
-
     def _make_own(
         self, own: messages.Descriptor, said: credentials.Credential
     ) -> Entry:
@@ -384,8 +347,8 @@ class View:
             for entry in self._entries.values()
             if entry.settled is not Status.ALIVE
         ]
-        first = min(gone, key=_worth, default=newcomer)
-        if _worth(newcomer) <= _worth(first):
+        first = min(gone, key=lambda entry: entry.worth, default=newcomer)
+        if newcomer.worth <= first.worth:
             raise errors.Refused('members_full')
         self.forget(first.member.peer)
 
@@ -414,20 +377,12 @@ class View:
     def _hear_of_own(self, heard: Entry) -> None:
         own = self.own
         if heard.member.boot_id == own.member.boot_id:
-            self._may_be_shared = True
-            self.raise_boot(heard.member.boot)
-        elif heard.member.boot >= own.member.boot:
-            self._meet(heard)
-            self.raise_boot(heard.member.boot)
-
-    def _meet(self, rival: Entry) -> None:
-        """Note another process of ours; contested if it is not the past."""
-        met = self._rivals.get(rival.member.boot_id, rival.order)
-        self._rivals[rival.member.boot_id] = max(met, rival.order)
-        if len(self._rivals) > _RIVALS_MAX:
-            del self._rivals[next(iter(self._rivals))]
-        if rival.order > met:
-            self._contest(self.own, rival)
+            self._rivals.meet_twin()
+        elif heard.member.boot < own.member.boot:
+            return
+        elif self._rivals.meet(heard):
+            self._contest(own, heard)
+        self.raise_boot(heard.member.boot)
 
     def _put(self, entry: Entry) -> None:
         held = self._entries.get(entry.member.peer)
@@ -492,15 +447,6 @@ class View:
                     entry.item.credential,
                     join_claim(signed),
                 )
-
-
-def _worth(entry: Entry) -> tuple[int, int, descriptor.PeerId]:
-    """What gives way to what: the lesser one."""
-    return (
-        -entry.settled,
-        entry.credential.not_after,
-        entry.member.peer,
-    )
 
 
 def _news(entry: Entry) -> rumour.Key:
