@@ -108,11 +108,21 @@ def bytes_to_host(packed: bytes) -> str:
         raise errors.MalformedMessage('address') from error
 
 
+def _is_pair(value: object) -> bool:
+    """Whether it is a host and a port, and not the text of both."""
+    match value:
+        case (str(), int()):
+            return True
+    return False
+
+
 def check_address(address: Address) -> Address:
     """The address in its one spelling.
 
     :raises Misuse: not an address that others can send to
     """
+    if not _is_pair(address):
+        raise errors.Misuse(f'not a host and a port: {address!r}')
     host = bytes_to_host(host_to_bytes(address[0]))
     if not 0 < address[1] < 65536:
         raise errors.Misuse(f'not a port: {address[1]}')
@@ -155,5 +165,8 @@ def check_name(name: str) -> str:
     :raises Misuse: longer than 24, or not of printable ASCII, or spaces
     """
     if len(name) > NAME_MAX or any(not '!' <= c <= '~' for c in name):
-        raise errors.Misuse(f'not a name for a peer: {name!r}')
+        raise errors.Misuse(
+            f'not up to {NAME_MAX} printable characters without spaces: '
+            f'{name!r}'
+        )
     return name

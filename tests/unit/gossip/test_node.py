@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One node at a time: whom it believes alive, and what it answers."""
 
+import typing
+
 import pytest
 
 from gossip import codec, errors, events, messages
@@ -212,3 +214,13 @@ def test_renewed_credential_is_told(case: Case) -> None:
         case.node.set_credential(
             case.other.who.credential, case.overlay.issuer_credential, 1.0
         )
+
+
+@pytest.mark.parametrize(
+    'seed', ['127.0.0.1:7', ('127.0.0.1', '7'), ('::1', 7, 0, 0), 7]
+)
+def test_what_is_not_a_host_and_a_port_is_named(
+    case: Case, seed: typing.Any
+) -> None:
+    with pytest.raises(errors.Misuse, match='not a host and a port'):
+        case.node.join([seed], 1.0)
