@@ -2,8 +2,10 @@
 """Measures a simulated overlay of one slice, on the command line."""
 
 import argparse
+import bisect
 import dataclasses
 import json
+import math
 import pathlib
 import random
 import sys
@@ -70,8 +72,8 @@ def make_parser() -> argparse.ArgumentParser:
     add('--churn', default='none', metavar='MODEL|TRACE',
         help=f'{", ".join(churn.Model)}, or a file of lines "peer start_s '
         'end_s": when each is on')  # fmt: skip
-    add('--measure', type=measures.Measure, default='detection',
-        choices=list(measures.Measure),
+    add('--measure', default='detection',
+        choices=[str(measure) for measure in measures.Measure],
         help='default: %(default)s')  # fmt: skip
     add('--json', action='store_true', help='one JSON object on stdout')
     return parser
@@ -110,8 +112,8 @@ class Run:
         trial = self._make_trial()
         began = told = time.monotonic()
         for second in range(1, self._options.cycles + 1):
-            self._switch(second)
             many.run(WARM_UP_S + second - many.now)
+            self._switch(second)
             trial.on_second()
             if time.monotonic() > told + PROGRESS_S:
                 told = time.monotonic()
@@ -141,18 +143,27 @@ class Run:
                 return measures.Dissemination(many, self._power, rng)
 
     def _switch(self, until: float) -> None:
-        """Switch machines on and off, up to this second of the run."""
-        many = self._many
-        while self._ends and self._ends[0][0] < until:
-            _, number = self._ends.pop(0)
-            many.kill(number)
-            self._power.off(many.peers[number].id, many.now)
-        while self._stays and self._stays[0].start <= until:
+        """Switch machines on and off, up to this second of the run.
+
+        In order, so that who begins to tell something now lives for a
+        second more.
+        """
+        while True:
+            end = self._ends[0][0] if self._ends else math.inf
+            start = self._stays[0].start if self._stays else math.inf
+            if min(end, start) > until:
+                return
+            if end <= start:
+                self._switch_off(self._ends.pop(0)[1])
+                continue
             stay = self._stays.pop(0)
             number = self._switch_on(stay.number)
             if stay.end < self._options.cycles:
-                self._ends.append((stay.end, number))
-                self._ends.sort()
+                bisect.insort(self._ends, (stay.end, number))
+
+    def _switch_off(self, number: int) -> None:
+        self._many.kill(number)
+        self._power.off(self._many.peers[number].id, self._many.now)
 
     def _switch_on(self, machine: int) -> int:
         many = self._many
@@ -194,10 +205,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = make_parser().parse_args(arguments)
     as_json = parsed.json
     options = Options(
-        **{
-            field.name: getattr(parsed, field.name)
-            for field in dataclasses.fields(Options)
-        }
+        parsed.peers,
+        parsed.cycles,
+        parsed.seed,
+        parsed.loss,
+        parsed.churn,
+        measures.Measure(parsed.measure),
     )
     try:
         result = Run(options).run()

@@ -10,10 +10,10 @@ import collections
 import enum
 import random
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from gossip import descriptor, events
-from gossip.simulator.simulation import Simulation
+from gossip.simulator.simulation import Seen, Simulation
 
 _KILL_EVERY_S = 15.0
 _KILL_FOR_S = 14.0
@@ -63,6 +63,12 @@ class Power:
         """How long all have been on, together."""
         return self._up_s + sum(now - at for at in self._since.values())
 
+    def deaths(self) -> Iterator[tuple[descriptor.PeerId, float]]:
+        """Who was switched off, and when; for each time."""
+        for peer, ends in self._ended.items():
+            for at in ends:
+                yield peer, at
+
     def last_off(self, peer: descriptor.PeerId, at: float) -> float | None:
         """When it was switched off before this moment, if it is off then."""
         ends = self._ended.get(peer, [])
@@ -80,7 +86,9 @@ class Power:
 class Detection:
     """How soon a death is known, and who is held for dead and is not.
 
-    Without churn a machine loses power every 15 s, for 14 s.
+    Without churn a machine loses power every 15 s, for 14 s. When a death
+    is known is asked of those who were there: who came later hears late.
+    Deaths in the last ten seconds are not counted.
     """
 
     def __init__(
@@ -92,6 +100,7 @@ class Detection:
         self._kills = kills
         self._took: list[float] = []
         self._false = 0
+        self._known: set[tuple[descriptor.PeerId, float]] = set()
         self._read = 0
         self._down: list[tuple[float, int]] = []
         self._kill_at = many.now + _KILL_EVERY_S
@@ -115,17 +124,28 @@ class Detection:
         trace = self._many.trace
         for seen in trace[self._read :]:
             if isinstance(seen.event, events.PeerFailed):
-                off = self._power.last_off(seen.event.member.peer, seen.at)
-                if off is None:
-                    self._false += 1
-                else:
-                    self._took.append(seen.at - off)
+                self._note(seen, seen.event.member.peer)
         self._read = len(trace)
+
+    def _note(self, seen: Seen, failed: descriptor.PeerId) -> None:
+        off = self._power.last_off(failed, seen.at)
+        if off is None:
+            self._false += 1
+            return
+        since = self._power.since(self._many.peers[seen.number].id)
+        if since is not None and since <= off:
+            self._known.add((failed, off))
+            self._took.append(seen.at - off)
 
     def result(self) -> dict[str, float | None]:
         """See :class:`Trial`."""
         self._look()
+        last = self._many.now - _SETTLE_S
+        deaths = [death for death in self._power.deaths() if death[1] <= last]
+        unknown = sum(death not in self._known for death in deaths)
         return {
+            'deaths': len(deaths),
+            'undetected': unknown,
             'detect_median_s': _quantile(self._took, 0.5),
             'detect_p95_s': _quantile(self._took, 0.95),
             'false_dead': self._false,
@@ -195,10 +215,10 @@ class Dissemination:
         """See :class:`Trial`."""
         many = self._many
         self._sent.append(many.datagrams)
-        if len(self._sent) > 4 and many.now >= self._news_at - 1e-6:
+        up = many.up()
+        if len(self._sent) > 4 and many.now >= self._news_at - 1e-6 and up:
             # Before: what went in the two seconds until now; after: until
             # two seconds from now, which is seen at the next news.
-            up = many.up()
             self._count(len(up))
             self._news_at = many.now + _NEWS_EVERY_S
             payload = b'%d' % len(self._told)
@@ -207,7 +227,7 @@ class Dissemination:
 
     def _count(self, up: int) -> None:
         """The datagrams that the last news took beyond those at rest."""
-        if self._told and up:
+        if self._told:
             at = len(self._sent) - 1
             before = self._sent[at] - self._sent[at - 2]
             spent = self._sent[at - 3] - self._sent[at - 5]

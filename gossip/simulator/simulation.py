@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 
 from gossip import config as configs
-from gossip import descriptor, events, identity, throwaway
+from gossip import descriptor, errors, events, identity, throwaway
 from gossip import node as nodes
 
 _PORT = 7400
@@ -74,6 +74,10 @@ class Seen:
 class Simulation:
     """Peers, numbered from 0, on one network.
 
+    ``now`` is in seconds, ``peers`` are all that were added, ``trace`` is
+    what they have seen, in order. A number that no peer has is refused as
+    Misuse.
+
     :param seed: of everything that chance decides
     :param share_trust: signatures are verified once for all peers, which
         then cannot differ in whom they believe: not for revocations
@@ -119,7 +123,7 @@ class Simulation:
 
     def clone(self, number: int, seeds: Iterable[int] = ()) -> Peer:
         """Switch on a new machine with the disk of another one."""
-        peer = self.peers[number]
+        peer = self._peer(number)
         return self._add(peer.identity, peer.boot + 1, seeds)
 
     def twin(self, number: int, seeds: Iterable[int] = ()) -> Peer:
@@ -127,7 +131,7 @@ class Simulation:
 
         It has the same boot id, and counts its datagrams as that one did.
         """
-        peer = self.peers[number]
+        peer = self._peer(number)
         member = peer.node.member(peer.id)
         assert member is not None
         return self._add(
@@ -141,18 +145,18 @@ class Simulation:
 
     def kill(self, number: int) -> None:
         """Cut the power; nobody is told."""
-        peer = self.peers[number]
+        peer = self._peer(number)
         peer.is_up = False
         peer.inbox.clear()
 
     def crash(self, number: int) -> None:
         """End the process; its machine refuses datagrams from now on."""
         self.kill(number)
-        self.peers[number].refuses = True
+        self._peer(number).refuses = True
 
     def refuse(self, number: int, address: descriptor.Address) -> None:
         """Tell a peer that nobody listens there, be it true or forged."""
-        peer = self.peers[number]
+        peer = self._peer(number)
         if peer.is_up and not peer.is_paused:
             peer.node.unreachable(address, self.now)
             self._after(peer)
@@ -166,12 +170,11 @@ class Simulation:
         address: descriptor.Address | None = None,
     ) -> None:
         """Switch on again; with the next boot, unless another is given."""
-        peer = self.peers[number]
+        peer = self._peer(number)
+        seeds = [self._peer(seed).number for seed in seeds]
         peer.boot = peer.boot + 1 if boot is None else boot
         if address is not None:
-            del self._places[peer.address]
-            peer.address = address
-            self._places[address] = peer
+            self._place(peer, address)
         peer.node = self._make_node(peer.identity, peer.address, peer.boot)
         peer.node.restore(self._stored(number), self.now)
         peer.is_up, peer.is_paused, peer.wake_at = True, False, None
@@ -180,41 +183,39 @@ class Simulation:
 
     def pause(self, number: int, seconds: float) -> None:
         """Stop the process for a while; datagrams wait in its socket."""
-        peer = self.peers[number]
+        peer = self._peer(number)
         peer.is_paused = True
         self._at(self.now + seconds, lambda: self._resume(peer))
 
     def leave(self, number: int) -> None:
         """Leave in order, then switch off."""
-        peer = self.peers[number]
+        peer = self._peer(number)
         peer.node.leave(self.now)
         self._after(peer)
         self.kill(number)
 
     def move(self, number: int, address: descriptor.Address) -> None:
         """Give a running machine another address."""
-        peer = self.peers[number]
-        del self._places[peer.address]
-        peer.address = address
-        self._places[address] = peer
-        peer.node.set_address(address, self.now)
+        peer = self._peer(number)
+        self._place(peer, address)
+        peer.node.set_address(peer.address, self.now)
         self._after(peer)
 
     def revoke(self, number: int, subject: descriptor.PeerId) -> None:
         """Put a peer out, at a gateway."""
-        peer = self.peers[number]
+        peer = self._peer(number)
         peer.node.revoke(subject, self.now)
         self._after(peer)
 
     def publish(self, number: int, part: str, payload: bytes) -> None:
         """Publish a part at one peer."""
-        peer = self.peers[number]
+        peer = self._peer(number)
         peer.node.publish(part, payload, self.now)
         self._after(peer)
 
     def broadcast(self, number: int, payload: bytes) -> None:
         """Tell everybody something, at one peer."""
-        peer = self.peers[number]
+        peer = self._peer(number)
         peer.node.broadcast(payload, self.now)
         self._after(peer)
 
@@ -230,7 +231,7 @@ class Simulation:
 
     def deafen(self, number: int, loss: float) -> None:
         """Lose this share of what is sent to a peer, besides the rest."""
-        self._deaf[number] = loss
+        self._deaf[self._peer(number).number] = loss
 
     def block(self, source: int, target: int) -> None:
         """Let nothing pass from one peer to another, one way."""
@@ -286,7 +287,7 @@ class Simulation:
 
     def all_have(self, number: int, part: str, payload: bytes) -> bool:
         """Whether all that are up have this of a peer."""
-        who = self.peers[number].id
+        who = self._peer(number).id
         for peer in self.peers:
             if peer.is_up:
                 record = peer.node.record(who, part)
@@ -304,6 +305,17 @@ class Simulation:
 
     # Inside
 
+    def _peer(self, number: int) -> Peer:
+        if not 0 <= number < len(self.peers):
+            raise errors.Misuse(f'there is no peer {number}')
+        return self.peers[number]
+
+    def _place(self, peer: Peer, address: descriptor.Address) -> None:
+        checked = descriptor.check_address(address)
+        del self._places[peer.address]
+        peer.address = checked
+        self._places[checked] = peer
+
     def _add(
         self,
         who: identity.Identity,
@@ -312,6 +324,7 @@ class Simulation:
         *,
         boot_id: bytes | None = None,
     ) -> Peer:
+        seeds = [self._peer(seed).number for seed in seeds]
         number = len(self.peers)
         address = descriptor.Address(
             f'10.0.{number // 250}.{number % 250 + 1}', _PORT

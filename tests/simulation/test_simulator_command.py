@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from gossip import errors, simulator
 from gossip.simulator import __main__ as command
 from gossip.simulator import churn
 
@@ -35,7 +36,56 @@ def test_detection(capsys: pytest.CaptureFixture[str]) -> None:
     assert (found['peers'], found['cycles']) == (12, 60)
     assert 0 < found['detect_median_s'] <= found['detect_p95_s'] < 30
     assert found['false_dead'] == 0
+    assert (found['deaths'], found['undetected']) == (3, 0)
     assert 0 < found['peer_days'] < 12 * 60 / 86400
+
+
+def test_who_comes_after_a_death_does_not_say_how_soon_it_was_known(
+    capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
+) -> None:
+    trace = tmp_path / 'trace'
+    trace.write_text('a 0 99\nb 0 99\nc 0 99\nd 0 10\ne 70 99\n')
+
+    found = measure(capsys, '--cycles=90', f'--churn={trace}')
+
+    assert found['deaths'] == 1
+    assert 0 < found['detect_p95_s'] < 30
+
+
+def test_deaths_that_nobody_knows_are_counted(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = measure(capsys, '--peers=20', '--cycles=20', '--churn=massacre')
+
+    assert found['detect_median_s'] is None
+    assert (found['deaths'], found['undetected']) == (18, 18)
+
+
+def test_nobody_tells_news_in_the_moment_of_his_death(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = measure(
+        capsys,
+        '--peers=20',
+        '--cycles=60',
+        '--churn=massacre',
+        '--measure=dissemination',
+    )
+
+    assert found['missed'] == 0
+
+
+def test_a_machine_may_be_on_twice_within_a_second(
+    capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
+) -> None:
+    trace = tmp_path / 'trace'
+    trace.write_text('a 0 9\nb 0 9\nb 9.1 9.2\nb 9.3 9.4\n')
+
+    found = measure(capsys, '--cycles=12', f'--churn={trace}',
+                    '--measure=dissemination')  # fmt: skip
+
+    assert found['peers'] == 2
+    assert found['bytes_per_peer_second'] > 0
 
 
 def test_records(capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,6 +174,31 @@ def test_bad_arguments_are_refused(
 
     assert ended.value.code == 2
     assert argument.split('=')[0] in capsys.readouterr().err
+
+
+def test_an_unknown_measure_is_answered_with_those_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        command.main(['--measure=x'])
+
+    assert "'records'" in capsys.readouterr().err
+
+
+def test_numbers_that_no_peer_has_are_refused() -> None:
+    many = simulator.Simulation(1)
+    many.add()
+
+    for misuse in (
+        lambda: many.add([5]),
+        lambda: many.kill(-1),
+        lambda: many.restart(0, [1]),
+    ):
+        with pytest.raises(errors.Misuse):
+            misuse()
+
+    assert [peer.boot for peer in many.peers] == [1]
+    assert many.is_whole()
 
 
 @pytest.mark.parametrize('model', list(churn.Model))
