@@ -2,6 +2,8 @@
 """Real agents on the loopback interface, by their standard streams."""
 
 import contextlib
+import itertools
+import os
 import signal
 import subprocess
 import sys
@@ -19,9 +21,13 @@ PORT = 7411
 
 
 class Process:
-    """One agent, and the lines that it has written."""
+    """One agent, and the lines that it has written.
 
-    def __init__(self, number: int) -> None:
+    :param shell: how a shell is to start it, instead of ``exec "$@"``
+    """
+
+    def __init__(self, number: int, shell: str = 'exec "$@"') -> None:
+        self._shell = shell
         self.name = f'a{number}'
         self.address = f'127.71.0.{number + 1}:{PORT}'
         self.lines: list[str] = []
@@ -29,7 +35,8 @@ class Process:
         self._more = trio.Event()
 
     async def run(self, join: str, task_status: trio.TaskStatus[None]) -> None:
-        command = [sys.executable, '-m', 'gossip.agent', '--name', self.name]
+        command = ['sh', '-c', self._shell, 'sh', sys.executable]
+        command += ['-m', 'gossip.agent', '--name', self.name]
         command += ['--bind', self.address, '--join', join]
         self.process = await trio.lowlevel.open_process(
             command,
@@ -106,26 +113,84 @@ async def test_agents_tell_of_joins_events_crashes_and_leaves() -> None:
         assert 'FAIL a3' not in many[0].lines
 
 
+async def test_an_agent_outlives_closed_streams_and_other_alphabets() -> None:
+    odd = Process(1, 'PYTHONIOENCODING=ascii exec "$@" <&-')
+    async with agents(1) as (first,), trio.open_nursery() as nursery:
+        await nursery.start(odd.run, first.address)
+        await first.wait_for('JOIN a1')
+
+        await first.say('EVENT é'.encode())
+        assert first.process.stdin is not None
+        await first.process.stdin.aclose()
+
+        await odd.wait_for('EVENT é')
+        nursery.cancel_scope.cancel()
+
+
+@contextlib.asynccontextmanager
+async def with_a_pipe() -> AsyncIterator[tuple[Process, Process, list[int]]]:
+    """Two agents; the second writes into a pipe whose ends come last."""
+    ends = list(os.pipe())
+    second = Process(1, f'exec "$@" >/proc/{os.getpid()}/fd/{ends[1]}')
+    try:
+        async with agents(1) as (first,), trio.open_nursery() as nursery:
+            await nursery.start(second.run, first.address)
+            await first.wait_for('JOIN a1')
+            yield first, second, ends
+            await first.wait_for('LEFT a1')
+            with trio.fail_after(LIMIT_S):
+                assert await second.process.wait() == 0
+    finally:
+        for end in ends:
+            os.close(end)
+
+
+async def test_an_agent_ends_when_its_output_is_closed() -> None:
+    async with with_a_pipe() as (first, second, ends):
+        os.close(ends.pop(0))
+
+        await first.say(b'EVENT one more line\n')
+
+    assert second.lines == []
+
+
+async def test_an_agent_goes_on_while_nobody_reads_what_it_writes() -> None:
+    async with with_a_pipe() as (_, second, _):
+        with trio.fail_after(LIMIT_S):
+            await second.say(b'EVENT %s\n' % (b'x' * 500) * 400)
+
+        second.process.send_signal(signal.SIGTERM)
+
+
 @pytest.mark.parametrize(
-    'arguments',
+    ('option', 'value', 'answer'),
     [
-        [],
-        ['--name', 'a b', '--bind', '127.0.0.1:1', '--join', '-'],
-        ['--name', 'a' * 25, '--bind', '127.0.0.1:1', '--join', '-'],
-        ['--name', 'a', '--bind', 'localhost:1', '--join', '-'],
-        ['--name', 'a', '--bind', '0.0.0.0:1', '--join', '-'],
-        ['--name', 'a', '--bind', '127.0.0.1:1', '--join', '127.0.0.1'],
-        ['--name', 'a', '--bind', '127.0.0.1:1', '--join', 'x:1'],
+        ('--name', '', 'needs a name'),
+        ('--name', 'a b', 'without spaces'),
+        ('--name', 'a' * 25, 'up to 24'),
+        ('--bind', 'localhost:1', "not an IP address: 'localhost'"),
+        ('--bind', '0.0.0.0:1', 'unspecified'),
+        ('--bind', '127.0.0.1:0', 'not a port: 0'),
+        ('--join', '127.0.0.1', 'not ADDR:PORT'),
+        ('--join', 'x:1', "not an IP address: 'x'"),
     ],
 )
 async def test_what_cannot_be_is_said_at_once(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
+    option: str, value: str, answer: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    given = {'--name': 'a', '--bind': '127.0.0.1:1', '--join': '-'}
+    given[option] = value
+
     with pytest.raises(SystemExit) as ended:
-        agent.make_parser().parse_args(arguments)
+        agent.make_parser().parse_args(itertools.chain(*given.items()))
 
     assert ended.value.code == 2
-    assert 'usage' in capsys.readouterr().err
+    assert answer in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('text', ['127.0.0.1:7400', '[::1]:7400'])
+async def test_an_address_is_shown_as_it_is_given(text: str) -> None:
+    assert agent.show_address(agent.parse_address(text)) == text
 
 
 async def test_an_address_that_is_taken_is_named() -> None:
