@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real agents on the loopback interface, ours and the best there are.
 
-    python -m tests.benchmarks.gossip.cluster --peers 50
+    python -m tests.benchmarks.gossip.cluster
 
 They are measured one after the other in a network namespace of their own
 (as root), by what they write and by what the kernel counts. Each joins the
@@ -276,7 +276,7 @@ def measure_deaths(
     name = 'silent' if silent else 'crash'
     return [
         Row(
-            f'{name}: half / all know, s',
+            f'{name}, {count} times: half / all know, s',
             '7.2 /' if silent else '1.5 / 2.5',
             _two(half, all_),
         ),
@@ -383,16 +383,22 @@ def show(found: dict[str, list[Row]]) -> str:
 
 def main() -> None:
     """The command."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--peers', type=int, default=50)
+    here = {rival.name: rival for rival in rivals.all_here()}
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--peers', type=int, default=100)
     parser.add_argument('--rest', type=float, default=60.0, metavar='SECONDS')
     parser.add_argument('--events', type=int, default=20)
-    parser.add_argument('--deaths', type=int, default=10)
+    parser.add_argument('--deaths', type=int, default=30)
     parser.add_argument('--silent', type=int, default=3)
     parser.add_argument(
         '--hard', action='store_true', help='stops, loss, refusals, too'
     )
-    parser.add_argument('--only', metavar='NAME', help='one of them')
+    parser.add_argument(
+        '--only', choices=here, help='one of those that are installed'
+    )
     options = parser.parse_args()
     if INSIDE not in os.environ:
         os.environ[INSIDE] = '1'
@@ -401,15 +407,15 @@ def main() -> None:
     subprocess.run(
         ['ip', 'link', 'set', 'lo', 'up'], check=True, timeout=EVENT_S
     )
-    here = rivals.all_here()
-    for name in {'ours', 'serf', 'kinship'} - {one.name for one in here}:
+    for name in rivals.NAMES:
+        if name in here:
+            continue
         sys.stdout.write(f'{name} is not installed: left out\n')
     found = {}
-    for rival in here:
-        if options.only in (None, rival.name):
-            sys.stdout.write(f'{rival.name}: {options.peers} agents\n')
-            sys.stdout.flush()
-            found[rival.name] = measure(rival, options)
+    for name in [options.only] if options.only else here:
+        sys.stdout.write(f'{name}: {options.peers} agents\n')
+        sys.stdout.flush()
+        found[name] = measure(here[name], options)
     sys.stdout.write(f'{show(found)}\n{conditions.describe()}\n')
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 
 import msgspec
 
+NAMES = 'ours', 'serf', 'kinship'
 PORT = 7946
 RPC_PORT = 7373
 RPC_TIMEOUT_S = 5.0

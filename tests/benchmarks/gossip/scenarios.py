@@ -6,13 +6,16 @@
 Rapid's (Suresh et al. 2018): one peer in a hundred loses 80 % of what comes
 to it; one whose link fails one way, every other 20 s. Lifeguard's (Dadgar et
 al. 2018): 1 to 32 of 128 are starved of their processor, beside plain SWIM
-(:mod:`starving`). A PC that was away for three days. How fast the simulator
-is. Seeded: the same figures each time, but for the last two.
+(:mod:`starving`), also where a fifth of the datagrams is lost. A PC that was
+away for three days. A slice that loses nine of ten, and one into which nine
+of ten come at once. How fast the simulator is. Seeded: the same figures each
+time, but for the last two.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import time
 
@@ -79,6 +82,28 @@ def catching_up(seed: int) -> tuple[float, float]:
     return took, spent / 1024
 
 
+def massacre(peers: int, seed: int) -> float:
+    """Seconds until those left are whole: nine of ten lose power at once.
+
+    So do the first, through whom all joined.
+    """
+    many = grown(peers, seed)
+    for number in range(peers - peers // 10):
+        many.kill(number)
+    return many.run_until(many.is_whole, 1800)
+
+
+def flash(peers: int, seed: int) -> float:
+    """Seconds until all are whole: nine of ten come within 10 s."""
+    rng = random.Random(seed)
+    many = grown(peers // 10, seed)
+    left = peers - peers // 10
+    for _ in range(left):
+        many.add([rng.randrange(peers // 10)])
+        many.run(10 / left)
+    return many.run_until(many.is_whole, 120)
+
+
 def speed(peers: int, seconds: float) -> float:
     """Peers times simulated seconds, in one second, at rest."""
     many = grown(peers, 1)
@@ -115,17 +140,34 @@ def main() -> None:
         '0',
         str(flip_flop(seed)),
     )
-    for count in (4, 32) if options.quick else (1, 4, 8, 16, 32):
-        ours = starving.starve(seed, count, plain=False, seconds=60)
-        plain = starving.starve(seed, count, plain=True, seconds=60)
+    counts = (4, 32) if options.quick else (1, 4, 8, 16, 32)
+    for count, peers, loss in [*((one, 128, 0.0) for one in counts),
+                               (16, 64, 0.2)]:  # fmt: skip
+        ours, plain = (
+            starving.starve(
+                seed, count, plain=plain, seconds=60, peers=peers, loss=loss
+            )
+            for plain in (False, True)
+        )
+        lost = f', {loss:.0%} lost' if loss else ''
         say(
-            f'Lifeguard: {count} of 128 starved, false positives',
+            f'Lifeguard: {count} of {peers} starved{lost}, false positives',
             '1/50 of SWIM',
             f'{ours} to {plain}',
         )
     took, spent = catching_up(seed)
     say('Away for days, knows 199 others again, s', '10', f'{took:.1f}')
     say('... KiB, in all', '', f'{spent:.0f}')
+    say(
+        'Survival: 90 of 100 gone at once, the first among them, s',
+        'one whole',
+        f'{massacre(100, seed):.0f}',
+    )
+    say(
+        'Survival: 90 join 10 within 10 s, whole after the last, s',
+        'one whole',
+        f'{flash(100, seed):.1f}',
+    )
     say(
         'Simulator: full peers, seconds of peers in a second',
         'print it',
