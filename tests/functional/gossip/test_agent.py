@@ -169,7 +169,7 @@ async def test_an_agent_goes_on_while_nobody_reads_what_it_writes() -> None:
         ('--name', 'a b', 'without spaces'),
         ('--name', 'a' * 25, 'up to 24'),
         ('--bind', 'localhost:1', "not an IP address: 'localhost'"),
-        ('--bind', '0.0.0.0:1', 'unspecified'),
+        ('--bind', '0.0.0.0:1', 'sent to'),
         ('--bind', '127.0.0.1:0', 'not a port: 0'),
         ('--join', '127.0.0.1', 'not ADDR:PORT'),
         ('--join', 'x:1', "not an IP address: 'x'"),
