@@ -21,6 +21,9 @@ Rules, for a peer at one (boot, incarnation):
 6. Who hears of a suspect probes it out of turn with a probability of
    ``observers / peers``, so that accusers and refutations come quickly.
 7. If we were stopped ourselves, no suspect's time runs meanwhile.
+
+6 and 7 are departures from both papers, and so is a refused datagram as early
+evidence (:mod:`gossip.refusals`).
 """
 
 import random

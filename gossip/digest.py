@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Digests of all that a node holds: equal digests, equal knowledge.
 
+Demers et al. 1987, 1.3, compare one checksum of everything. Departures: 16
+of them, so that a difference is looked for in a sixteenth; and a change
+costs the same however much is held.
+
 Each item (a descriptor or a part, with its version) has a hash; a bucket is
 the exclusive or of the hashes of its items, so adding, replacing and taking
 away cost one hash each and the order does not matter. The peers whose ids

@@ -3,6 +3,8 @@
 
 Demers et al. 1987, Epidemic algorithms, 1.3: resolving a difference by
 comparing digests, here in three steps, and only where there is one.
+Departures: what is compared first rides on probes, so that peers that agree
+spend nothing; and each step is bounded.
 
 1. Every ping and ack carries a summary of 32 bits. If it differs from ours
    and our own knowledge has been still for ``sync_settle_s`` (a rumour may

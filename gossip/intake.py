@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What becomes of a datagram: opened, judged, and given to the protocols.
 
+No paper: ours, from what a stranger, a member and a thief could make us do.
+
 Rules for what comes in:
 
 1. A datagram that does not open, or was seen, is counted and dropped.

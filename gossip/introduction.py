@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How peers come to know each other: at the start, and after a partition.
 
+No paper: ours. SWIM begins where the members know each other.
+
 Rules:
 
 1. Hello carries our issuer's credential, our own and our descriptor; who

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """News on their way: who still has to be told what.
 
+Das et al. 2002, SWIM, 4.1: news ride on datagrams that go anyway.
+Departures: what is not urgent does not, and everything goes down a tree, to
+arrive in time.
+
 Rules:
 
 1. A piece of news has a key; a newer piece of the same key replaces it.

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each peer says of itself: signed parts, kept by everyone.
 
+Van Renesse et al. 2008, Scuttlebutt: what a peer says has one writer, which
+counts its versions. Departures: parts are compared one by one, each is
+signed, and a boot comes before the count, so that a writer may lose it.
+
 Rules:
 
 1. A part has one writer, the peer itself. Its version (boot, n) only grows;

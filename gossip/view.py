@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is here, as far as this node knows.
 
+Das et al. 2002, SWIM, 4.2, by incarnations. Departures: a boot comes before
+them, words are signed, and the dead, those who left and the revoked are
+remembered.
+
 Rules, for one peer:
 
 1. What is known is (boot, incarnation, status), and a greater one replaces
