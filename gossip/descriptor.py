@@ -170,3 +170,14 @@ def check_name(name: str) -> str:
             f'{name!r}'
         )
     return name
+
+
+def check_part(part: str) -> str:
+    """The name of a part.
+
+    :raises Misuse: empty or longer than 32, or not of printable ASCII, or
+        spaces
+    """
+    if not 0 < len(part) <= PART_MAX or any(not '!' <= c <= '~' for c in part):
+        raise errors.Misuse(f'not a name for a part: {part!r}')
+    return part

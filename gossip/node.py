@@ -201,8 +201,11 @@ class Node:
     ) -> descriptor.Version:
         """Say something of ourselves; an empty payload deletes the part.
 
+        :param part: 1 to 32 printable ASCII characters, no spaces
+        :param payload: at most 900 bytes
         :returns: its version; the present one if nothing changes
-        :raises Misuse: too long, or too many parts; nothing changed
+        :raises Misuse: not such a name or payload, or ``parts_max`` names
+            were used since the start; nothing changed
         """
         version = self._store.publish(part, payload)
         self._settle(now)

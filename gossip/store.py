@@ -71,13 +71,13 @@ class Store:
         """Say something of ourselves.
 
         :returns: its version; the present one if nothing changes
-        :raises Misuse: too long, or too many parts; nothing changed
+        :raises Misuse: what others would not read, or too many parts;
+            nothing changed
         """
-        if not 0 < len(part.encode()) <= descriptor.PART_MAX:
-            raise errors.Misuse('the name of a part has 1..32 bytes')
+        descriptor.check_part(part)
         if is_news(part):
             raise errors.Misuse('the name of a part is kept for news')
-        if len(payload) > descriptor.PAYLOAD_MAX:
+        if not _is_bytes(payload, descriptor.PAYLOAD_MAX):
             raise errors.Misuse('a part has at most 900 bytes')
         held = self.get(self._view.identity.peer, part)
         if held is not None and held.record.payload == payload:
@@ -92,7 +92,7 @@ class Store:
 
         :raises Misuse: too short or too long; nothing changed
         """
-        if not 0 < len(payload) <= descriptor.NEWS_MAX:
+        if not payload or not _is_bytes(payload, descriptor.NEWS_MAX):
             raise errors.Misuse('a piece of news has 1..512 bytes')
         own = self._view.identity.peer
         said = messages.News(news_id, int(self._view.now_wall), payload)
@@ -217,6 +217,10 @@ class Store:
 def is_news(part: str) -> bool:
     """Whether a part holds a piece of news."""
     return part in _SLOTS
+
+
+def _is_bytes(payload: object, most: int) -> bool:
+    return isinstance(payload, bytes) and len(payload) <= most
 
 
 def _news(record: descriptor.Record) -> rumour.Key:

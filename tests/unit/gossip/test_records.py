@@ -90,9 +90,17 @@ def test_publish_counts_up_and_ignores_no_change(case: Case) -> None:
 
 
 def test_publish_refuses_what_does_not_fit(case: Case) -> None:
-    for part, payload in (('', b''), ('x' * 33, b''), ('a', bytes(901))):
+    for part, payload in (
+        ('', b''),
+        ('x' * 33, b''),
+        ('two words', b''),
+        ('gar\u00e7on', b''),
+        ('a', bytes(901)),
+        ('a', 'text'),
+        ('a', bytearray(b'x')),
+    ):
         with pytest.raises(errors.Misuse):
-            case.node.publish(part, payload, 0.0)
+            case.node.publish(part, payload, 0.0)  # type: ignore[arg-type]
     for number in range(16):
         case.node.publish(f'part{number}', bytes(900), 0.0)
     with pytest.raises(errors.Misuse):

@@ -137,10 +137,12 @@ def test_nothing_forged_goes_further() -> None:
     assert case.dropped == {'record_signature': 1}
 
 
-@pytest.mark.parametrize('size', [0, NEWS_MAX + 1])
-def test_news_of_a_wrong_size_are_our_own_fault(size: int) -> None:
+@pytest.mark.parametrize('payload', [b'', bytes(NEWS_MAX + 1), 'text'])
+def test_news_of_a_wrong_size_or_kind_are_our_own_fault(
+    payload: bytes,
+) -> None:
     with pytest.raises(errors.Misuse):
-        Case().node.broadcast(bytes(size), 0.0)
+        Case().node.broadcast(payload, 0.0)
 
 
 def test_parts_kept_for_news_are_not_published() -> None:
