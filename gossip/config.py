@@ -82,8 +82,8 @@ class NodeConfig:
         them for contested some times as long.
     :param members_max: descriptors kept; one more takes the place of one
         who left or is dead, or else is refused.
-    :param parts_max: parts kept of one peer; one more is refused. 1 to 16:
-        the versions of all of them fit into one datagram.
+    :param parts_max: parts kept of one peer, the newest. 1 to 16: the
+        versions of all of them fit into one datagram.
     """
 
     probe_period_s: float = 1.0

@@ -75,7 +75,11 @@ class RevocationVoid:
 
 @dataclasses.dataclass(frozen=True)
 class RecordChanged:
-    """A peer says something new of itself; an empty payload deletes."""
+    """A peer says something new of itself; an empty payload deletes.
+
+    A part that is gone because the peer has newer ones, more than are kept,
+    is told of with an empty payload and the version that it had.
+    """
 
     peer: descriptor.PeerId
     part: str

@@ -16,12 +16,19 @@ Rules:
    of ours that comes back to us, and that was not published in this one,
    is deleted. So publish before joining. A part of ours whose boot is ours
    or later, and that we did not write, raises our boot.
-5. Eight parts of each peer hold its last pieces of news, which so reach
+5. Of each peer the ``parts_max`` newest parts are kept, by version and then
+   by name, in whatever order they come: so all keep the same, whoever was
+   told what. What gives way is gone like a deleted part, and is older than
+   all that is kept, so it does not come back. We ourselves give out no more
+   names in one boot, and delete what is of an earlier one as its last word
+   in that one: so it gives way first.
+6. Eight parts of each peer hold its last pieces of news, which so reach
    everybody in the end. Those of an earlier boot of ours stay: who has not
    heard them yet shall. What is older than ten minutes is told no more, for
    who comes back after a week has the records to go by.
 """
 
+import dataclasses
 import typing
 from collections.abc import Iterable
 
@@ -34,6 +41,9 @@ NEWS_S = 600.0
 """Older news are kept for who asks, but told no more."""
 _SLOTS = tuple(f'@{number}' for number in range(8))
 """Parts that hold a peer's last pieces of news, each as a News."""
+
+_LAST = 2**48 - 1
+"""Above all that counts up in one boot."""
 
 
 class Held(typing.NamedTuple):
@@ -83,8 +93,10 @@ class Store:
         if held is not None and held.record.payload == payload:
             if held.record.version.boot == self._boot:
                 return held.record.version
-        elif held is None and self._is_full(self._view.identity.peer):
-            raise errors.Misuse('too many parts')
+        elif held is None:
+            oldest = self._gives_way(self._view.identity.peer)
+            if oldest is not None and oldest.version.boot == self._boot:
+                raise errors.Misuse('too many parts')
         return self._write(part, payload)
 
     def announce(self, news_id: bytes, payload: bytes) -> None:
@@ -109,7 +121,8 @@ class Store:
 
         :returns: whether anything changed
         :raises MalformedMessage: not a part; nothing changed
-        :raises Refused: not to be believed, or no room; nothing changed
+        :raises Refused: not to be believed, or older than all of the many
+            that we keep; nothing changed
         """
         said = codec.decode_body(messages.Part, item.body)
         version = descriptor.Version(said.boot, said.n)
@@ -118,25 +131,25 @@ class Store:
             if item == held.item:
                 self._rumours.repeat(item)
             return False
+        record = descriptor.Record(said.peer, said.part, said.payload, version)
+        if held is None and not is_news(said.part):
+            oldest = self._gives_way(said.peer)
+            if oldest is not None and _age(record) < _age(oldest):
+                raise errors.Refused('parts_full')
         self._check_signature(said, item)
         news: messages.News | None = None
         if is_news(said.part):
             # Our own of an earlier boot too: who has not heard them shall.
             news = codec.decode_body(messages.News, said.payload)
-        elif held is None and self._is_full(said.peer):
-            raise errors.Refused('parts_full')
-        elif said.peer == self._view.identity.peer:
+        elif said.peer == self._view.identity.peer and (
+            said.payload or said.boot >= self._boot
+        ):
             self._hear_of_own(said)
             return False
-        record = descriptor.Record(said.peer, said.part, said.payload, version)
         self._put(Held(record, item))
         self._rumours.pass_on(_news(record), item, _care(said.part))
         if news is None:
-            self._view.emit(
-                events.RecordChanged(
-                    said.peer, said.part, said.payload, version
-                )
-            )
+            self._tell(record)
         elif held is None or _read_news(held).id != news.id:
             self._hear(said.peer, news)
         return True
@@ -182,33 +195,63 @@ class Store:
             self._view.raise_boot(said.boot)
             self.settle()
         else:
-            self._write(said.part, b'')
+            last = descriptor.Version(said.boot, _LAST)
+            self._write(said.part, b'', last)
 
-    def _write(self, part: str, payload: bytes) -> descriptor.Version:
-        self._n += 1
+    def _write(
+        self,
+        part: str,
+        payload: bytes,
+        version: descriptor.Version | None = None,
+    ) -> descriptor.Version:
+        if version is None:
+            self._n += 1
+            version = descriptor.Version(self._boot, self._n)
         peer = self._view.identity.peer
-        signed = self._view.sign(
-            messages.Part(peer, part, self._boot, self._n, payload)
-        )
+        signed = self._view.sign(messages.Part(peer, part, *version, payload))
         item = messages.RecordItem(signed.body, signed.signature)
-        version = descriptor.Version(self._boot, self._n)
         record = descriptor.Record(peer, part, payload, version)
         self._put(Held(record, item))
         self._rumours.tell(_news(record), item, _care(part))
         return version
 
-    def _is_full(self, peer: descriptor.PeerId) -> bool:
-        parts = self._parts.get(peer, {})
-        others = sum(not is_news(part) for part in parts)
-        return others >= self._config.parts_max
+    def _gives_way(self, peer: descriptor.PeerId) -> descriptor.Record | None:
+        """The part that one of another name would take the place of."""
+        parts = [
+            held.record
+            for held in self.held(peer)
+            if not is_news(held.record.part)
+        ]
+        if len(parts) < self._config.parts_max:
+            return None
+        return min(parts, key=_age)
+
+    def _remove(self, record: descriptor.Record) -> None:
+        del self._parts[record.peer][record.part]
+        self._toggle(record)
+        self._rumours.drop(_news(record))
+        if record.payload:
+            self._tell(dataclasses.replace(record, payload=b''))
+
+    def _tell(self, record: descriptor.Record) -> None:
+        if record.peer != self._view.identity.peer:
+            self._view.emit(
+                events.RecordChanged(
+                    record.peer, record.part, record.payload, record.version
+                )
+            )
 
     def _put(self, held: Held) -> None:
-        parts = self._parts.setdefault(held.record.peer, {})
-        before = parts.get(held.record.part)
+        record = held.record
+        parts = self._parts.setdefault(record.peer, {})
+        before = parts.get(record.part)
+        oldest = self._gives_way(record.peer)
         if before is not None:
             self._toggle(before.record)
-        parts[held.record.part] = held
-        self._toggle(held.record)
+        elif oldest is not None and not is_news(record.part):
+            self._remove(oldest)
+        parts[record.part] = held
+        self._toggle(record)
 
     def _toggle(self, record: descriptor.Record) -> None:
         self._view.digest.toggle(record.peer, record.part, *record.version)
@@ -217,6 +260,11 @@ class Store:
 def is_news(part: str) -> bool:
     """Whether a part holds a piece of news."""
     return part in _SLOTS
+
+
+def _age(record: descriptor.Record) -> tuple[descriptor.Version, str]:
+    """What the newer of two parts of one peer exceeds."""
+    return record.version, record.part
 
 
 def _is_bytes(payload: object, most: int) -> bool:

@@ -7,6 +7,16 @@ from gossip import events
 from gossip.descriptor import PeerId, Version
 from gossip.simulator import NetworkConfig, Simulation
 
+AT_REST = 180
+"""Bytes a second of each peer, at most."""
+
+
+def rest(simulation: Simulation) -> float:
+    """Bytes a second of each peer when nothing changes."""
+    before = simulation.bytes
+    simulation.run(20)
+    return (simulation.bytes - before) / 20 / len(simulation.peers)
+
 
 def check_monotone(simulation: Simulation) -> None:
     """No peer saw a version of a part after a later one."""
@@ -14,7 +24,9 @@ def check_monotone(simulation: Simulation) -> None:
     for one in simulation.trace:
         if isinstance(one.event, events.RecordChanged):
             key = one.number, one.event.peer, one.event.part
-            assert seen.get(key, Version(-1, -1)) < one.event.version
+            before = seen.get(key, Version(-1, -1))
+            assert before <= one.event.version
+            assert before < one.event.version or not one.event.payload
             seen[key] = one.event.version
 
 
@@ -155,4 +167,32 @@ def test_parts_not_published_after_a_restart_go_away() -> None:
         ),
         20,
     )
+    check_monotone(simulation)
+
+
+def test_all_keep_the_same_when_a_full_peer_comes_back_with_other_parts() -> (
+    None
+):
+    simulation = Simulation(9)
+    simulation.add_many(10)
+    for number in range(16):
+        simulation.publish(1, f'part{number}', b'old')
+    simulation.run(5)
+    simulation.kill(1)
+    simulation.run(2)
+
+    simulation.restart(1, [0])
+    simulation.publish(1, 'another', b'new')
+    for number in range(1, 16):
+        simulation.publish(1, f'part{number}', b'new')
+
+    simulation.run_until(
+        lambda: (
+            simulation.all_have(1, 'another', b'new')
+            and simulation.all_have(1, 'part0', b'')
+        ),
+        5,
+    )
+    simulation.run(5)
+    assert rest(simulation) < AT_REST
     check_monotone(simulation)

@@ -2,12 +2,12 @@
 """One node at a time: what it holds of what peers say of themselves."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gossip import errors, events, messages, signing
 from gossip.descriptor import Status
-from tests.support.gossip_case import (
-    Case,
-)
+from tests.support.gossip_case import Case, of_kind
 
 
 @pytest.fixture
@@ -64,16 +64,27 @@ def test_deleted_part_is_absent_and_does_not_come_back(case: Case) -> None:
     assert case.node.records(peer) == ()
 
 
-def test_parts_of_a_peer_are_bounded(case: Case) -> None:
+@given(st.permutations(range(20)))
+def test_of_many_parts_the_newest_are_kept_in_whatever_order_they_come(
+    order: list[int],
+) -> None:
+    case = Case()
     case.meet()
-    for number in range(20):
+    peer = case.other.who.peer
+    told: dict[str, bytes] = {}
+    for number in order:
         case.hear(
             case.other.say(
-                case.other.record(b'x', number + 1, f'part{number}')
+                case.other.record(b'x', 1 + number // 2, f'part{number:02}')
             )
         )
 
-    assert case.dropped == {'parts_full': 4}
+    for event in of_kind(case.happened(), events.RecordChanged):
+        assert isinstance(event, events.RecordChanged)
+        told[event.part] = event.payload
+    kept = {record.part for record in case.node.records(peer)}
+    assert kept == {f'part{number:02}' for number in range(4, 20)}
+    assert kept == {part for part, payload in told.items() if payload}
 
 
 def test_publish_counts_up_and_ignores_no_change(case: Case) -> None:
@@ -125,7 +136,25 @@ def test_part_of_an_earlier_boot_that_was_not_published_is_deleted(
     case.hear(case.other.say(messages.RecordItem(*before)))
 
     assert [r.part for r in case.node.records(case.who.peer)] == ['kept']
-    assert case.node.publish('more', b'x', 0.0) == (1, 3)
+    assert case.node.publish('more', b'x', 0.0) == (1, 2)
+
+
+def test_deleted_parts_of_earlier_boots_make_room(case: Case) -> None:
+    case.meet()
+    for number in range(16):
+        before = messages.Part(
+            case.who.peer, f'old{number}', 0, number, b'then'
+        )
+        signed = signing.sign(case.who, case.overlay.overlay, before)
+        case.hear(case.other.say(messages.RecordItem(*signed)))
+
+    for number in range(16):
+        case.node.publish(f'new{number}', b'now', 0.0)
+    with pytest.raises(errors.Misuse):
+        case.node.publish('one more', b'now', 0.0)
+
+    parts = {record.part for record in case.node.records(case.who.peer)}
+    assert parts == {f'new{number}' for number in range(16)}
 
 
 def test_forgotten_boot_is_overtaken(case: Case) -> None:
