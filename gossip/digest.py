@@ -28,6 +28,8 @@ class Digest:
     def __init__(self) -> None:
         self._buckets = [0] * messages.BUCKETS
         self._summary: int | None = 0
+        self.changes = 0
+        """How many items came or went so far."""
 
     def toggle(
         self,
@@ -44,6 +46,7 @@ class Digest:
         ).digest()
         self._buckets[peer[0] >> 4] ^= int.from_bytes(digest, 'big')
         self._summary = None
+        self.changes += 1
 
     def buckets(self) -> tuple[int, ...]:
         """One number of 64 bits for each bucket."""

@@ -15,16 +15,26 @@ spend nothing; and each step is bounded.
    nothing, as a newcomer does, it sends what it has.
 3. If we began, we send what is newer with us or missing there, and ask for
    what is newer there or missing with us: Want. What is wanted is sent.
-4. An exchange that found a difference is followed by another one with the
-   same peer, so who was away for days catches up in seconds; but a peer
-   that waited meanwhile comes first: who always finds something keeps
-   nobody from the others.
+4. An exchange that brought us something is followed by another one with
+   the same peer, so who was away for days catches up in seconds; but a peer
+   that waited meanwhile comes first: who always has something keeps nobody
+   from the others. After one that brought us nothing we begin with that
+   peer no sooner than after ``sync_interval_s``, then twice that, and so on
+   up to 4 s: whoever differs without end, or lies, leaves room for others.
+   Who lacks something goes on by itself.
+5. A bucket whose difference is the one that we answered before, to the same
+   peer, is answered again after ``sync_interval_s``, then twice that, and so
+   on up to 5 minutes: two that cannot agree, for one refuses what the other
+   keeps, do not quarrel for long; and the datagrams of an answer may have
+   been lost. What else differs is answered at once.
 
 Everything sent is signed by its writer: a liar can withhold, not invent.
+We begin at the address that a peer has signed, wherever its ping came from.
 What came by an exchange is not spread as news: others have it already, or
 will get it the same way. Each step is bounded to ``sync_datagrams``.
 """
 
+import dataclasses
 import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,8 +51,29 @@ _HAVE_BYTES = 1000
 _STILL_S = 3.0
 _ASKED_S = 5.0
 _ASKED_MAX = 64
+_SHUN_S = 4.0
+_QUARREL_S = 300.0
+_ANSWERED_MAX = 4096
 #: The rank of whom we hold nothing of.
 _NOTHING = (-1, -1, 0)
+
+
+@dataclasses.dataclass
+class _Asked:
+    """The last exchange that we began with a peer."""
+
+    at: float
+    wait: float
+    """So long at least until the next one."""
+
+
+@dataclasses.dataclass
+class _Answered:
+    """How a bucket differed when we last answered a peer."""
+
+    difference: int
+    wait: float
+    again_at: float
 
 
 class Dissemination:
@@ -75,11 +106,12 @@ class Dissemination:
         self._seen = 0
         self._changed_at = 0.0
         self._differs_since: float | None = None
-        self._asked: dict[descriptor.PeerId, float] = {}
-        self._again: tuple[float, protocol.Origin] | None = None
+        self._asked: dict[descriptor.PeerId, _Asked] = {}
+        self._answered: dict[tuple[descriptor.PeerId, int], _Answered] = {}
+        self._again: tuple[float, descriptor.PeerId] | None = None
         self._wants: dict[protocol.Origin, list[messages.WantItem]] = {}
         self._gives: dict[protocol.Origin, dict[messages.WantItem, None]] = {}
-        self._waiting: protocol.Origin | None = None
+        self._waiting: descriptor.PeerId | None = None
         """Who differed while another exchange went on."""
 
     def receive(
@@ -93,7 +125,7 @@ class Dissemination:
             case messages.Ping() | messages.Ack():
                 self._compare(message.summary, sender, now)
             case messages.Buckets():
-                self._answer(message, sender)
+                self._answer(message, sender, now)
             case messages.Have():
                 self._settle(message, sender, now)
             case messages.Want():
@@ -106,8 +138,8 @@ class Dissemination:
     def on_deadline(self, now: float) -> None:
         """Do what is due."""
         if self._again is not None and now >= self._again[0]:
-            sender, self._again = self._again[1], None
-            first, self._waiting = self._waiting or sender, None
+            last, self._again = self._again[1], None
+            first, self._waiting = self._waiting or last, None
             self._begin(first, now)
 
     def pack(self) -> None:
@@ -116,17 +148,20 @@ class Dissemination:
             for want in _cut(wants):
                 self._outbox.send(to.address, want, ride=False)
         for to, gives in self._gives.items():
-            letters = self._letters(gives, to)
-            most = self._config.sync_datagrams
-            for plain in itertools.islice(letters, most):
-                self._outbox.send_plain(to.address, plain)
+            self._send_all(to, self._letters(gives, to))
         self._wants.clear()
         self._gives.clear()
 
     def greet(self, sender: protocol.Origin, now: float) -> None:
         """Begin with a peer that has just answered us, if we are free."""
         if now >= self._next_at and self._again is None:
-            self._begin(sender, now)
+            self._begin(sender.peer, now)
+
+    def on_gain(self, sender: protocol.Origin) -> None:
+        """What a peer gave in an exchange was new to us."""
+        asked = self._asked.get(sender.peer)
+        if asked is not None:
+            asked.wait = self._config.sync_interval_s
 
     # Step 1
 
@@ -146,37 +181,58 @@ class Dissemination:
         if not is_still and now < self._differs_since + _STILL_S:
             return
         if self._again is not None:
-            if sender.peer != self._again[1].peer:
-                self._waiting = sender
+            if sender.peer != self._again[1] and self._may_begin(
+                sender.peer, now
+            ):
+                self._waiting = sender.peer
         elif now >= self._next_at:
-            self._begin(sender, now)
+            self._begin(sender.peer, now)
 
-    def _begin(self, sender: protocol.Origin, now: float) -> None:
-        self._next_at = now + self._config.sync_interval_s
-        self._asked.pop(sender.peer, None)
-        self._asked[sender.peer] = now
+    def _may_begin(self, peer: descriptor.PeerId, now: float) -> bool:
+        asked = self._asked.get(peer)
+        return asked is None or now >= asked.at + asked.wait
+
+    def _begin(self, peer: descriptor.PeerId, now: float) -> None:
+        entry = self._view.get(peer)
+        if entry is None or not self._may_begin(peer, now):
+            return
+        interval = self._config.sync_interval_s
+        self._next_at = now + interval
+        last = self._asked.pop(peer, None)
+        wait = interval if last is None else min(2 * last.wait, _SHUN_S)
+        self._asked[peer] = _Asked(now, wait)
         if len(self._asked) > _ASKED_MAX:
             del self._asked[next(iter(self._asked))]
         buckets = messages.Buckets(self._view.digest.buckets())
-        self._outbox.send(sender.address, buckets)
+        self._outbox.send(entry.member.address, buckets)
 
     # Step 2
 
     def _answer(
-        self, message: messages.Buckets, sender: protocol.Origin
+        self, message: messages.Buckets, sender: protocol.Origin, now: float
     ) -> None:
         own = self._view.digest.buckets()
+        differences = {
+            number: own[number] ^ message.digests[number]
+            for number in range(messages.BUCKETS)
+        }
         differing = [
             number
-            for number in range(messages.BUCKETS)
-            if own[number] != message.digests[number]
+            for number, difference in differences.items()
+            if difference
+            and self._is_due(sender.peer, number, difference, now)
         ]
         self._rng.shuffle(differing)
-        bare = [n for n in differing if not message.digests[n]]
-        held = [n for n in differing if message.digests[n]]
-        self._give(
-            (item for number in bare for item in self._all(number)), sender
-        )
+
+        def note(buckets: list[int]) -> Iterator[int]:
+            for number in buckets:
+                self._note(sender.peer, number, differences[number], now)
+                yield number
+
+        bare = note([n for n in differing if not message.digests[n]])
+        held = note([n for n in differing if message.digests[n]])
+        items = itertools.chain.from_iterable(map(self._all, bare))
+        self._send_all(sender, self._letters(items, sender))
         haves = itertools.chain.from_iterable(map(self._describe, held))
         frames = map(codec.encode, haves)
         most = self._config.sync_datagrams // 4 or 1
@@ -184,6 +240,29 @@ class Dissemination:
             rumours.cut(frames, seal.MAX_PLAIN), most
         ):
             self._outbox.send_plain(sender.address, b''.join(group))
+
+    def _is_due(
+        self, peer: descriptor.PeerId, bucket: int, difference: int, now: float
+    ) -> bool:
+        last = self._answered.get((peer, bucket))
+        return (
+            last is None
+            or last.difference != difference
+            or now >= last.again_at
+        )
+
+    def _note(
+        self, peer: descriptor.PeerId, bucket: int, difference: int, now: float
+    ) -> None:
+        """Remember what we answer, and for how long to do so no more."""
+        wait = self._config.sync_interval_s
+        last = self._answered.pop((peer, bucket), None)
+        if last is not None and last.difference == difference:
+            wait = min(2 * last.wait, _QUARREL_S)
+        answered = _Answered(difference, wait, now + wait)
+        self._answered[peer, bucket] = answered
+        if len(self._answered) > _ANSWERED_MAX:
+            del self._answered[next(iter(self._answered))]
 
     def _all(self, bucket: int) -> Iterator[messages.WantItem]:
         """Everything that we hold in a bucket, peer by peer."""
@@ -236,7 +315,7 @@ class Dissemination:
         self, message: messages.Have, sender: protocol.Origin, now: float
     ) -> None:
         asked = self._asked.get(sender.peer)
-        if asked is None or now > asked + _ASKED_S:
+        if asked is None or now > asked.at + _ASKED_S:
             raise errors.Refused('have_unasked')
         theirs = {member.peer: member for member in message.members}
         wants: list[messages.WantItem] = []
@@ -248,7 +327,7 @@ class Dissemination:
         self._give(gives, sender)
         if wants or gives:
             again = now + self._config.sync_interval_s
-            self._again = again, sender
+            self._again = again, sender.peer
 
     def _settle_peer(
         self,
@@ -291,6 +370,10 @@ class Dissemination:
         self, wanted: Iterable[messages.WantItem], to: protocol.Origin
     ) -> None:
         self._gives.setdefault(to, {}).update(dict.fromkeys(wanted))
+
+    def _send_all(self, to: protocol.Origin, letters: Iterator[bytes]) -> None:
+        for plain in itertools.islice(letters, self._config.sync_datagrams):
+            self._outbox.send_plain(to.address, plain)
 
     def _letters(
         self, wanted: Iterable[messages.WantItem], to: protocol.Origin

@@ -207,6 +207,7 @@ class Intake:
         is_known: bool,
         now: float,
     ) -> None:
+        before = self._view.digest.changes
         try:
             if not is_known:
                 self._check_stranger(message, origin)
@@ -215,6 +216,11 @@ class Intake:
             self._drop('malformed')
         except errors.Refused as error:
             self._drop(error.reason)
+        if (
+            self._rumours.way is rumours.Way.STORED
+            and self._view.digest.changes != before
+        ):
+            self._dissemination.on_gain(origin)
 
     def _knows(self, opened: seal.Opened) -> bool:
         entry = self._view.get(opened.peer)

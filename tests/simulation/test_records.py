@@ -3,7 +3,7 @@
 
 import pytest
 
-from gossip import events
+from gossip import events, throwaway
 from gossip.descriptor import PeerId, Version
 from gossip.simulator import NetworkConfig, Simulation
 
@@ -196,3 +196,26 @@ def test_all_keep_the_same_when_a_full_peer_comes_back_with_other_parts() -> (
     simulation.run(5)
     assert rest(simulation) < AT_REST
     check_monotone(simulation)
+
+
+def test_two_that_cannot_agree_do_not_quarrel_and_hear_all_else() -> None:
+    """One clock is ahead, and there a credential is over already."""
+    simulation = Simulation(10, share_trust=False)
+    simulation.add_many(8)
+    simulation.run(5)
+    short = simulation.overlay.make_identity(lifetime_s=3000)
+    simulation._add(short, 1, [0])
+    simulation.run(5)
+    ahead = simulation.peers[2].node
+    ahead.set_wall_clock(
+        throwaway.WALL + simulation.now + 3600, simulation.now
+    )
+    simulation.run(60)
+
+    assert rest(simulation) < 2 * AT_REST
+    others = [number for number in range(9) if number != 2]
+    simulation.partition(others, [2])
+    simulation.publish(1, 'a', b'x')
+    simulation.run(3)
+    simulation.partition()
+    simulation.run_until(lambda: simulation.all_have(1, 'a', b'x'), 5)
