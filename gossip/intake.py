@@ -262,7 +262,7 @@ class Intake:
                         entries.split_claim(message), origin, now
                     )
             case messages.RecordItem():
-                self._store.accept(message)
+                self._store.accept(message, now)
             case messages.RevocationItem():
                 self._hear_revocation(message, origin, now)
             case messages.Hello(reply=False):

@@ -31,6 +31,7 @@ _Claim = typing.Annotated[bytes, msgspec.Meta(max_length=64 + 100)]
 _Part = typing.Annotated[str, msgspec.Meta(pattern=r'^[!-~]{1,32}\Z')]
 _AnyPart = typing.Annotated[str, msgspec.Meta(pattern=r'^[!-~]{0,32}\Z')]
 _Payload = typing.Annotated[bytes, msgspec.Meta(max_length=900)]
+_NewsPayload = typing.Annotated[bytes, msgspec.Meta(max_length=512)]
 
 BUCKETS = 16
 
@@ -230,15 +231,25 @@ class Revocation(Message, frozen=True):
     made_at: _U32
 
 
-class News(Message, frozen=True):
-    """What the part of a record holds that is a piece of news.
+class EarlierNews(Message, frozen=True):
+    """A piece of news that an earlier version of its part brought."""
 
-    ``made_at`` is in seconds since 1970.
+    id: _EightBytes
+    made_at: _U32
+    payload: _NewsPayload
+
+
+class News(Message, frozen=True):
+    """What a part of a record holds that is kept for news.
+
+    A piece of news, and before it those of the same part that are still
+    told, the latest first. ``made_at`` is in seconds since 1970.
     """
 
     id: _EightBytes
     made_at: _U32
-    payload: typing.Annotated[bytes, msgspec.Meta(max_length=512)]
+    payload: _NewsPayload
+    earlier: tuple[EarlierNews, ...] = ()
 
 
 class Part(Message, frozen=True):

@@ -96,7 +96,10 @@ class Node:
             ),
             now_wall,
         )
-        self._store = stores.Store(config, self._view, self._rumours)
+        self._counters = statistics.Counters()
+        self._store = stores.Store(
+            config, self._view, self._rumours, self._counters.dropped
+        )
         self._outbox = protocol.Outbox()
         self._detection = detection.Detection(
             config, rng, self._view, self._rumours, self._outbox
@@ -123,7 +126,6 @@ class Node:
             self._spreading,
         )
         self._events: collections.deque[events.Event] = collections.deque()
-        self._counters = statistics.Counters()
         self._intake = intake.Intake(
             seal.Opener(ring),
             trust,
@@ -185,14 +187,16 @@ class Node:
         """Tell everybody something now; see :class:`events.NewsHeard`.
 
         It comes to everybody who is here, or is again within ten minutes:
-        of each peer's news the last 8.
+        of each peer's news the last 8 long ones, or some 300 short ones. In
+        20 s a peer can tell as many.
 
         :param payload: 1 to 512 bytes
         :returns: the id under which it is heard, 8 bytes
-        :raises Misuse: too short or too long; nothing changed
+        :raises Misuse: too short or too long, or too much news at once, and
+            after how many seconds there is room; nothing changed
         """
         news_id = self._rng.randbytes(8)
-        self._store.announce(news_id, payload)
+        self._store.announce(news_id, payload, now)
         self._settle(now)
         return news_id
 

@@ -93,6 +93,11 @@ class Rumours:
         """Pass on another's word, by the way it came."""
         self._add(key, codec.encode(message), self.way, care)
 
+    def hold_back(self, key: Key, message: messages.Message) -> None:
+        """Do not pass this on, nor repeat it."""
+        self.drop(key)
+        self._pass(codec.encode(message))
+
     def repeat(self, message: messages.Message) -> None:
         """Pass on what is no news to us, unless we did.
 
@@ -178,6 +183,9 @@ class Rumours:
 
     def _relay(self, frame: bytes) -> None:
         self._relayed.append(frame)
+        self._pass(frame)
+
+    def _pass(self, frame: bytes) -> None:
         self._passed[hash(frame)] = None
         if len(self._passed) > _KEPT:
             del self._passed[next(iter(self._passed))]

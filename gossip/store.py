@@ -22,13 +22,24 @@ Rules:
    all that is kept, so it does not come back. We ourselves give out no more
    names in one boot, and delete what is of an earlier one as its last word
    in that one: so it gives way first.
-6. Eight parts of each peer hold its last pieces of news, which so reach
-   everybody in the end. Those of an earlier boot of ours stay: who has not
-   heard them yet shall. What is older than ten minutes is told no more, for
-   who comes back after a week has the records to go by.
+6. Eight parts of each peer hold its news, which so reach everybody in the
+   end. A piece of news joins those of the part that was begun last while it
+   has room, so whoever hears a later piece hears the earlier ones with it.
+   Else the part that was told or heard of longest ago is begun anew, if that
+   was 20 s ago: until then anti-entropy brings it to everybody, also at a
+   loss of a fifth. If not, the writer is told when: nothing is lost unsaid.
+7. A part of news of an earlier boot of ours stays: who has not heard them
+   yet shall. A boot begins with a part that the boots before it did not.
+8. What came down a tree is new, whatever the clocks say. What came from a
+   store and is older than ten minutes by the writer's clock is counted, but
+   told no more: who comes back after a week has the records to go by.
+9. Of one writer at most 64 parts in ten seconds go on down the trees: more
+   are kept, and left to anti-entropy.
 """
 
+import collections
 import dataclasses
+import math
 import typing
 from collections.abc import Iterable
 
@@ -39,11 +50,21 @@ from gossip import view as views
 
 NEWS_S = 600.0
 """Older news are kept for who asks, but told no more."""
+_HOLD_S = 20.0
+"""A part of news stays so long at least."""
+_SPREAD_MAX = 64
+_SPREAD_S = 10.0
+"""So many parts of one writer go on in so many seconds."""
 _SLOTS = tuple(f'@{number}' for number in range(8))
-"""Parts that hold a peer's last pieces of news, each as a News."""
+"""Parts that hold a peer's last news, each as a News."""
+_STEP = 3
+"""From the part with which one boot begins to that of the next."""
 
 _LAST = 2**48 - 1
 """Above all that counts up in one boot."""
+
+#: Id, made at, payload.
+_Piece = tuple[bytes, int, bytes]
 
 
 class Held(typing.NamedTuple):
@@ -54,20 +75,33 @@ class Held(typing.NamedTuple):
 
 
 class Store:
-    """The records that one node knows, its own among them."""
+    """The records that one node knows, its own among them.
+
+    :param dropped: where news that are too old are counted, and parts that
+        are not passed on
+    """
 
     def __init__(
         self,
         config: configs.NodeConfig,
         view: views.View,
         rumours: rumour.Rumours,
+        dropped: collections.Counter[str],
     ) -> None:
+        self._dropped = dropped
         self._config = config
         self._view = view
         self._rumours = rumours
         self._parts: dict[descriptor.PeerId, dict[str, Held]] = {}
         self._boot = view.own.member.boot
         self._n = 0
+        self._slot = ''
+        self._touched: dict[str, float] = {}
+        """When our parts of news were told or heard of."""
+        self._spread: collections.Counter[descriptor.PeerId] = (
+            collections.Counter()
+        )
+        self._spread_until = 0.0
 
     def held(self, peer: descriptor.PeerId) -> Iterable[Held]:
         """All parts of a peer, the deleted ones too."""
@@ -99,24 +133,31 @@ class Store:
                 raise errors.Misuse('too many parts')
         return self._write(part, payload)
 
-    def announce(self, news_id: bytes, payload: bytes) -> None:
-        """Tell everybody something, in place of our oldest news.
+    def announce(self, news_id: bytes, payload: bytes, now: float) -> None:
+        """Tell everybody something.
 
-        :raises Misuse: too short or too long; nothing changed
+        :raises Misuse: too short or too long, or too much at once; nothing
+            changed
         """
         if not payload or not _is_bytes(payload, descriptor.NEWS_MAX):
             raise errors.Misuse('a piece of news has 1..512 bytes')
         own = self._view.identity.peer
-        said = messages.News(news_id, int(self._view.now_wall), payload)
+        made_at = int(self._view.now_wall)
+        slot, said = self._slot, self._join(news_id, made_at, payload)
+        if said is None:
+            slot = min(_SLOTS, key=self._turn)
+            wait = self._touched.get(slot, -math.inf) + _HOLD_S - now
+            if wait > 0:
+                raise errors.Misuse(
+                    f'too much news: no room for {math.ceil(wait)} s'
+                )
+            said = messages.News(news_id, made_at, payload)
+        self._slot = slot
+        self._touched[slot] = now
+        self._write(slot, codec.encode_body(said))
+        self._view.emit(events.NewsHeard(own, news_id, payload, made_at))
 
-        def age(slot: str) -> tuple[int, int]:
-            held = self.get(own, slot)
-            return (-1, -1) if held is None else held.record.version
-
-        self._write(min(_SLOTS, key=age), codec.encode_body(said))
-        self._hear(own, said)
-
-    def accept(self, item: messages.RecordItem) -> bool:
+    def accept(self, item: messages.RecordItem, now: float) -> bool:
         """Take a part, if it is newer than what we hold.
 
         :returns: whether anything changed
@@ -147,11 +188,17 @@ class Store:
             self._hear_of_own(said)
             return False
         self._put(Held(record, item))
-        self._rumours.pass_on(_news(record), item, _care(said.part))
+        if self._may_spread(said.peer, now):
+            self._rumours.pass_on(_news(record), item, _care(said.part))
+        else:
+            self._dropped['not_passed_on'] += 1
+            self._rumours.hold_back(_news(record), item)
         if news is None:
             self._tell(record)
-        elif held is None or _read_news(held).id != news.id:
-            self._hear(said.peer, news)
+        else:
+            self._hear(said.peer, news, held)
+            if said.peer == self._view.identity.peer:
+                self._touched[said.part] = now
         return True
 
     def drop(self, peer: descriptor.PeerId) -> None:
@@ -183,11 +230,53 @@ class Store:
         ):
             raise errors.Refused('record_signature')
 
-    def _hear(self, peer: descriptor.PeerId, news: messages.News) -> None:
-        if news.made_at > self._view.now_wall - NEWS_S:
-            self._view.emit(
-                events.NewsHeard(peer, news.id, news.payload, news.made_at)
-            )
+    def _join(
+        self, news_id: bytes, made_at: int, payload: bytes
+    ) -> messages.News | None:
+        """The news of the present part and this; None if it has no room."""
+        held = self.get(self._view.identity.peer, self._slot)
+        if held is None:
+            return None
+        earlier = tuple(
+            messages.EarlierNews(*piece)
+            for piece in _pieces(held)
+            if piece[1] > made_at - NEWS_S
+        )
+        said = messages.News(news_id, made_at, payload, earlier)
+        fits = len(codec.encode_body(said)) <= descriptor.PAYLOAD_MAX
+        return said if fits else None
+
+    def _turn(self, slot: str) -> tuple[float, int]:
+        """The part of news with the least is begun next."""
+        number = _SLOTS.index(slot) - _STEP * self._boot
+        return self._touched.get(slot, -math.inf), number % len(_SLOTS)
+
+    def _may_spread(self, writer: descriptor.PeerId, now: float) -> bool:
+        if self._rumours.way is rumour.Way.STORED:
+            return True
+        if now >= self._spread_until:
+            self._spread.clear()
+            self._spread_until = now + _SPREAD_S
+        self._spread[writer] += 1
+        return self._spread[writer] <= _SPREAD_MAX
+
+    def _hear(
+        self, peer: descriptor.PeerId, news: messages.News, held: Held | None
+    ) -> None:
+        """Tell the program around us what it was not told before."""
+        before = set() if held is None else {one[0] for one in _pieces(held)}
+        since = self._view.now_wall - NEWS_S
+        if self._rumours.way is rumour.Way.RELAYED:
+            since = min(since, news.made_at - NEWS_S)
+        for news_id, made_at, payload in reversed(_all(news)):
+            if news_id in before:
+                continue
+            if made_at > since:
+                self._view.emit(
+                    events.NewsHeard(peer, news_id, payload, made_at)
+                )
+            else:
+                self._dropped['news_old'] += 1
 
     def _hear_of_own(self, said: messages.Part) -> None:
         self.settle()
@@ -279,5 +368,11 @@ def _care(part: str) -> rumour.Care:
     return rumour.Care.SURE if is_news(part) else rumour.Care.CALM
 
 
-def _read_news(held: Held) -> messages.News:
-    return codec.decode_body(messages.News, held.record.payload)
+def _pieces(held: Held) -> list[_Piece]:
+    """What a part of news holds, the latest first."""
+    return _all(codec.decode_body(messages.News, held.record.payload))
+
+
+def _all(news: messages.News) -> list[_Piece]:
+    last = news.id, news.made_at, news.payload
+    return [last, *((p.id, p.made_at, p.payload) for p in news.earlier)]

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """News go down a tree, are answered, and go round the silent."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossip import errors, messages
+from gossip import codec, errors, messages, throwaway
 from gossip.descriptor import NEWS_MAX
 from gossip.events import NewsHeard, RecordChanged
 from gossip.simulator import NetworkConfig, Simulation
-from tests.support.gossip_case import Case, of_kind
+from tests.support.gossip_case import WALL, Case, Other, of_kind
 
 
 def heard(many: Simulation, payload: bytes) -> dict[int, int]:
@@ -97,18 +98,135 @@ def test_news_outlive_a_restart_of_the_writer() -> None:
     assert not many.seen(RecordChanged)
 
 
-def test_the_last_eight_of_a_writer_are_kept() -> None:
+def test_the_last_eight_long_ones_of_a_writer_are_kept() -> None:
     many = settled(3)
     many.partition([0, 1], [2])
-    for number in range(12):
-        many.broadcast(0, b'%d' % number)
-        many.run(1)
+    long = [b'%d' % number * (NEWS_MAX // 2) for number in range(10, 22)]
+    for payload in long:
+        many.broadcast(0, payload)
+        many.run(3)
 
     many.partition()
     many.run(60)
 
-    late = [number for number in range(12) if 2 in heard(many, b'%d' % number)]
-    assert late == list(range(4, 12))
+    assert [payload for payload in long if 2 in heard(many, payload)] == long[
+        4:
+    ]
+
+
+@pytest.mark.parametrize('gap', [0.0, 0.05, 0.5])
+def test_a_burst_of_news_is_heard_by_all_at_a_loss_of_a_fifth(
+    gap: float,
+) -> None:
+    many = settled(20, loss=0.2)
+    for number in range(64):
+        many.broadcast(1, b'%d' % number)
+        many.run(gap)
+    many.run(15)
+
+    for number in range(64):
+        assert heard(many, b'%d' % number) == dict.fromkeys(range(20), 1)
+
+
+def test_whatever_is_accepted_is_heard_by_all_at_a_loss_of_a_fifth() -> None:
+    many = settled(20, seed=2, loss=0.2)
+    accepted = []
+    for number in range(600):
+        payload = b'%d' % number * 100
+        try:
+            many.broadcast(1, payload)
+        except errors.Misuse:
+            pass
+        else:
+            accepted.append(payload)
+        many.run(0.1)
+    many.run(20)
+
+    assert len(accepted) > 20
+    for payload in accepted:
+        assert heard(many, payload) == dict.fromkeys(range(20), 1)
+
+
+def test_too_much_news_at_once_is_refused_with_when_there_is_room() -> None:
+    case = Case()
+    for _ in range(8):
+        case.node.broadcast(bytes(NEWS_MAX), 0.0)
+    with pytest.raises(errors.Misuse, match='no room for 13 s'):
+        case.node.broadcast(bytes(NEWS_MAX), 7.5)
+    case.node.broadcast(bytes(NEWS_MAX), 20.0)
+
+    assert len(of_kind(case.happened(), NewsHeard)) == 9
+
+
+def test_news_of_a_former_boot_are_not_replaced_by_those_of_the_next() -> None:
+    many = settled(6)
+    many.partition(range(5), [5])
+    many.broadcast(1, b'first')
+    many.run(2)
+    many.restart(1, [0])
+    many.broadcast(1, b'second')
+    many.run(30)
+
+    many.partition()
+    many.run(30)
+
+    for payload in (b'first', b'second'):
+        assert heard(many, payload)[5] == 1
+
+
+@pytest.mark.parametrize('off', [-3600, 3600])
+def test_news_are_heard_whatever_the_clocks_say(off: float) -> None:
+    many = settled(5)
+    reader = many.peers[2].node
+    reader.set_wall_clock(throwaway.WALL + many.now + off, many.now)
+
+    many.broadcast(1, b'to')
+    many.broadcast(2, b'from')
+    many.run(5)
+
+    for payload in (b'to', b'from'):
+        assert heard(many, payload) == dict.fromkeys(range(5), 1)
+
+
+def test_old_news_from_a_store_are_counted_and_told_no_more() -> None:
+    case = Case()
+    case.meet()
+    news = messages.News(bytes(8), WALL - 3600, b'fire')
+    item = case.other.record(codec.encode_body(news), part='@0')
+
+    case.hear(case.other.say(messages.Bulk(), item))
+
+    assert not of_kind(case.happened(), NewsHeard)
+    assert case.dropped == {'news_old': 1}
+
+
+def test_of_one_writer_so_many_parts_are_passed_on_and_all_are_kept() -> None:
+    case = Case()
+    case.meet()
+    third = Other(case.overlay, case.overlay.make_identity())
+    case.hear(case.other.say(third.member()))
+    case.sent()
+    for n in range(1, 101):
+        relay = messages.Relay(0, 0, 2**32 - 1)
+        item = case.other.record(b'%d' % n, n)
+        case.hear(case.other.say(relay, item))
+        case.hear(case.other.say(relay, item))
+
+    assert len(of_kind(case.sent(), messages.RecordItem)) == 64
+    record = case.node.record(case.other.who.peer, 'a')
+    assert record is not None
+    assert record.payload == b'100'
+    assert case.dropped == {'not_passed_on': 36}
+
+
+def test_news_of_an_earlier_release_are_heard() -> None:
+    case = Case()
+    case.meet()
+    news = msgspec.msgpack.encode([bytes(8), WALL, b'fire'])
+
+    case.hear(case.other.say(case.other.record(news, part='@0')))
+
+    assert len(of_kind(case.happened(), NewsHeard)) == 1
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1))
