@@ -227,7 +227,7 @@ async def test_address_nobody_can_reach_is_counted(
 ) -> None:
     first, second = Machine(overlay), Machine(overlay)
     async with running(first, second):
-        first.runtime.join([Address('255.255.255.255', 7400)])
+        first.runtime.join([Address('192.0.2.1', 7400)])
         assert first.runtime.send_errors == 1
         second.runtime.join([first.address])
         await first.wait_for(events.PeerJoined)
