@@ -2,8 +2,9 @@
 """Probes: asking a peer whether it is there, directly and through others.
 
 Das, Gupta, Motivala 2002, SWIM, 3.1 and 4.3: the peers are probed in an
-order drawn by chance, each once before any is probed twice; a silent one is
-probed through ``indirect_probes`` others before it counts as failed.
+order drawn by chance, each once before any is probed twice; a newcomer takes
+a place by chance in the order under way. A silent one is probed through
+``indirect_probes`` others before it counts as failed.
 
 Departures: the direct probe is repeated along with the indirect ones, for
 one lost datagram is the likeliest cause; who was asked and hears nothing
@@ -88,6 +89,8 @@ class Prober:
         self._judge = judge
         self._seq = rng.randrange(2**16)
         self._order: list[descriptor.PeerId] = []
+        self._arrivals = 0
+        """How many had arrived when the order was drawn or added to."""
         self._urgent: dict[descriptor.PeerId, None] = {}
         self._probe: _Probe | None = None
         self._relays: dict[int, _Relay] = {}
@@ -260,6 +263,7 @@ class Prober:
             entry = self._view.get(peer)
             if entry is not None and entry.settled is alive:
                 return entry
+        self._insert_newcomers()
         for _ in range(2):
             while self._order:
                 entry = self._view.get(self._order.pop())
@@ -267,7 +271,19 @@ class Prober:
                     return entry
             self._order = [entry.member.peer for entry in self._view.others()]
             self._rng.shuffle(self._order)
+            self._arrivals = self._view.arrivals
         return None
+
+    def _insert_newcomers(self) -> None:
+        if not self._order or self._arrivals == self._view.arrivals:
+            return
+        known = set(self._order)
+        for entry in self._view.others():
+            peer = entry.member.peer
+            if entry.arrival > self._arrivals and peer not in known:
+                place = self._rng.randrange(len(self._order) + 1)
+                self._order.insert(place, peer)
+        self._arrivals = self._view.arrivals
 
     def _escalate(self, probe: _Probe, helpers_max: int) -> None:
         probe.escalate_at = math.inf

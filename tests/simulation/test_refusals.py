@@ -37,6 +37,21 @@ def test_a_crash_is_known_to_all_within_seconds(peers: int, seed: int) -> None:
     assert many.run_until(lambda: is_known(many, 1), 20) < 5.0
 
 
+def test_a_newcomer_that_crashes_is_known_as_soon() -> None:
+    many = settled(40, 6)
+    many.run(40)
+    newcomers = [many.add([0]).number for _ in range(4)]
+    many.run(3)
+
+    for number in newcomers:
+        many.crash(number)
+
+    def are_known() -> bool:
+        return all(is_known(many, number) for number in newcomers)
+
+    assert many.run_until(are_known, 30) < 8.0
+
+
 def test_a_crash_is_known_under_loss_too() -> None:
     many = settled(40, 5, loss=0.2)
 
