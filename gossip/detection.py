@@ -183,14 +183,16 @@ class Detection:
             self._conclude(entry, Status.LEFT, claim.author, item)
         elif claim.refused and self._refusals.hears(claim, item):
             return
-        elif claim.kind == Status.DEAD and self._is_confirmed(claim):
+        elif claim.kind == Status.DEAD and self._is_confirmed(claim, entry):
             self._conclude(entry, Status.DEAD, claim.author, item)
         else:
             self._accuse(entry, claim.author, item, now)
 
-    def _is_confirmed(self, claim: messages.Claim) -> bool:
+    def _is_confirmed(
+        self, claim: messages.Claim, entry: entries.Entry
+    ) -> bool:
         suspect = self._suspects.get(claim.subject)
-        if suspect is None:
+        if suspect is None or not _is_current(entry, suspect):
             return False
         others = suspect.accusers - suspect.has_accuser(claim.author)
         return others > 0 or len(self._view.others()) < _WITNESSES

@@ -125,6 +125,17 @@ class Case:
         self.hear(self.other.hello())
         self.sent()
 
+    def meet_many(self, count: int) -> list[Other]:
+        """So many more peers, of whom the other one tells."""
+        others = [
+            Other(self.overlay, self.overlay.make_identity())
+            for _ in range(count)
+        ]
+        for one in others:
+            self.hear(self.other.say(one.member()))
+        self.sent()
+        return others
+
     def sent(self) -> list[messages.Message]:
         return [
             message

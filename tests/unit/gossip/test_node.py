@@ -129,11 +129,7 @@ def test_greater_incarnation_clears_a_suspect(case: Case) -> None:
 
 def test_lone_confirmation_is_only_a_suspicion(case: Case) -> None:
     case.meet()
-    others = [
-        Other(case.overlay, case.overlay.make_identity()) for _ in range(4)
-    ]
-    case.hear(case.other.say(*(one.member() for one in others[:2])))
-    case.hear(case.other.say(*(one.member() for one in others[2:])))
+    others = case.meet_many(4)
     victim = others[0].who.peer
 
     case.hear(case.other.say(case.other.claim(Status.DEAD, victim)))
@@ -145,6 +141,33 @@ def test_lone_confirmation_is_only_a_suspicion(case: Case) -> None:
     assert first.status is Status.SUSPECT
     assert second is not None
     assert second.status is Status.DEAD
+
+
+def test_accusations_that_were_refuted_confirm_nothing(case: Case) -> None:
+    case.meet()
+    accuser, confirmer, victim, *_ = case.meet_many(5)
+    peer = victim.who.peer
+    case.hear(case.other.say(accuser.claim(Status.SUSPECT, peer)))
+    case.hear(case.other.say(victim.member(incarnation=1)))
+
+    case.hear(case.other.say(confirmer.claim(Status.DEAD, peer, 1)))
+
+    member = case.node.member(peer)
+    assert member is not None
+    assert member.status is Status.SUSPECT
+
+
+def test_who_confirms_twice_is_one_witness(case: Case) -> None:
+    case.meet()
+    confirmer, victim, *_ = case.meet_many(5)
+    peer = victim.who.peer
+
+    case.hear(case.other.say(confirmer.claim(Status.SUSPECT, peer)))
+    case.hear(case.other.say(confirmer.claim(Status.DEAD, peer)))
+
+    member = case.node.member(peer)
+    assert member is not None
+    assert member.status is Status.SUSPECT
 
 
 def test_waking_late_blames_nobody(case: Case) -> None:
