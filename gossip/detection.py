@@ -172,21 +172,32 @@ class Detection:
             raise errors.Refused('claim_subject')
         if (claim.boot, claim.incarnation) != entry.order:
             return
-        if claim.kind <= entry.member.status != Status.SUSPECT:
-            return
         author = self._view.get(claim.author)
         if claim.kind == Status.SUSPECT and (
             author is None or author.settled is not Status.ALIVE
         ):
             raise errors.Refused('claim_author')
-        if claim.kind == Status.LEFT:
+        is_awaited = claim.refused and self._refusals.hears(claim, item)
+        if is_awaited or self._is_known(claim, entry):
+            self._rumours.repeat(item)
+        elif claim.kind == Status.LEFT:
             self._conclude(entry, Status.LEFT, claim.author, item)
-        elif claim.refused and self._refusals.hears(claim, item):
-            return
         elif claim.kind == Status.DEAD and self._is_confirmed(claim, entry):
             self._conclude(entry, Status.DEAD, claim.author, item)
         else:
             self._accuse(entry, claim.author, item, now)
+
+    def _is_known(self, claim: messages.Claim, entry: entries.Entry) -> bool:
+        """Whether it says no more than what we hold."""
+        if entry.member.status is not Status.SUSPECT:
+            return claim.kind <= entry.member.status
+        suspect = self._suspects.get(claim.subject)
+        return (
+            claim.kind == Status.SUSPECT
+            and suspect is not None
+            and _is_current(entry, suspect)
+            and suspect.has_accuser(claim.author)
+        )
 
     def _is_confirmed(
         self, claim: messages.Claim, entry: entries.Entry

@@ -84,6 +84,7 @@ class Revocations:
         """
         subject = self._take(item)
         if subject is None:
+            self._repeat(item)
             return False
         self._rumours.pass_on(_news(subject), item, rumour.Care.URGENT)
         return True
@@ -104,6 +105,11 @@ class Revocations:
         self._view.digest.toggle(subject, '', *RANK)
         self._rumours.drop(_news(subject))
         self._view.emit(events.RevocationVoid(subject))
+
+    def _repeat(self, item: messages.RevocationItem) -> None:
+        said = codec.decode_body(messages.Revocation, item.body)
+        if item == self._items[said.subject]:
+            self._rumours.repeat(item)
 
     def _take(self, item: messages.RevocationItem) -> descriptor.PeerId | None:
         said = codec.decode_body(messages.Revocation, item.body)

@@ -80,7 +80,7 @@ class Rumours:
         self._fresh: dict[Key, Fresh] = {}
         self._riding: dict[Key, _Riding] = {}
         self._relayed: list[bytes] = []
-        self._passed: dict[int, None] = {}
+        self._held_back: dict[int, None] = {}
         self._hurries = False
         self._calm_at: float | None = None
         self._soon_at: float | None = None
@@ -96,18 +96,20 @@ class Rumours:
     def hold_back(self, key: Key, message: messages.Message) -> None:
         """Do not pass this on, nor repeat it."""
         self.drop(key)
-        self._pass(codec.encode(message))
+        self._held_back[hash(codec.encode(message))] = None
+        if len(self._held_back) > _KEPT:
+            del self._held_back[next(iter(self._held_back))]
 
     def repeat(self, message: messages.Message) -> None:
-        """Pass on what is no news to us, unless we did.
+        """Pass on what is no news to us.
 
         It was relayed to us, and came otherwise before: those behind us in
         this tree wait for it.
         """
         if self.way is Way.RELAYED:
             frame = codec.encode(message)
-            if hash(frame) not in self._passed:
-                self._relay(frame)
+            if hash(frame) not in self._held_back:
+                self._relayed.append(frame)
 
     def drop(self, key: Key) -> None:
         """Pass this on no longer."""
@@ -173,22 +175,13 @@ class Rumours:
             self._fresh[key] = Fresh(frame, care)
             self._hurries |= care is not Care.CALM
         elif way is Way.RELAYED:
-            self._relay(frame)
+            self._relayed.append(frame)
         if care is Care.URGENT:
             if len(self._riding) >= _KEPT:
                 self.drop(
                     max(self._riding, key=lambda k: self._riding[k].rides)
                 )
             self._riding[key] = _Riding(frame)
-
-    def _relay(self, frame: bytes) -> None:
-        self._relayed.append(frame)
-        self._pass(frame)
-
-    def _pass(self, frame: bytes) -> None:
-        self._passed[hash(frame)] = None
-        if len(self._passed) > _KEPT:
-            del self._passed[next(iter(self._passed))]
 
 
 def cut(frames: Iterable[bytes], room: int) -> Iterator[list[bytes]]:

@@ -12,7 +12,8 @@ Rules:
 
 1. Relay says which range is the receiver's to tell. The range has no gaps:
    a peer that only the receiver knows is told too.
-2. Only what is new to us goes on, and only after it was verified.
+2. Only what was verified goes on, to each range once: what we know already
+   too, for those behind us may not. What we know better does not.
 3. What must arrive soon is answered by Relayed. No answer after
    ``relay_retry_s``: once again, to the same peer; then to another one of
    its part, with all of it. The rest, and what need not arrive soon, is
@@ -36,6 +37,7 @@ _ROOM = seal.MAX_PLAIN - len(
     codec.encode(messages.Relay(2**16 - 1, 2**32 - 1, 2**32 - 1))
 )
 _WAITING_MAX = 4096
+_PASSED_MAX = 1024
 _TRIES = 3
 _NEWCOMERS = 8
 """So many who came last tell others only if nobody else can."""
@@ -82,6 +84,7 @@ class Spreading:
         self._outbox = outbox
         self._seq = rng.randrange(2**16)
         self._sent: dict[int, _Sent] = {}
+        self._passed: dict[int, None] = {}
 
     def receive(
         self,
@@ -98,12 +101,17 @@ class Spreading:
     def relay(
         self, message: messages.Relay, sender: protocol.Origin, now: float
     ) -> None:
-        """Answer, and tell the range what of the datagram was new to us."""
+        """Answer, and tell the range what of the datagram holds."""
         if message.seq:
             self._outbox.send(sender.address, messages.Relayed(message.seq))
+        whom = _Range(message.low, message.high)
         self._tell(
-            _Range(message.low, message.high),
-            self._news.take_relayed(),
+            whom,
+            [
+                frame
+                for frame in self._news.take_relayed()
+                if self._is_first(frame, whom)
+            ],
             sender.peer,
             now if message.seq else None,
         )
@@ -134,6 +142,16 @@ class Spreading:
             self._tell(_ALL, [codec.encode(claim)], b'', None)
 
     # Inside
+
+    def _is_first(self, frame: bytes, whom: _Range) -> bool:
+        """Whether we have not told this range of it; we then do."""
+        key = hash((frame, whom))
+        if key in self._passed:
+            return False
+        self._passed[key] = None
+        if len(self._passed) > _PASSED_MAX:
+            del self._passed[next(iter(self._passed))]
+        return True
 
     def _tell(
         self,

@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossip import codec, errors, messages, throwaway
-from gossip.descriptor import NEWS_MAX
+from gossip.descriptor import NEWS_MAX, Role, Status
 from gossip.events import NewsHeard, RecordChanged
 from gossip.simulator import NetworkConfig, Simulation
 from tests.support.gossip_case import WALL, Case, Other, of_kind
+
+ALL = 0, 2**32 - 1
 
 
 def heard(many: Simulation, payload: bytes) -> dict[int, int]:
@@ -242,6 +244,65 @@ def test_any_range_may_be_asked_for(low: int, high: int) -> None:
 
     assert of_kind(case.sent(), messages.Relayed) == [messages.Relayed(7)]
     assert case.node.record(case.other.who.peer, 'a')
+
+
+def relayed(case: Case) -> list[messages.Message]:
+    """What the node passes on down a tree, whatever its range."""
+    passed: list[messages.Message] = []
+    for _, datagram in case.node.outgoing():
+        head, *rest = codec.decode(case.opener.open(datagram).plain).messages
+        if isinstance(head, messages.Relay):
+            passed += rest
+    return passed
+
+
+def test_a_claim_that_is_known_goes_on_for_those_behind_us() -> None:
+    case = Case()
+    case.meet()
+    accuser, victim, _ = case.meet_many(3)
+    suspicion = accuser.claim(Status.SUSPECT, victim.who.peer)
+    death = case.other.claim(Status.DEAD, victim.who.peer)
+    case.hear(case.other.say(suspicion))
+    case.hear(case.other.say(messages.Relay(7, *ALL), suspicion))
+    assert suspicion in relayed(case)
+
+    case.hear(case.other.say(death))
+    case.hear(case.other.say(messages.Relay(8, *ALL), suspicion, death))
+
+    assert death in relayed(case)
+
+
+def test_a_revocation_that_is_known_goes_on_for_those_behind_us() -> None:
+    case = Case()
+    case.meet()
+    victim, *_ = case.meet_many(3)
+    gateway = Other(case.overlay, case.overlay.make_identity(Role.GATEWAY))
+    item = messages.RevocationItem(
+        *gateway.sign(messages.Revocation(victim.who.peer, WALL)),
+        gateway.who.credential,
+    )
+    case.hear(case.other.say(messages.Bulk(), item))
+
+    case.hear(case.other.say(messages.Relay(7, *ALL), item))
+
+    assert item in relayed(case)
+
+
+def test_each_range_is_told_once() -> None:
+    case = Case()
+    case.meet()
+    case.meet_many(3)
+    record = case.other.record(b'x')
+
+    case.hear(case.other.say(messages.Relay(7, *ALL), record))
+    first = relayed(case)
+    case.hear(case.other.say(messages.Relay(8, *ALL), record))
+    again = relayed(case)
+    case.hear(case.other.say(messages.Relay(9, 0, 2**32 - 2), record))
+
+    assert record in first
+    assert again == []
+    assert record in relayed(case)
 
 
 def test_nothing_forged_goes_further() -> None:
