@@ -20,6 +20,9 @@ PART_MAX = 32
 NAME_MAX = 24
 NEWS_MAX = 512
 PAYLOAD_MAX = 900
+#: Boots are less than this: far from what the wire can say, so that whoever
+#: hears of the greatest one can say no less itself.
+BOOTS = 2**47
 
 
 class Address(typing.NamedTuple):

@@ -65,7 +65,10 @@ class Node:
         now_wall: float,
         name: str = '',
     ) -> None:
-        if not 1 <= boot < 2**47 or not 0 <= identity.request_port < 65536:
+        if (
+            not 1 <= boot < descriptor.BOOTS
+            or not 0 <= identity.request_port < 65536
+        ):
             raise errors.Misuse('boot or request port out of bounds')
         host, port = descriptor.check_address(address)
         descriptor.check_name(name)
@@ -195,6 +198,7 @@ class Node:
         :raises Misuse: too short or too long, or too much news at once, and
             after how many seconds there is room; nothing changed
         """
+        self._set_wall(now)
         news_id = self._rng.randbytes(8)
         self._store.announce(news_id, payload, now)
         self._settle(now)
@@ -354,14 +358,14 @@ class Node:
         if self._left:
             self._counters.dropped['left'] += 1
             return
-        self._notice_pause(now)
+        self._enter(now)
         self._intake.take(datagram, sender, now)
         self._settle(now)
 
     def unreachable(self, address: descriptor.Address, now: float) -> None:
         """A machine has answered that nobody listens at this address."""
         if not self._left:
-            self._notice_pause(now)
+            self._enter(now)
             self._detection.on_unreachable(address, now)
             self._settle(now)
 
@@ -376,7 +380,7 @@ class Node:
         """Do what is due."""
         if self._left:
             return
-        self._notice_pause(now)
+        self._enter(now)
         if now >= self._expire_at:
             self._expire(now)
         if now >= self._overtake_at:
@@ -430,7 +434,12 @@ class Node:
         self._counters.bytes_sent += len(datagram)
         return datagram
 
-    def _notice_pause(self, now: float) -> None:
+    def _set_wall(self, now: float) -> None:
+        self._view.now_wall = now + self._wall_offset
+
+    def _enter(self, now: float) -> None:
+        """Note the time, and whether we were stopped until now."""
+        self._set_wall(now)
         due = self.deadline()
         if due is None or now <= due + self._config.pause_s:
             return
@@ -441,7 +450,8 @@ class Node:
 
     def _expire(self, now: float) -> None:
         self._expire_at = now + _EXPIRE_S
-        self._view.set_now_wall(now + self._wall_offset)
+        self._set_wall(now)
+        self._view.expire()
 
     def _follow_boot_id(self) -> None:
         """Seal with a key of our own again if another may have ours."""

@@ -67,23 +67,19 @@ class View:
         self.digest = digests.Digest()
         self.rumours = rumours
         self.arrivals = 0
+        self.now_wall = now_wall
+        """The wall clock, as of the last call from outside."""
         self._config = config
         self._entries: dict[descriptor.PeerId, Entry] = {}
         self._events: collections.deque[events.Event] = collections.deque()
         self._others: list[Entry] | None = None
         self._rivals = rivals.Rivals(rng)
-        self._now_wall = now_wall
         self._put(self._make_own(own, self._check_own(identity)))
 
     @property
     def own(self) -> Entry:
         """What others should hold of ourselves."""
         return self._entries[self.identity.peer]
-
-    @property
-    def now_wall(self) -> float:
-        """Wall clock, as of the last call from outside."""
-        return self._now_wall
 
     def get(self, peer: descriptor.PeerId) -> Entry | None:
         """What we hold of a peer, if anything."""
@@ -181,8 +177,9 @@ class View:
 
     def _overtake(self) -> None:
         boot, boot_id = self._rivals.next_boot(self.own)
-        self.advertise(boot=boot, boot_id=boot_id)
-        self.emit(events.BootRaised(boot))
+        if boot < descriptor.BOOTS:
+            self.advertise(boot=boot, boot_id=boot_id)
+            self.emit(events.BootRaised(boot))
 
     # Others
 
@@ -282,20 +279,16 @@ class View:
             self.emit(events.PeerLeft(peer))
         self._adopt_claims(peer)
 
-    def set_now_wall(self, now_wall: float) -> list[descriptor.PeerId]:
-        """Set the wall clock and forget those whose time is over.
-
-        :returns: whom we forgot
-        """
-        self._now_wall = now_wall
+    def expire(self) -> None:
+        """Forget those whose credential has ended."""
         over = [
             entry.member.peer
             for entry in self._entries.values()
-            if entry is not self.own and entry.credential.not_after <= now_wall
+            if entry is not self.own
+            and entry.credential.not_after <= self.now_wall
         ]
         for peer in over:
             self.forget(peer)
-        return over
 
     # Inside
 
@@ -303,7 +296,7 @@ class View:
         self, identity: identities.Identity
     ) -> credentials.Credential:
         said = self.trust.check(
-            identity.credential, self._now_wall, identity.issuer_credential
+            identity.credential, self.now_wall, identity.issuer_credential
         )
         if said.public_key != identity.public_key:
             raise errors.Misuse('the credential is for another key')
@@ -322,7 +315,9 @@ class View:
     def _verify(
         self, said: messages.Descriptor, item: messages.MemberItem
     ) -> Entry:
-        credential = self.trust.check(item.credential, self._now_wall)
+        if said.boot >= descriptor.BOOTS:
+            raise errors.Refused('descriptor_boot')
+        credential = self.trust.check(item.credential, self.now_wall)
         if credential.peer != said.peer:
             raise errors.Refused('descriptor_peer')
         if not signing.holds(

@@ -5,7 +5,7 @@ import typing
 
 import pytest
 
-from gossip import codec, errors, events, messages
+from gossip import codec, digest, errors, events, messages, signing
 from gossip.descriptor import Address, Role, Status
 from tests.support.gossip_case import (
     THERE,
@@ -70,6 +70,69 @@ def test_member_leaves_the_view_when_its_credential_ends(case: Case) -> None:
 
     assert case.happened() == [events.PeerLeft(who.peer)]
     assert case.node.member(who.peer) is None
+
+
+def test_a_credential_is_judged_by_the_clock_of_this_moment(
+    case: Case,
+) -> None:
+    who = case.overlay.make_identity(lifetime_s=50)
+
+    case.hear(Other(case.overlay, who).hello(), 50.5)
+
+    assert case.dropped == {'credential_time': 1}
+    assert case.node.member(who.peer) is None
+
+
+def test_news_say_when_they_were_told(case: Case) -> None:
+    case.node.broadcast(b'fire', 59.0)
+
+    (heard,) = of_kind(case.happened(), events.NewsHeard)
+    assert heard.made_at == WALL + 59  # type: ignore[attr-defined]
+
+
+def test_a_later_word_of_our_own_is_outdone(case: Case) -> None:
+    case.meet()
+    later = messages.Descriptor(
+        case.who.peer, 1, b'hereboot', 5, bytes([10, 0, 0, 1]), 7400, 7400
+    )
+    item = messages.MemberItem(
+        *signing.sign(case.who, case.overlay.overlay, later),
+        case.who.credential,
+    )
+
+    case.hear(case.other.say(item))
+
+    own = case.node.member(case.who.peer)
+    assert own is not None
+    assert own.boot == 2
+    case.sent()
+    known = digest.Digest()
+    for member in case.node.members():
+        known.toggle(member.peer, '', member.boot, member.incarnation)
+    case.hear(case.other.say(messages.Ping(1, 0)))
+    (ack,) = of_kind(case.sent(), messages.Ack)
+    assert ack.summary == known.summary()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize('boot', [2**47 - 1, 2**47, 2**48 - 1])
+def test_a_boot_is_not_raised_beyond_what_others_take(
+    case: Case, boot: int
+) -> None:
+    case.meet()
+    stolen = messages.Descriptor(
+        case.who.peer, boot, b'clonecln', 0, bytes([10, 0, 0, 3]), 1, 1
+    )
+    item = messages.MemberItem(
+        *signing.sign(case.who, case.overlay.overlay, stolen),
+        case.who.credential,
+    )
+
+    case.hear(case.other.say(item))
+
+    own = case.node.member(case.who.peer)
+    assert own is not None
+    assert own.boot == 1
+    assert of_kind(case.happened(), events.BootRaised) == []
 
 
 def test_suspicion_of_ourselves_is_refuted(case: Case) -> None:
