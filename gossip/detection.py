@@ -89,6 +89,7 @@ class Detection:
         """We were stopped for so long: blame nobody for that time."""
         self._awareness.add(1)
         self._prober.forgive(now)
+        self._refusals.on_pause()
         for suspect in self._suspects.values():
             suspect.postpone(seconds)
 
@@ -133,7 +134,7 @@ class Detection:
         """Do what is due."""
         self._prober.on_deadline(now)
         for peer in self._refusals.due(now):
-            self._judge_refusal(peer)
+            self._judge_refusal(peer, now)
         for peer, suspect in list(self._suspects.items()):
             entry = self._view.get(peer)
             if entry is None or not _is_current(entry, suspect):
@@ -177,8 +178,10 @@ class Detection:
             author is None or author.settled is not Status.ALIVE
         ):
             raise errors.Refused('claim_author')
-        is_awaited = claim.refused and self._refusals.hears(claim, item)
-        if is_awaited or self._is_known(claim, entry):
+        if claim.refused and self._refusals.hears(claim, item):
+            self._rumours.repeat(item)
+            self._judge_refusal(claim.subject, now)
+        elif self._is_known(claim, entry):
             self._rumours.repeat(item)
         elif claim.kind == Status.LEFT:
             self._conclude(entry, Status.LEFT, claim.author, item)
@@ -237,14 +240,14 @@ class Detection:
         if peer in self._suspects:
             self._suspects[peer].answered = True
 
-    def _judge_refusal(self, peer: descriptor.PeerId) -> None:
+    def _judge_refusal(self, peer: descriptor.PeerId, now: float) -> None:
         entry = self._view.get(peer)
         if entry is None or entry.settled is not Status.ALIVE:
             self._refusals.end(peer)
             return
         others = len(self._view.others()) - 1
         quorum = min(self._config.confirmations, others)
-        words = self._refusals.judge(peer, entry.order, quorum)
+        words = self._refusals.judge(peer, entry.order, quorum, now)
         if not words:
             return
         for word in words:

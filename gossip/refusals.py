@@ -33,7 +33,8 @@ _KEPT_S = 1.0
 @dataclasses.dataclass
 class _Case:
     order: tuple[int, int]
-    judge_at: float
+    answer_until: float
+    due_at: float
     until: float
     said: dict[descriptor.PeerId, messages.ClaimItem]
 
@@ -52,11 +53,18 @@ class Refusals:
         self, peer: descriptor.PeerId, order: tuple[int, int], now: float
     ) -> None:
         """We were refused ourselves."""
-        self._cases[peer] = _Case(order, now + self._wait_s, now + _KEPT_S, {})
+        answer_until = now + self._wait_s
+        self._cases[peer] = _Case(
+            order, answer_until, answer_until, now + _KEPT_S, {}
+        )
 
     def end(self, peer: descriptor.PeerId) -> None:
         """It has answered."""
         self._cases.pop(peer, None)
+
+    def on_pause(self) -> None:
+        """We were stopped: what was refused before says nothing now."""
+        self._cases.clear()
 
     def hears(self, claim: messages.Claim, item: messages.ClaimItem) -> bool:
         """Another was refused too; whether we wait for such a word."""
@@ -70,31 +78,36 @@ class Refusals:
         """When something is due."""
         if not self._cases:
             return None
-        return min(case.judge_at for case in self._cases.values())
+        return min(case.due_at for case in self._cases.values())
 
     def due(self, now: float) -> list[descriptor.PeerId]:
         """Whom to judge now."""
         return [
-            peer for peer, case in self._cases.items() if now >= case.judge_at
+            peer for peer, case in self._cases.items() if now >= case.due_at
         ]
 
     def judge(
-        self, peer: descriptor.PeerId, order: tuple[int, int], quorum: int
+        self,
+        peer: descriptor.PeerId,
+        order: tuple[int, int],
+        quorum: int,
+        now: float,
     ) -> list[messages.ClaimItem]:
-        """The words of those who confirm, if they are enough.
+        """The words of those who confirm, if they are enough by now.
 
-        If they are not, more may come, for a second.
+        If they are not, more may come, for a second: to be judged each
+        time.
 
         :param order: (boot, incarnation) as we hold the peer now
         """
-        case = self._cases[peer]
-        if quorum < 1 or case.order != order:
-            del self._cases[peer]
+        case = self._cases.get(peer)
+        if case is None or now < case.answer_until:
             return []
-        if len(case.said) >= quorum:
-            del self._cases[peer]
-            return list(case.said.values())[:quorum]
-        case.judge_at += self._wait_s
-        if case.judge_at > case.until:
-            del self._cases[peer]
-        return []
+        case.due_at = case.until
+        words = list(case.said.values())[:quorum]
+        if quorum < 1 or case.order != order or now >= case.until:
+            words = []
+        elif len(words) < quorum:
+            return []
+        del self._cases[peer]
+        return words
