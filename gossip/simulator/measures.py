@@ -221,6 +221,8 @@ class Dissemination:
             # two seconds from now, which is seen at the next news.
             self._count(len(up))
             self._news_at = many.now + _NEWS_EVERY_S
+            if not up:
+                return
             payload = b'%d' % len(self._told)
             self._told[payload] = many.now
             many.broadcast(self._rng.choice(up), payload)

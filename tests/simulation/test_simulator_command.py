@@ -105,6 +105,23 @@ def test_dissemination(capsys: pytest.CaptureFixture[str]) -> None:
     assert found['missed'] == 0
 
 
+def test_news_where_all_are_off_for_a_while(
+    capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
+) -> None:
+    trace = tmp_path / 'trace'
+    trace.write_text('a 0 5\nb 0 5\na 30 60\nb 30 60\n')
+
+    found = measure(
+        capsys,
+        '--peers=2',
+        '--cycles=60',
+        '--measure=dissemination',
+        f'--churn={trace}',
+    )
+
+    assert found['missed'] == 0
+
+
 def test_same_seed_same_run(capsys: pytest.CaptureFixture[str]) -> None:
     runs = [
         measure(capsys, '--peers=8', '--cycles=40', '--churn=volunteer')
