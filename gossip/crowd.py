@@ -86,6 +86,8 @@ class Crowd:
         due = member.due()
         if self._due.get(member) != due:
             self._due[member] = due
+            if due == math.inf:
+                return
             heapq.heappush(self._heap, (due, next(self._order), member))
             if self._scope is not None and due < self._scope.deadline:
                 self._scope.deadline = due

@@ -2,6 +2,7 @@
 """Many nodes on real sockets in one process."""
 
 import contextlib
+import math
 import os
 import random
 from collections.abc import AsyncIterator
@@ -90,7 +91,23 @@ async def test_all_meet_hear_of_news_and_of_a_crash() -> None:
         members[3].socket.close()
         await told.wait_for(events.PeerFailed, COUNT - 1)
 
-    assert told.of(events.PeerSuspected).count(3) == 0
+    failed = {
+        event.member.peer
+        for _, event in told.events
+        if isinstance(event, events.PeerFailed)
+    }
+    assert failed == {members[3].node.peer}
+
+
+async def test_who_has_left_is_driven_and_costs_no_more() -> None:
+    told = Told()
+    async with crowded(told) as (many, members):
+        await told.wait_for(events.PeerJoined, COUNT * (COUNT - 1))
+
+        members[3].leave()
+        await told.wait_for(events.PeerLeft, COUNT - 1)
+
+        assert all(due < math.inf for due, *_ in many._heap)
 
 
 async def test_a_node_has_one_driver() -> None:
