@@ -114,9 +114,9 @@ class NodeConfig:
     def __post_init__(self) -> None:
         if not 0.1 <= self.probe_period_s <= 60:
             raise errors.Misuse('probe_period_s is not in 0.1..60')
-        if not 0 < self.ack_timeout_s <= self.probe_period_s / 2:
+        if not 0 < self.ack_timeout_s < self.probe_period_s / 2:
             raise errors.Misuse(
-                'ack_timeout_s is not within half a probe period'
+                'ack_timeout_s is not less than half a probe period'
             )
         if not 0 < self.suspicion_min_s <= self.suspicion_max_s:
             raise errors.Misuse(

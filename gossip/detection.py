@@ -354,10 +354,11 @@ class Detection:
     def _tell(self, sender: protocol.Origin, now: float) -> None:
         entry = self._view.get(sender.peer)
         if entry is None or entry.member.status is Status.ALIVE:
-            self._told.pop(sender.peer, None)
             return
-        told = self._told.get(sender.peer)
-        if told is not None and now < told + _TELL_S:
+        self._told = {
+            peer: at for peer, at in self._told.items() if now < at + _TELL_S
+        }
+        if sender.peer in self._told:
             return
         self._told[sender.peer] = now
         suspect = self._suspects.get(sender.peer)

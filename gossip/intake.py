@@ -13,8 +13,8 @@ Rules for what comes in:
 4. Of what is answered at length a datagram may ask once.
 5. A datagram of who has been put out is dropped by its clear header: it
    costs neither a key nor a place among the senders. Once a second, among
-   all of them, one is opened after all, and told the revocation; unless it
-   shows that the root has signed its sender.
+   all of them, one that opens is told the revocation; unless it shows that
+   the root has signed its sender.
 """
 
 import collections
@@ -138,12 +138,12 @@ class Intake:
     ) -> None:
         if now < self._tell_at:
             return
-        self._tell_at = now + _TELL_S
         try:
             opened = self._opener.open(datagram, sender)
             many = codec.decode(opened.plain).messages
         except errors.GossipError:
             return
+        self._tell_at = now + _TELL_S
         origin = protocol.Origin(opened.peer, sender)
         self._rumours.way = _way(many)
         for message in many:

@@ -449,6 +449,7 @@ def test_dead_accuser_does_not_count(case: Case) -> None:
     [
         {'probe_period_s': 0.01},
         {'ack_timeout_s': 0.9},
+        {'ack_timeout_s': 0.5},
         {'suspicion_min_s': 13.0},
         {'indirect_probes': 9},
         {'parts_max': 17},

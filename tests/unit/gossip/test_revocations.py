@@ -79,6 +79,8 @@ def test_it_is_told_so_once_a_second_and_not_by_a_header_alone(
     forged[-1] ^= 1
     case.hear(bytes(forged), 20.0)
     assert case.sent() == []
+    case.hear(case.other.say(messages.Ping(1, 0)), 20.1)
+    assert of_kind(case.sent(), messages.RevocationItem) == [item]
 
 
 def test_who_hears_of_its_own_is_silent_for_ever(
