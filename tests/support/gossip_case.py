@@ -28,11 +28,16 @@ class Other:
     """A peer made by hand, to say whatever a test wants said."""
 
     def __init__(
-        self, overlay: throwaway.Overlay, who: Identity, boot: int = 1
+        self,
+        overlay: throwaway.Overlay,
+        who: Identity,
+        boot: int = 1,
+        address: Address = THERE,
     ) -> None:
         self.overlay = overlay
         self.who = who
         self.boot = boot
+        self.address = address
         self.sealer = seal.Sealer(overlay.ring, who.peer, BOOT_ID)
 
     def sign(self, what: messages.Message) -> signing.Signed:
@@ -42,15 +47,16 @@ class Other:
         self,
         incarnation: int = 0,
         claim: bytes = b'',
-        address: Address = THERE,
+        address: Address | None = None,
     ) -> messages.MemberItem:
+        host, port = address or self.address
         place = messages.Descriptor(
             self.who.peer,
             self.boot,
             BOOT_ID,
             incarnation,
-            descriptor.host_to_bytes(address.host),
-            address.port,
+            descriptor.host_to_bytes(host),
+            port,
             7400,
         )
         return messages.MemberItem(
@@ -69,11 +75,18 @@ class Other:
         subject: bytes,
         incarnation: int = 0,
         author: bytes | None = None,
+        *,
+        refused: bool = False,
     ) -> messages.ClaimItem:
         return messages.ClaimItem(
             *self.sign(
                 messages.Claim(
-                    kind, author or self.who.peer, subject, 1, incarnation
+                    kind,
+                    author or self.who.peer,
+                    subject,
+                    1,
+                    incarnation,
+                    refused,
                 )
             )
         )
@@ -128,13 +141,29 @@ class Case:
     def meet_many(self, count: int) -> list[Other]:
         """So many more peers, of whom the other one tells."""
         others = [
-            Other(self.overlay, self.overlay.make_identity())
-            for _ in range(count)
+            Other(
+                self.overlay,
+                self.overlay.make_identity(),
+                address=Address(f'10.0.1.{number + 1}', 7400),
+            )
+            for number in range(count)
         ]
         for one in others:
             self.hear(self.other.say(one.member()))
         self.sent()
         return others
+
+    def run(self, until: float) -> None:
+        """Do what is due until then; nobody answers."""
+        due = self.node.deadline()
+        while due is not None and due <= until:
+            self.node.on_deadline(due)
+            due = self.node.deadline()
+
+    def status(self, one: Other) -> Status:
+        """What the node holds a peer for."""
+        member = self.node.member(one.who.peer)
+        return Status.LEFT if member is None else member.status
 
     def sent(self) -> list[messages.Message]:
         return [
