@@ -44,6 +44,45 @@ def test_stranger_is_asked_who_it_is_once_a_second(case: Case) -> None:
     assert case.node.members() == (case.node.member(case.who.peer),)
 
 
+def test_who_asks_us_is_answered_once_a_second(case: Case) -> None:
+    for moment in (0.0, 0.1, 0.9):
+        case.hear(case.other.say(messages.Introduce()), moment)
+
+    assert of_kind(case.sent(), messages.Hello) == [messages.Hello(True)]
+
+
+def test_another_process_of_a_member_is_a_stranger(case: Case) -> None:
+    case.meet()
+    peer = case.other.who.peer
+    clone = seal.Sealer(case.overlay.ring, peer, b'clonecln')
+
+    case.hear(clone.seal(codec.encode(messages.Ping(1, 0))))
+
+    assert case.sent() == [messages.Introduce()]
+    assert case.dropped == {'stranger': 1}
+
+
+def test_a_datagram_is_read_up_to_its_bound(case: Case) -> None:
+    case.meet()
+
+    case.hear(case.other.say(*[messages.Relayed(1)] * 200))
+
+    assert case.dropped == {'too_many_messages': 1}
+
+
+def test_an_exchange_brings_a_bounded_number_of_datagrams() -> None:
+    case = Case(config.NodeConfig(sync_datagrams=2))
+    case.meet()
+    parts = [f'part{number}' for number in range(8)]
+    for part in parts:
+        case.hear(case.other.say(case.other.record(bytes(900), part=part)))
+    wanted = [messages.WantItem(case.other.who.peer, part) for part in parts]
+
+    case.hear(case.other.say(messages.Want(tuple(wanted))))
+
+    assert len(of_kind(case.sent(), messages.RecordItem)) == 2
+
+
 def test_stranger_speaks_of_itself_only(case: Case) -> None:
     third = Other(case.overlay, case.overlay.make_identity())
 

@@ -143,3 +143,12 @@ def test_queue_is_bounded() -> None:
 
     assert len(many) == 1024
     assert len(many.take_fresh(1.0)) == 1024
+
+
+def test_queue_of_what_does_not_press_is_bounded_too() -> None:
+    many = queue()
+    for number in range(3000):
+        many.tell((number,), news(number), Care.CALM)
+    many.settle(0.0)
+
+    assert len(many.take_fresh(1.0)) == 1024

@@ -50,6 +50,24 @@ def test_too_long_is_our_own_fault() -> None:
         sealer().seal(bytes(seal.MAX_PLAIN + 1))
 
 
+def test_a_key_goes_with_its_ring_key() -> None:
+    opener, maker = seal.Opener(RING), sealer()
+    opener.open(maker.seal(b'x'))
+
+    opener.set_ring_keys(seal.RingKeys(((1, bytes(32)),)))
+
+    assert reason(opener, maker.seal(b'x')) == 'seal'
+
+
+def test_the_window_ends_where_it_is_said_to_end() -> None:
+    window = seal.ReplayWindow()
+
+    window.add(seal.WINDOW)
+
+    assert not window.is_new(0)
+    assert window.is_new(1)
+
+
 def test_no_counter_seals_twice() -> None:
     maker = sealer()
 

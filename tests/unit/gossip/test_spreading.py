@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossip import codec, errors, messages, throwaway
-from gossip.descriptor import NEWS_MAX, Role, Status
+from gossip.config import NodeConfig
+from gossip.descriptor import NEWS_MAX, Address, Role, Status
 from gossip.events import NewsHeard, RecordChanged
 from gossip.simulator import NetworkConfig, Simulation
 from tests.support.gossip_case import WALL, Case, Other, of_kind
@@ -246,14 +247,21 @@ def test_any_range_may_be_asked_for(low: int, high: int) -> None:
     assert case.node.record(case.other.who.peer, 'a')
 
 
-def relayed(case: Case) -> list[messages.Message]:
-    """What the node passes on down a tree, whatever its range."""
-    passed: list[messages.Message] = []
-    for _, datagram in case.node.outgoing():
+def letters(
+    case: Case,
+) -> list[tuple[Address, messages.Relay, list[messages.Message]]]:
+    """What the node sends down trees: to whom, how far, and what."""
+    many = []
+    for to, datagram in case.node.outgoing():
         head, *rest = codec.decode(case.opener.open(datagram).plain).messages
         if isinstance(head, messages.Relay):
-            passed += rest
-    return passed
+            many.append((to, head, rest))
+    return many
+
+
+def relayed(case: Case) -> list[messages.Message]:
+    """What the node passes on down a tree, whatever its range."""
+    return [item for *_, items in letters(case) for item in items]
 
 
 def test_a_claim_that_is_known_goes_on_for_those_behind_us() -> None:
@@ -303,6 +311,46 @@ def test_each_range_is_told_once() -> None:
     assert record in first
     assert again == []
     assert record in relayed(case)
+
+
+def test_who_does_not_answer_is_told_again_and_then_another_of_its_part() -> (
+    None
+):
+    case = Case()
+    case.meet()
+    case.meet_many(11)
+    tried: dict[tuple[int, int], list[Address]] = {}
+
+    case.node.broadcast(b'fire', 0.0)
+    case.run(2.0)
+    for to, relay, items in letters(case):
+        if of_kind(items, messages.RecordItem):
+            tried.setdefault((relay.low, relay.high), []).append(to)
+
+    assert len(tried) == NodeConfig().fanout
+    for first, again, *others in tried.values():
+        assert first == again
+        assert len(others) == 1
+        assert others != [first]
+
+
+def test_what_is_answered_by_who_was_told_is_told_once() -> None:
+    case = Case()
+    case.meet()
+    third, *_ = case.meet_many(1)
+    case.node.broadcast(b'fire', 0.0)
+    case.run(0.1)
+
+    for _, relay, _ in letters(case):
+        case.hear(case.other.say(messages.Relayed(relay.seq)), 0.1)
+    case.run(1.0)
+
+    again = {
+        to
+        for to, _, items in letters(case)
+        if of_kind(items, messages.RecordItem)
+    }
+    assert again == {third.address}
 
 
 def test_nothing_forged_goes_further() -> None:
