@@ -2,10 +2,11 @@
 """Local health: how far we trust our own eyes.
 
 Dadgar, Phillips, Currey 2018, Lifeguard, 4.1: a score from 0 (healthy) to a
-maximum. A probe that fails, a peer that was asked to probe and is silent,
-having to refute, and waking up late raise it; a probe that succeeds lowers
-it. Probe period and timeout are multiplied by one more than the score, so a
-peer that is short of CPU or has a bad link accuses more slowly.
+maximum. A peer that was asked to probe and says nothing, having to refute,
+and waking up late raise it; a probe that succeeds lowers it. A probe that
+fails does not by itself: if those who were asked say so too, we are well.
+Probe period and timeout are multiplied by one more than the score, so a peer
+that is short of CPU or has a bad link accuses more slowly.
 """
 
 

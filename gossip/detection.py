@@ -6,8 +6,9 @@ Das, Gupta, Motivala 2002, SWIM, with Lifeguard's additions (2018).
 Rules, for a peer at one (boot, incarnation):
 
 1. alive -> suspect: our own probe failed, or a signed suspicion came.
-   Each accuser counts once, unless it is dead itself; its claim is passed
-   on while it still counts.
+   Each accuser counts once, and its suspicion only unless it is dead itself:
+   what it has found dead may outlive it. A claim is passed on while it
+   still counts, and one that was heard before to who else waits for it.
 2. suspect -> alive: only by a descriptor with a greater incarnation, which
    only the suspect can sign. It is told directly, and answers who told it.
 3. suspect -> dead: the time to refute is over (:mod:`gossip.suspicion`)

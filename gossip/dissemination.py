@@ -144,8 +144,9 @@ class Dissemination:
 
     def pack(self) -> None:
         """Make letters of all that was wanted and asked for meanwhile."""
+        most = self._config.sync_datagrams
         for to, wants in self._wants.items():
-            for want in _cut(wants):
+            for want in itertools.islice(_cut(wants), most):
                 self._outbox.send(to.address, want, ride=False)
         for to, gives in self._gives.items():
             self._send_all(to, self._letters(gives, to))

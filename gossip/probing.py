@@ -3,8 +3,9 @@
 
 Das, Gupta, Motivala 2002, SWIM, 3.1 and 4.3: the peers are probed in an
 order drawn by chance, each once before any is probed twice; a newcomer takes
-a place by chance in the order under way. A silent one is probed through
-``indirect_probes`` others before it counts as failed.
+a place by chance in the order under way, and whoever is suspected may come
+before its turn besides. A silent one is probed through ``indirect_probes``
+others before it counts as failed.
 
 Departures: the direct probe is repeated along with the indirect ones, for
 one lost datagram is the likeliest cause; who was asked and hears nothing

@@ -83,6 +83,25 @@ def test_an_exchange_brings_a_bounded_number_of_datagrams() -> None:
     assert len(of_kind(case.sent(), messages.RecordItem)) == 2
 
 
+def test_an_exchange_asks_by_a_bounded_number_of_datagrams() -> None:
+    case = Case(config.NodeConfig(sync_datagrams=1))
+    case.meet()
+    case.hear(case.other.say(messages.Ping(1, 99)), now=3.0)
+    case.hear(case.other.say(messages.Ping(2, 99)), now=4.0)
+    case.sent()
+    parts = (messages.HavePart('a', 1, 1),)
+    members = [
+        messages.HaveMember(number.to_bytes(16, 'big'), 1, 0, 0, parts)
+        for number in range(36)
+    ]
+
+    have = messages.Have(bytes(16), members[-1].peer, tuple(members))
+    case.hear(case.other.say(have), now=4.1)
+
+    (want,) = of_kind(case.sent(), messages.Want)
+    assert len(want.items) > 36  # type: ignore[attr-defined]
+
+
 def test_stranger_speaks_of_itself_only(case: Case) -> None:
     third = Other(case.overlay, case.overlay.make_identity())
 
