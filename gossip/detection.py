@@ -8,7 +8,8 @@ Rules, for a peer at one (boot, incarnation):
 1. alive -> suspect: our own probe failed, or a signed suspicion came.
    Each accuser counts once, and its suspicion only unless it is dead itself:
    what it has found dead may outlive it. A claim is passed on while it
-   still counts, and one that was heard before to who else waits for it.
+   still counts; what rests on a refusal always, for the few who were
+   refused are believed together. Of a silence all are aware by themselves.
 2. suspect -> alive: only by a descriptor with a greater incarnation, which
    only the suspect can sign. It is told directly, and answers who told it.
 3. suspect -> dead: the time to refute is over (:mod:`gossip.suspicion`)
@@ -164,6 +165,7 @@ class Detection:
         self, item: messages.ClaimItem, sender: protocol.Origin, now: float
     ) -> None:
         claim = self._view.check_claim(item)
+        self._check_author(claim)
         if claim.subject == self._view.identity.peer:
             if self._view.refute(claim):
                 self._awareness.add(1)
@@ -174,16 +176,13 @@ class Detection:
             raise errors.Refused('claim_subject')
         if (claim.boot, claim.incarnation) != entry.order:
             return
-        author = self._view.get(claim.author)
-        if claim.kind == Status.SUSPECT and (
-            author is None or author.settled is not Status.ALIVE
-        ):
-            raise errors.Refused('claim_author')
-        if claim.refused and self._refusals.hears(claim, item):
+        if claim.refused:
             self._rumours.repeat(item)
+        if claim.kind <= entry.member.status != Status.SUSPECT:
+            return
+        is_word = claim.refused and claim.kind == Status.SUSPECT
+        if is_word and self._refusals.hears(claim, item):
             self._judge_refusal(claim.subject, now)
-        elif self._is_known(claim, entry):
-            self._rumours.repeat(item)
         elif claim.kind == Status.LEFT:
             self._conclude(entry, Status.LEFT, claim.author, item)
         elif claim.kind == Status.DEAD and self._is_confirmed(claim, entry):
@@ -191,17 +190,12 @@ class Detection:
         else:
             self._accuse(entry, claim.author, item, now)
 
-    def _is_known(self, claim: messages.Claim, entry: entries.Entry) -> bool:
-        """Whether it says no more than what we hold."""
-        if entry.member.status is not Status.SUSPECT:
-            return claim.kind <= entry.member.status
-        suspect = self._suspects.get(claim.subject)
-        return (
-            claim.kind == Status.SUSPECT
-            and suspect is not None
-            and _is_current(entry, suspect)
-            and suspect.has_accuser(claim.author)
-        )
+    def _check_author(self, claim: messages.Claim) -> None:
+        author = self._view.get(claim.author)
+        if claim.kind == Status.SUSPECT and (
+            author is None or author.settled is not Status.ALIVE
+        ):
+            raise errors.Refused('claim_author')
 
     def _is_confirmed(
         self, claim: messages.Claim, entry: entries.Entry
@@ -255,7 +249,7 @@ class Detection:
             key = 'claim', peer, word.signature
             self._rumours.tell(key, word, rumour.Care.URGENT)
         own = self._view.identity.peer
-        item = self._claim(Status.DEAD, entry)
+        item = self._claim(Status.DEAD, entry, refused=True)
         self._conclude(entry, Status.DEAD, own, item)
 
     def _accuse(

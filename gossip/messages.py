@@ -209,8 +209,8 @@ class Claim(Message, frozen=True):
     """A word about (subject, boot, incarnation), signed by its author.
 
     ``kind`` is a status: 1 suspect, 2 dead, 3 left (by the subject only).
-    A suspicion is ``refused`` if the subject's machine has said that
-    nobody listens there.
+    A suspicion or a confirmation is ``refused`` if the subject's machine has
+    said that nobody listens there.
     """
 
     kind: typing.Annotated[int, msgspec.Meta(ge=1, le=3)]

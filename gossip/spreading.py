@@ -13,7 +13,8 @@ Rules:
 1. Relay says which range is the receiver's to tell. The range has no gaps:
    a peer that only the receiver knows is told too.
 2. Only what was verified goes on, to each range once: what we know already
-   too, for those behind us may not. What we know better does not.
+   too, for those behind us may not. What we know better does not, nor a
+   suspicion by silence that counts no more.
 3. What must arrive soon is answered by Relayed. No answer after
    ``relay_retry_s``: once again, to the same peer; then to another one of
    its part, with all of it. The rest, and what need not arrive soon, is

@@ -136,6 +136,20 @@ def test_at_rest_a_peer_sends_a_ping_and_an_ack_a_second() -> None:
     assert wire <= 180
 
 
+def test_a_death_takes_few_datagrams_though_all_find_out() -> None:
+    simulation = grown(40, 8)
+    simulation.run(10)
+    before = simulation.datagrams
+    simulation.run(14)
+    at_rest = simulation.datagrams - before
+
+    simulation.kill(7)
+    simulation.run(14)
+
+    spent = simulation.datagrams - before - 2 * at_rest
+    assert spent / 40 < 30
+
+
 def test_leave_is_known_to_all_at_once() -> None:
     simulation = grown(30, 9)
     since = simulation.now
