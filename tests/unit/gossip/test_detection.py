@@ -117,9 +117,10 @@ def test_a_claim_outlives_its_author() -> None:
     case.meet()
     accuser = Other(case.overlay, case.overlay.make_identity(lifetime_s=100))
     case.hear(case.other.say(accuser.member()))
-    victim, *_ = case.meet_many(4)
+    victim, *others = case.meet_many(4)
     peer = victim.who.peer
-    case.hear(case.other.say(case.other.claim(Status.SUSPECT, peer)))
+    for one in others:
+        case.hear(case.other.say(one.claim(Status.SUSPECT, peer)))
     case.hear(case.other.say(accuser.claim(Status.DEAD, peer)))
     case.sent()
 

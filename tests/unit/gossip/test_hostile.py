@@ -45,6 +45,7 @@ def test_stranger_is_asked_who_it_is_once_a_second(case: Case) -> None:
 
 
 def test_who_asks_us_is_answered_once_a_second(case: Case) -> None:
+    case.meet()
     for moment in (0.0, 0.1, 0.9):
         case.hear(case.other.say(messages.Introduce()), moment)
 
