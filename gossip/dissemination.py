@@ -29,7 +29,12 @@ spend nothing; and each step is bounded.
    been lost. What else differs is answered at once.
 
 Everything sent is signed by its writer: a liar can withhold, not invent.
-We begin at the address that a peer has signed, wherever its ping came from.
+All this goes to the address that a peer has signed, and nowhere else: anybody
+can send a datagram again in the name of another address, and the answers are
+some hundred times as long. Buckets and Want count from that address only; for
+an answer to our own Buckets it is enough that we asked, and it says of each
+peer once what it has. A peer is sent ``sync_datagrams`` in each
+``sync_interval_s``, and at first four times as many.
 What came by an exchange is not spread as news: others have it already, or
 will get it the same way. Each step is bounded to ``sync_datagrams``.
 """
@@ -39,7 +44,16 @@ import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
 
-from gossip import codec, descriptor, errors, messages, protocol, rumours, seal
+from gossip import (
+    allowance,
+    codec,
+    descriptor,
+    errors,
+    messages,
+    protocol,
+    rumours,
+    seal,
+)
 from gossip import config as configs
 from gossip import digest as digests
 from gossip import revocations as revoking
@@ -54,6 +68,10 @@ _ASKED_MAX = 64
 _SHUN_S = 4.0
 _QUARREL_S = 300.0
 _ANSWERED_MAX = 4096
+_HAVES_MAX = 48
+_BURST = 4
+ELSEWHERE = 'elsewhere'
+"""Why a peer is refused that does not ask from its own address."""
 #: The rank of whom we hold nothing of.
 _NOTHING = (-1, -1, 0)
 
@@ -65,6 +83,17 @@ class _Asked:
     at: float
     wait: float
     """So long at least until the next one."""
+    told: list[tuple[bytes, bytes]] = dataclasses.field(default_factory=list)
+    """The ranges of which it has told."""
+
+    def hear(self, low: bytes, high: bytes) -> bool:
+        """Note a range; whether it is one of which it had told nothing."""
+        if len(self.told) >= _HAVES_MAX:
+            return False
+        if any(low <= end and begin <= high for begin, end in self.told):
+            return False
+        self.told.append((low, high))
+        return True
 
 
 @dataclasses.dataclass
@@ -111,6 +140,11 @@ class Dissemination:
         self._again: tuple[float, descriptor.PeerId] | None = None
         self._wants: dict[protocol.Origin, list[messages.WantItem]] = {}
         self._gives: dict[protocol.Origin, dict[messages.WantItem, None]] = {}
+        self._now = 0.0
+        self._allowance = allowance.Allowance(
+            _BURST * config.sync_datagrams,
+            config.sync_datagrams / config.sync_interval_s,
+        )
         self._waiting: descriptor.PeerId | None = None
         """Who differed while another exchange went on."""
 
@@ -121,15 +155,22 @@ class Dissemination:
         now: float,
     ) -> None:
         """Take a message; see :class:`gossip.protocol.Protocol`."""
+        self._now = now
+        entry = self._view.get(sender.peer)
+        if entry is None:
+            return
+        home = protocol.Origin(sender.peer, entry.member.address)
         match message:
             case messages.Ping() | messages.Ack():
-                self._compare(message.summary, sender, now)
-            case messages.Buckets():
-                self._answer(message, sender, now)
+                self._compare(message.summary, home, now)
             case messages.Have():
-                self._settle(message, sender, now)
+                self._settle(message, home, now)
+            case _ if sender != home:
+                raise errors.Refused(ELSEWHERE)
+            case messages.Buckets():
+                self._answer(message, home, now)
             case messages.Want():
-                self._serve(message, sender)
+                self._serve(message, home)
 
     def deadline(self) -> float | None:
         """When something is due."""
@@ -237,10 +278,8 @@ class Dissemination:
         haves = itertools.chain.from_iterable(map(self._describe, held))
         frames = map(codec.encode, haves)
         most = self._config.sync_datagrams // 4 or 1
-        for group in itertools.islice(
-            rumours.cut(frames, seal.MAX_PLAIN), most
-        ):
-            self._outbox.send_plain(sender.address, b''.join(group))
+        groups = rumours.cut(frames, seal.MAX_PLAIN)
+        self._send(sender, map(b''.join, itertools.islice(groups, most)))
 
     def _is_due(
         self, peer: descriptor.PeerId, bucket: int, difference: int, now: float
@@ -318,6 +357,8 @@ class Dissemination:
         asked = self._asked.get(sender.peer)
         if asked is None or now > asked.at + _ASKED_S:
             raise errors.Refused('have_unasked')
+        if not asked.hear(message.low, message.high):
+            raise errors.Refused('have_again')
         theirs = {member.peer: member for member in message.members}
         wants: list[messages.WantItem] = []
         gives: list[messages.WantItem] = []
@@ -373,7 +414,13 @@ class Dissemination:
         self._gives.setdefault(to, {}).update(dict.fromkeys(wanted))
 
     def _send_all(self, to: protocol.Origin, letters: Iterator[bytes]) -> None:
-        for plain in itertools.islice(letters, self._config.sync_datagrams):
+        self._send(to, itertools.islice(letters, self._config.sync_datagrams))
+
+    def _send(self, to: protocol.Origin, letters: Iterable[bytes]) -> None:
+        """Send as many of these as the peer may be sent now."""
+        for plain in letters:
+            if not self._allowance.take(to.peer, self._now):
+                break
             self._outbox.send_plain(to.address, plain)
 
     def _letters(

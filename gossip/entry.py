@@ -16,6 +16,7 @@ class Entry:
 
     :param former: boot ids that were superseded, the latest first
     :param arrival: counts up; a peer that is back has a new one
+    :param is_met: whether it has spoken to us from its address
     """
 
     member: descriptor.Member
@@ -23,6 +24,7 @@ class Entry:
     credential: credentials.Credential
     former: tuple[bytes, ...] = ()
     arrival: int = 0
+    is_met: bool = False
 
     def follow(self, held: 'Entry') -> bool:
         """Remember whom this newer entry takes the place of.

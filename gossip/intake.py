@@ -9,9 +9,16 @@ Rules for what comes in:
 2. From a sender whose descriptor and credential we do not hold, or whose
    boot id is another, only introductions are read, and each proves itself
    by its signatures; the sender is asked to introduce itself.
-3. A message that does not hold is counted and dropped, alone.
-4. Of what is answered at length a datagram may ask once.
-5. A datagram of who has been put out is dropped by its clear header: it
+3. As much from a sender that has spoken to us from the address of its
+   descriptor and now speaks from another: it has moved and can show it, or
+   somebody sends its datagrams again, or forges them with the ring key.
+   Who never did may send from several addresses; for what is answered at
+   length see :mod:`gossip.dissemination`.
+4. A message that does not hold is counted and dropped, alone; but after a
+   signature that does not hold the rest is not read: nobody passes on what
+   he has not verified, and to find out costs the most.
+5. Of what is answered a datagram may ask once.
+6. A datagram of who has been put out is dropped by its clear header: it
    costs neither a key nor a place among the senders. Once a second, among
    all of them, one that opens is told the revocation; unless it shows that
    the root has signed its sender.
@@ -52,8 +59,17 @@ _FROM_STRANGERS = (
 _TELL_S = 1.0
 _KEY_TOLD_S = 10.0
 
-_ANSWERED_AT_LENGTH = (messages.Hello, messages.Buckets, messages.Want)
-"""Of these a datagram may hold one: answers are longer than they are."""
+_ANSWERED = (
+    messages.Ping,
+    messages.PingRequest,
+    messages.Hello,
+    messages.Introduce,
+    messages.Buckets,
+    messages.Want,
+)
+"""Of these a datagram may hold one each."""
+_FORGED = '_signature'
+"""How the reason ends if a signature does not hold."""
 
 
 class Intake:
@@ -149,7 +165,7 @@ class Intake:
         for message in many:
             if isinstance(message, messages.MemberItem):
                 with contextlib.suppress(errors.GossipError):
-                    self._check_stranger(message, origin)
+                    self._check_stranger(message, origin, opened, now)
                     self._dispatch(message, origin, now)
         if self._revocations.get(opened.peer) is None:
             self._read(opened, many, sender, now)
@@ -173,65 +189,97 @@ class Intake:
         now: float,
     ) -> None:
         origin = protocol.Origin(opened.peer, sender)
+        relay = self._read_each(opened, many, origin, now)
+        if relay is not None:
+            self._spreading.relay(relay, origin, now)
+
+    def _read_each(
+        self,
+        opened: seal.Opened,
+        many: Sequence[messages.Message],
+        origin: protocol.Origin,
+        now: float,
+    ) -> messages.Relay | None:
+        """Take one after the other.
+
+        :returns: how far to pass on what was new of those taken
+        """
         relay: messages.Relay | None = None
         way = _way(many)
         asked: set[type] = set()
         for number, message in enumerate(many):
             if number >= _MESSAGES_MAX:
                 self._drop('too_many_messages')
-                return
+                break
             if type(message) in asked:
                 self._drop('repeated')
                 continue
-            if isinstance(message, _ANSWERED_AT_LENGTH):
+            if isinstance(message, _ANSWERED):
                 asked.add(type(message))
-            is_known = self._knows(opened)
+            is_known = self._knows(opened, origin.address)
             if not is_known and not isinstance(message, _FROM_STRANGERS):
                 self._drop('stranger')
-                self._introduction.on_stranger(sender, now)
-                return
+                self._introduction.on_stranger(origin.address, now)
+                break
             if isinstance(message, messages.Bulk):
                 way = rumours.Way.STORED
             elif isinstance(message, messages.Relay) and number == 0:
                 relay = message
             else:
                 self._rumours.way = way
-                self._take(message, origin, is_known, now)
-        if relay is not None:
-            self._spreading.relay(relay, origin, now)
+                stranger = None if is_known else opened
+                if not self._take(message, origin, stranger, now):
+                    break
+        return relay
 
     def _take(
         self,
         message: messages.Message,
         origin: protocol.Origin,
-        is_known: bool,
+        stranger: seal.Opened | None,
         now: float,
-    ) -> None:
+    ) -> bool:
+        """Take a message; whether to read on after it."""
+        reads_on = True
         before = self._view.digest.changes
         try:
-            if not is_known:
-                self._check_stranger(message, origin)
+            if stranger is not None:
+                self._check_stranger(message, origin, stranger, now)
             self._dispatch(message, origin, now)
         except errors.MalformedMessage:
             self._drop('malformed')
         except errors.Refused as error:
             self._drop(error.reason)
+            if error.reason == disseminations.ELSEWHERE:
+                self._introduction.on_stranger(origin.address, now)
+            reads_on = not error.reason.endswith(_FORGED)
         if (
             self._rumours.way is rumours.Way.STORED
             and self._view.digest.changes != before
         ):
             self._dissemination.on_gain(origin)
+        return reads_on
 
-    def _knows(self, opened: seal.Opened) -> bool:
+    def _knows(self, opened: seal.Opened, address: descriptor.Address) -> bool:
+        """Whether all that is said so, and from there, is read."""
         entry = self._view.get(opened.peer)
-        return (
-            entry is not None
-            and entry.member.boot_id == opened.boot_id
-            and entry.settled is not descriptor.Status.LEFT
-        )
+        if (
+            entry is None
+            or entry.member.boot_id != opened.boot_id
+            or entry.settled is descriptor.Status.LEFT
+        ):
+            return False
+        if entry.member.address == address:
+            entry.is_met = True
+            return True
+        return not entry.is_met
 
     def _check_stranger(
-        self, message: messages.Message, origin: protocol.Origin
+        self,
+        message: messages.Message,
+        origin: protocol.Origin,
+        stranger: seal.Opened,
+        now: float,
     ) -> None:
         """Let a stranger speak of itself only; remind it of its past."""
         if isinstance(message, messages.MemberItem):
@@ -240,8 +288,8 @@ class Intake:
                 raise errors.Refused('stranger')
         elif isinstance(message, messages.Hello):
             entry = self._view.get(origin.peer)
-            if entry is not None:
-                self._introduction.remind(entry, origin)
+            if entry is not None and entry.member.boot_id != stranger.boot_id:
+                self._introduction.remind(entry, origin, now)
 
     def _dispatch(
         self,

@@ -16,25 +16,26 @@ Rules:
 4. A sender that we do not know is asked to introduce itself, and whoever
    asks us, or says Hello, is answered: at most once a second for an
    address, for 1,024 addresses at a time. So is who tells that somebody was
-   put out whom the root has signed: it is shown that word.
+   put out whom the root has signed: it is shown that word. Whoever asks is
+   answered where we send to anyway, at the address of its descriptor or a
+   seed's: what it asks with is shorter than our answer, and can be sent
+   again by anybody.
 5. A sender whose boot is not later than one that we remember (it was
    restored from a backup, or made anew with its old key) is shown what we
    hold of it, so that it can overtake it. So is who says Hello from another
    place than we hold it to be at: it may be another process.
 """
 
-import collections
 import dataclasses
 import random
 from collections.abc import Sequence
 
+from gossip import allowance, descriptor, messages, protocol
 from gossip import config as configs
-from gossip import descriptor, messages, protocol
 from gossip import entry as entries
 from gossip import view as views
 
-_STRANGERS_MAX = 1024
-_STRANGER_S = 1.0
+_ANSWERS_PER_S = 1.0
 _REVIVALS_PER_S = 2.0
 
 
@@ -43,26 +44,6 @@ class _Seed:
     address: descriptor.Address
     next_at: float
     wait: float
-
-
-class _OncePerSecond:
-    """Whom we have answered within a second: the last 1,024 addresses."""
-
-    def __init__(self) -> None:
-        self._at: collections.OrderedDict[descriptor.Address, float] = (
-            collections.OrderedDict()
-        )
-
-    def admit(self, address: descriptor.Address, now: float) -> bool:
-        """Whether this address may be answered now; it then was."""
-        before = self._at.get(address)
-        if before is not None and now < before + _STRANGER_S:
-            return False
-        self._at[address] = now
-        self._at.move_to_end(address)
-        if len(self._at) > _STRANGERS_MAX:
-            self._at.popitem(last=False)
-        return True
 
 
 class Introduction:
@@ -83,8 +64,9 @@ class Introduction:
         self._outbox = outbox
         self._seeds: list[_Seed] = []
         self._revive_at: float | None = None
-        self._strangers = _OncePerSecond()
-        self._greeted = _OncePerSecond()
+        self._strangers = allowance.Allowance(1, _ANSWERS_PER_S)
+        self._greeted = allowance.Allowance(1, _ANSWERS_PER_S)
+        self._reminded = allowance.Allowance(1, _ANSWERS_PER_S)
 
     def join(self, seeds: Sequence[descriptor.Address], now: float) -> None:
         """Say Hello to these from now on, in place of any before."""
@@ -99,19 +81,22 @@ class Introduction:
 
     def on_stranger(self, address: descriptor.Address, now: float) -> None:
         """Ask a sender that we do not know who it is."""
-        if self._strangers.admit(address, now):
+        if self._strangers.take(address, now):
             self._outbox.send(address, messages.Introduce(), ride=False)
 
-    def remind(self, entry: entries.Entry, sender: protocol.Origin) -> None:
-        """Show a sender what we hold of it, or of another."""
-        self._hello(sender.address, entry.item, reply=False)
+    def remind(
+        self, entry: entries.Entry, sender: protocol.Origin, now: float
+    ) -> None:
+        """Show a sender what we hold of it."""
+        if self._reminded.take(sender.address, now):
+            self._show(entry, sender)
 
     def vouch(
         self, entry: entries.Entry, sender: protocol.Origin, now: float
     ) -> None:
         """Show a sender for whom it takes another in error."""
-        if self._strangers.admit(sender.address, now):
-            self.remind(entry, sender)
+        if self._strangers.take(sender.address, now):
+            self._show(entry, sender)
 
     def turn_away(
         self, address: descriptor.Address, item: messages.RevocationItem
@@ -128,11 +113,12 @@ class Introduction:
         """Take a message; see :class:`gossip.protocol.Protocol`."""
         match message:
             case messages.Hello(reply=True):
-                if self._greeted.admit(sender.address, now):
+                if self._greeted.take(sender.address, now):
                     self._greet(sender)
             case messages.Introduce():
-                if self._strangers.admit(sender.address, now):
-                    self._hello(sender.address, reply=True)
+                address = self._place(sender)
+                if address and self._strangers.take(address, now):
+                    self._hello(address, reply=True)
 
     def deadline(self) -> float | None:
         """When something is due."""
@@ -160,12 +146,15 @@ class Introduction:
             seed.next_at = now + self._draw(seed.wait)
             seed.wait = min(2 * seed.wait, self._config.reconnect_s)
 
+    def _show(self, entry: entries.Entry, sender: protocol.Origin) -> None:
+        self._hello(sender.address, entry.item, reply=False)
+
     def _greet(self, sender: protocol.Origin) -> None:
         held = self._view.get(sender.peer)
         if held is None or held.member.address == sender.address:
             self._hello(sender.address, reply=False)
         else:
-            self.remind(held, sender)
+            self._show(held, sender)
 
     def _revive(self) -> None:
         dead = [
@@ -183,6 +172,14 @@ class Introduction:
             entry.member.address, entries.split_claim(entry.item), reply=True
         )
 
+    def _place(self, sender: protocol.Origin) -> descriptor.Address | None:
+        """Where we would send to this sender without being asked."""
+        entry = self._view.get(sender.peer)
+        if entry is not None:
+            return entry.member.address
+        seeds = (seed.address for seed in self._seeds)
+        return sender.address if sender.address in seeds else None
+
     def _hello(
         self,
         to: descriptor.Address,
@@ -195,7 +192,7 @@ class Introduction:
         if issuer is not None:
             letter.append(messages.IssuerItem(issuer))
         letter += (own.item, messages.Hello(reply), *more)
-        self._outbox.send(to, *letter)
+        self._outbox.send(to, *letter, ride=reply)
 
     def _draw(self, mean: float) -> float:
         return mean * (0.75 + 0.5 * self._rng.random())

@@ -24,6 +24,7 @@ from tests.conftest import Tried
 from tests.support.figures import DATAGRAMS
 from tests.support.gossip_case import (
     BOOT_ID,
+    THERE,
     Case,
     Other,
     of_kind,
@@ -577,12 +578,15 @@ def test_forger_with_the_ring_key_silences_nobody(case: Case) -> None:
     'message',
     [
         messages.Hello(True),
+        messages.Introduce(),
+        messages.Ping(1, 0),
+        messages.PingRequest(1, bytes(16)),
         messages.Buckets(tuple(range(messages.BUCKETS))),
         messages.Want(()),
     ],
-    ids=['hello', 'buckets', 'want'],
+    ids=lambda message: type(message).__name__,
 )
-def test_what_is_answered_at_length_is_answered_once_a_datagram(
+def test_what_is_answered_is_answered_once_a_datagram(
     case: Case, message: messages.Message
 ) -> None:
     case.meet()
@@ -686,3 +690,112 @@ def test_a_ring_key_that_we_lack_is_told_of_every_ten_seconds(
         of_kind(case.happened(), events.RingKeyUnknown)
         == [events.RingKeyUnknown(7)] * 2
     )
+
+
+EVERYTHING = messages.Buckets((0,) * messages.BUCKETS)
+ELSEWHERE = Address('198.51.100.7', 7400)
+
+
+def test_who_has_moved_is_asked_to_introduce_itself(case: Case) -> None:
+    """And so is who sends its datagrams again from another address."""
+    case.meet()
+    asked = case.other.say(EVERYTHING)
+
+    case.node.receive(asked, ELSEWHERE, 0.0)
+    assert case.sent() == [messages.Introduce()]
+    case.node.receive(asked, THERE, 0.0)
+
+    assert of_kind(case.sent(), messages.MemberItem)
+
+
+def test_answers_at_length_go_where_the_peer_says_it_lives(
+    case: Case,
+) -> None:
+    """Also if it has never spoken to us from there."""
+    case.meet()
+    third = Other(case.overlay, case.overlay.make_identity())
+    case.hear(case.other.say(third.member()))
+    case.sent()
+
+    case.node.receive(third.say(EVERYTHING), ELSEWHERE, 0.0)
+    assert case.dropped == {'elsewhere': 1}
+    assert case.sent() == [messages.Introduce()]
+    for now in (0.5, 1.0):
+        case.node.receive(third.say(messages.Ping(1, 99)), ELSEWHERE, now)
+
+    to = [
+        address
+        for address, datagram in case.node.outgoing()
+        if of_kind(
+            codec.decode(case.opener.open(datagram).plain).messages,
+            messages.Buckets,
+        )
+    ]
+    assert to == [THERE]
+
+
+def test_who_asks_again_and_again_gets_so_much() -> None:
+    case = Case(config.NodeConfig(sync_datagrams=1))
+    case.meet()
+
+    ask = messages.Want((messages.WantItem(case.who.peer, ''),))
+    sent = 0
+    for _ in range(10):
+        case.hear(case.other.say(ask))
+        sent += len(of_kind(case.sent(), messages.Bulk))
+
+    assert sent == 4
+
+
+def test_introduction_goes_to_who_lives_there_or_to_a_seed(
+    case: Case,
+) -> None:
+    def introduced(sender: Address, now: float) -> list[Address]:
+        datagram = case.other.say(messages.Introduce())
+        case.node.receive(datagram, sender, now)
+        return [to for to, _ in case.node.outgoing()]
+
+    assert introduced(ELSEWHERE, 0.0) == []
+    case.node.join([ELSEWHERE], 0.0)
+    case.sent()
+    assert introduced(ELSEWHERE, 0.1) == [ELSEWHERE]
+    case.meet()
+    assert introduced(ELSEWHERE, 0.2) == [THERE]
+
+
+def test_nothing_is_read_after_a_forged_signature(case: Case) -> None:
+    case.meet()
+    forged = messages.RecordItem(case.other.record(b'x').body, bytes(64))
+
+    case.hear(case.other.say(*[forged] * 5, messages.Ping(1, 0)))
+
+    assert case.dropped == {'record_signature': 1}
+    assert case.sent() == []
+
+
+def test_each_range_is_told_once_in_an_exchange(case: Case) -> None:
+    case.meet()
+    case.hear(case.other.say(messages.Hello(False)), now=10.0)
+    assert of_kind(case.sent(), messages.Buckets)
+    low, high = (bytes([n]) * 16 for n in (0, 9))
+
+    case.hear(case.other.say(*[messages.Have(low, high, ())] * 9), now=10.0)
+    case.hear(case.other.say(messages.Have(high, high, ())), now=10.0)
+
+    assert case.dropped == {'have_again': 9}
+
+
+def test_what_was_relayed_goes_on_however_long_the_datagram(
+    case: Case,
+) -> None:
+    case.meet()
+    third = Other(case.overlay, case.overlay.make_identity())
+    case.hear(case.other.say(third.member()))
+    case.sent()
+    everybody = messages.Relay(1, 0, 2**32 - 1)
+    news = case.other.record(b'x')
+
+    case.hear(case.other.say(everybody, news, *[messages.Nack(0)] * 128))
+
+    assert of_kind(case.sent(), messages.RecordItem) == [news]
+    assert case.dropped == {'too_many_messages': 1}

@@ -38,9 +38,11 @@ def test_hello_is_answered_with_hello(case: Case) -> None:
 
 def test_ping_is_answered_with_ack_to_where_it_came_from(case: Case) -> None:
     case.meet()
+    third = Other(case.overlay, case.overlay.make_identity())
+    case.hear(case.other.say(third.member()))
     elsewhere = Address('10.9.9.9', 1234)
 
-    case.node.receive(case.other.say(messages.Ping(77, 0)), elsewhere, 0.0)
+    case.node.receive(third.say(messages.Ping(77, 0)), elsewhere, 0.0)
 
     ((to, datagram),) = [
         (to, codec.decode(case.opener.open(datagram).plain).messages)
@@ -310,3 +312,25 @@ def test_what_is_not_a_host_and_a_port_is_named(
 ) -> None:
     with pytest.raises(errors.Misuse, match='not a host and a port'):
         case.node.join([seed], 1.0)
+
+
+def test_answer_to_a_probe_counts_from_where_the_peer_lives(
+    case: Case,
+) -> None:
+    case.meet()
+    pings: list[object] = []
+    now = 0.0
+    while not pings:
+        now = case.node.deadline() or now
+        case.node.on_deadline(now)
+        pings = of_kind(case.sent(), messages.Ping)
+    assert isinstance(pings[0], messages.Ping)
+    answer = messages.Ack(pings[0].seq, 0)
+
+    case.node.receive(case.other.say(answer), Address('10.9.9.9', 7400), now)
+    end = now + 1.1
+    while now < end:
+        now = case.node.deadline() or now
+        case.node.on_deadline(now)
+
+    assert of_kind(case.happened(), events.PeerSuspected)
