@@ -117,7 +117,7 @@ class Detection:
             case messages.PingRequest():
                 self._prober.on_request(message, sender, now)
             case messages.Nack():
-                self._prober.on_nack(message)
+                self._prober.on_nack(message, sender)
             case messages.ClaimItem():
                 self._on_claim(message, sender, now)
 

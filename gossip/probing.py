@@ -11,6 +11,12 @@ Departures: the direct probe is repeated along with the indirect ones, for
 one lost datagram is the likeliest cause; who was asked and hears nothing
 says so (Lifeguard's nack), so that we can tell our own silence from theirs.
 Where nobody can be asked, a failed probe says nothing of our own health.
+The words of those who were asked are counted when the probe's time is over:
+a lone one that all others contradict is believed once, and the peer probed
+next again. Only the peer's own answer restarts its time as a suspect. So
+one liar keeps no dead peer alive, where there are two others to ask. The
+numbers of probes are drawn by chance: who sees one cannot answer the next
+unseen.
 One probe is due in each period, and who is awake anyway in its later part,
 to answer another's probe, makes it then: a wake-up costs more than what it
 brings.
@@ -28,6 +34,8 @@ from gossip import entry as entries
 from gossip import view as views
 
 _RELAYS_MAX = 256
+#: Of these for one peer, which asks for one or two at a time.
+_RELAYS_EACH = 4
 #: After a pause we probe again within this time, not all at once.
 _RESUME_S = 0.1
 #: The share of a period in which a probe may be made early.
@@ -36,18 +44,34 @@ _EARLY = 0.75
 
 @dataclasses.dataclass
 class _Probe:
+    """Our own probe under way.
+
+    :param words: of those who were asked: whether they found it alive;
+        None as long as they are silent
+    """
+
     entry: entries.Entry
     seq: int
     escalate_at: float
     finish_at: float
-    asked: int = 0
-    heard: int = 0
+    words: dict[descriptor.PeerId, bool | None] = dataclasses.field(
+        default_factory=dict
+    )
     is_refused: bool = False
+
+    def is_vouched_for(self) -> bool:
+        """Whether any of those who were asked has found it alive."""
+        return True in self.words.values()
+
+    def is_doubtful(self) -> bool:
+        """Whether all the others say that it is silent."""
+        words = list(self.words.values())
+        return words.count(False) == len(words) - 1 > 0
 
 
 class _Relay(typing.NamedTuple):
     target: descriptor.PeerId
-    origin: descriptor.Address
+    origin: protocol.Origin
     seq: int
     nack_at: float
     forget_at: float
@@ -88,11 +112,11 @@ class Prober:
         self._awareness = awareness
         self._outbox = outbox
         self._judge = judge
-        self._seq = rng.randrange(2**16)
         self._order: list[descriptor.PeerId] = []
         self._arrivals = 0
         """How many had arrived when the order was drawn or added to."""
         self._urgent: dict[descriptor.PeerId, None] = {}
+        self._doubted: set[descriptor.PeerId] = set()
         self._probe: _Probe | None = None
         self._relays: dict[int, _Relay] = {}
         self._tick_at: float | None = None
@@ -133,12 +157,14 @@ class Prober:
         """Do what is due."""
         for seq, relay in list(self._relays.items()):
             if relay.say_at is not None and now >= relay.say_at:
-                self._judge.vouch(relay.target, relay.origin)
+                self._judge.vouch(relay.target, relay.origin.address)
                 self._relays[seq] = relay._replace(say_at=math.inf)
             elif now >= relay.forget_at:
                 del self._relays[seq]
             elif now >= relay.nack_at:
-                self._outbox.send(relay.origin, messages.Nack(relay.seq))
+                self._outbox.send(
+                    relay.origin.address, messages.Nack(relay.seq)
+                )
                 self._relays[seq] = relay._replace(nack_at=relay.forget_at)
         probe = self._probe
         if probe is not None and now >= probe.escalate_at:
@@ -162,13 +188,13 @@ class Prober:
     ) -> None:
         """Probe a peer in another's place."""
         entry = self._view.get(message.target)
-        if entry is None or len(self._relays) >= _RELAYS_MAX:
+        if entry is None or not self._has_room(sender.peer):
             self._outbox.send(sender.address, messages.Nack(message.seq))
             return
         seq = self._next_seq()
         self._relays[seq] = _Relay(
             message.target,
-            sender.address,
+            sender,
             message.seq,
             now + self._config.ack_timeout_s,
             now + self._config.probe_period_s,
@@ -186,17 +212,21 @@ class Prober:
         if relay is not None and relay.target == sender.peer:
             del self._relays[message.seq]
             self._outbox.send(
-                relay.origin, messages.Ack(relay.seq, self._summary())
+                relay.origin.address,
+                messages.Ack(relay.seq, self._summary()),
             )
             return None
         probe = self._probe
         if probe is None or probe.seq != message.seq:
             return None
-        if sender.peer != probe.entry.member.peer and not probe.asked:
+        if sender.peer != probe.entry.member.peer:
+            if sender.peer in probe.words:
+                probe.words[sender.peer] = True
             return None
         self._probe = None
         self._awareness.add(-1)
-        return probe.entry.member.peer
+        self._doubted.discard(sender.peer)
+        return sender.peer
 
     def on_refused(self, address: descriptor.Address, now: float) -> None:
         """A machine says that nobody listens at this address."""
@@ -208,7 +238,7 @@ class Prober:
         ):
             probe.is_refused = True
             self._judge.on_refused(probe.entry, now)
-            if not probe.asked:
+            if not probe.words:
                 self._escalate(probe, self._config.confirmations + 2)
         for seq, relay in self._relays.items():
             entry = self._view.get(relay.target)
@@ -221,11 +251,22 @@ class Prober:
                 self._relays[seq] = relay._replace(say_at=say_at)
                 self._outbox.send(address, self._ping(seq))
 
-    def on_nack(self, message: messages.Nack) -> None:
-        """Count a helper that is there."""
+    def on_nack(self, message: messages.Nack, sender: protocol.Origin) -> None:
+        """Note a helper that is there."""
         probe = self._probe
-        if probe is not None and probe.seq == message.seq:
-            probe.heard = min(probe.heard + 1, probe.asked)
+        if (
+            probe is not None
+            and probe.seq == message.seq
+            and sender.peer in probe.words
+            and probe.words[sender.peer] is None
+        ):
+            probe.words[sender.peer] = False
+
+    def _has_room(self, origin: descriptor.PeerId) -> bool:
+        own = sum(
+            relay.origin.peer == origin for relay in self._relays.values()
+        )
+        return own < _RELAYS_EACH and len(self._relays) < _RELAYS_MAX
 
     def _ping(self, seq: int) -> messages.Ping:
         return messages.Ping(seq, self._summary())
@@ -234,12 +275,25 @@ class Prober:
         return self._view.digest.summary()
 
     def _next_seq(self) -> int:
-        self._seq = (self._seq + 1) % 2**16
-        return self._seq
+        seq = self._rng.randrange(2**16)
+        while seq in self._relays:
+            seq = self._rng.randrange(2**16)
+        return seq
 
     def _finish(self, probe: _Probe, now: float) -> None:
         self._probe = None
-        self._awareness.add(probe.asked - probe.heard)
+        peer = probe.entry.member.peer
+        is_doubted = peer in self._doubted
+        self._doubted.discard(peer)
+        if probe.is_vouched_for():
+            if not probe.is_doubtful():
+                self._awareness.add(-1)
+                return
+            if not is_doubted:
+                self._doubted.add(peer)
+                self.hurry(peer)
+                return
+        self._awareness.add(list(probe.words.values()).count(None))
         self._judge.on_failed(probe.entry, now)
 
     def _next(self, now: float, began_at: float) -> None:
@@ -296,9 +350,9 @@ class Prober:
             and entry.member.peer != target.peer
         ]
         count = min(helpers_max, len(helpers))
-        probe.asked = count
         self._outbox.send(target.address, self._ping(probe.seq))
         for helper in self._rng.sample(helpers, count):
+            probe.words[helper.member.peer] = None
             self._outbox.send(
                 helper.member.address,
                 messages.PingRequest(probe.seq, target.peer),

@@ -799,3 +799,15 @@ def test_what_was_relayed_goes_on_however_long_the_datagram(
 
     assert of_kind(case.sent(), messages.RecordItem) == [news]
     assert case.dropped == {'too_many_messages': 1}
+
+
+def test_one_peer_has_us_probe_for_it_so_many_at_a_time(case: Case) -> None:
+    case.meet()
+
+    for number in range(9):
+        request = messages.PingRequest(number, case.other.who.peer)
+        case.hear(case.other.say(request))
+
+    sent = case.sent()
+    assert len(of_kind(sent, messages.Ping)) == 4
+    assert len(of_kind(sent, messages.Nack)) == 5
