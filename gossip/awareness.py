@@ -7,6 +7,9 @@ and waking up late raise it; a probe that succeeds lowers it. A probe that
 fails does not by itself: if those who were asked say so too, we are well.
 Probe period and timeout are multiplied by one more than the score, so a peer
 that is short of CPU or has a bad link accuses more slowly.
+
+A departure: having to refute counts once in ten seconds, for any peer may
+accuse us as often as it likes.
 """
 
 

@@ -11,12 +11,15 @@ Rules, for a peer at one (boot, incarnation):
    still counts; what rests on a refusal always, for the few who were
    refused are believed together. Of a silence all are aware by themselves.
 2. suspect -> alive: only by a descriptor with a greater incarnation, which
-   only the suspect can sign. It is told directly, and answers who told it.
+   only the suspect can sign. It is told directly, and answers who told it,
+   but no accuser more than twice in ``suspicion_min_s``: what it has left
+   out it is told again in time.
 3. suspect -> dead: the time to refute is over (:mod:`gossip.suspicion`)
    and no probe of ours was answered meanwhile, nor a last call now; or a
-   signed confirmation came and somebody else accuses too. A lone
-   confirmation counts as an accusation. A departure: SWIM believes any
-   confirmation.
+   signed confirmation came, and ``confirmations`` others accuse too, or one
+   does and it is suspect with us for ``suspicion_min_s``: so two who
+   conspire leave it the time to refute. Any other confirmation counts as an
+   accusation. A departure: SWIM believes any confirmation.
 4. dead -> alive: as 2. Whoever talks to us and is held for suspect or dead
    is told so, at most once a second, that it may refute.
 5. left: by the peer's own word, at once, from any state.
@@ -30,9 +33,17 @@ evidence (:mod:`gossip.refusals`).
 
 import random
 
+from gossip import (
+    allowance,
+    descriptor,
+    errors,
+    messages,
+    probing,
+    protocol,
+    refusals,
+)
 from gossip import awareness as awarenesses
 from gossip import config as configs
-from gossip import descriptor, errors, messages, probing, protocol, refusals
 from gossip import entry as entries
 from gossip import rumours as rumour
 from gossip import suspicion as suspicions
@@ -44,6 +55,8 @@ Status = descriptor.Status
 _TELL_S = 1.0
 #: Where fewer others are alive nobody else can accuse: one word suffices.
 _WITNESSES = 3
+#: Who is accused blames itself no more often: accusations are cheap.
+_BLAME_S = 10.0
 
 
 class Detection:
@@ -77,6 +90,8 @@ class Detection:
         self._refusals = refusals.Refusals(config.refusal_wait_s)
         self._suspects: dict[descriptor.PeerId, suspicions.Suspicion] = {}
         self._told: dict[descriptor.PeerId, float] = {}
+        self._refuted = allowance.Allowance(1, 2 / config.suspicion_min_s)
+        self._blamed = allowance.Allowance(1, 1 / _BLAME_S)
 
     @property
     def health(self) -> int:
@@ -167,9 +182,7 @@ class Detection:
         claim = self._view.check_claim(item)
         self._check_author(claim)
         if claim.subject == self._view.identity.peer:
-            if self._view.refute(claim):
-                self._awareness.add(1)
-            self._outbox.send(sender.address, self._view.own.item)
+            self._refute(claim, sender, now)
             return
         entry = self._view.get(claim.subject)
         if entry is None:
@@ -185,7 +198,9 @@ class Detection:
             self._judge_refusal(claim.subject, now)
         elif claim.kind == Status.LEFT:
             self._conclude(entry, Status.LEFT, claim.author, item)
-        elif claim.kind == Status.DEAD and self._is_confirmed(claim, entry):
+        elif claim.kind == Status.DEAD and self._is_confirmed(
+            claim, entry, now
+        ):
             self._conclude(entry, Status.DEAD, claim.author, item)
         else:
             self._accuse(entry, claim.author, item, now)
@@ -197,14 +212,27 @@ class Detection:
         ):
             raise errors.Refused('claim_author')
 
+    def _refute(
+        self, claim: messages.Claim, sender: protocol.Origin, now: float
+    ) -> None:
+        is_new = (claim.boot, claim.incarnation) == self._view.own.order
+        if is_new and not self._refuted.take(claim.author, now):
+            raise errors.Refused('claim_again')
+        if self._view.refute(claim) and self._blamed.take(None, now):
+            self._awareness.add(1)
+        self._outbox.send(sender.address, self._view.own.item)
+
     def _is_confirmed(
-        self, claim: messages.Claim, entry: entries.Entry
+        self, claim: messages.Claim, entry: entries.Entry, now: float
     ) -> bool:
         suspect = self._suspects.get(claim.subject)
         if suspect is None or not _is_current(entry, suspect):
             return False
         others = suspect.accusers - suspect.has_accuser(claim.author)
-        return others > 0 or len(self._view.others()) < _WITNESSES
+        witnesses = len(self._view.others())
+        if others >= max(min(self._config.confirmations, witnesses - 1), 1):
+            return True
+        return suspect.lasts(now) and (others > 0 or witnesses < _WITNESSES)
 
     def on_failed(self, entry: entries.Entry, now: float) -> None:
         """See :class:`gossip.probing.Judge`."""

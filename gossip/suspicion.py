@@ -64,6 +64,10 @@ class Suspicion:
         """Whether this peer has accused."""
         return author in self._accusers
 
+    def lasts(self, now: float) -> bool:
+        """Whether the least time is over."""
+        return now >= self._started + self._shortest
+
     def postpone(self, seconds: float) -> None:
         """Do not count so many seconds, in which we were stopped."""
         self._started += seconds

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Members that lie: they keep nobody alive."""
+"""Members that lie: they keep nobody alive, and kill nobody."""
 
 import pytest
 
-from gossip import messages, probing, protocol
-from gossip.events import PeerFailed
+from gossip import descriptor, messages, probing, protocol
+from gossip.events import PeerFailed, PeerSuspected
 from gossip.simulator import Simulation
+from tests.support.gossip_case import THERE, Other
+
+Status = descriptor.Status
 
 
 def grown(peers: int, seed: int) -> Simulation:
@@ -52,3 +55,26 @@ def test_one_who_lies_for_the_dead_keeps_nobody_alive(
     many.run(20)
 
     assert who_failed(many).count(dead.id) >= peers - 2
+
+
+def test_two_who_conspire_leave_their_victim_the_time_to_refute() -> None:
+    many = grown(12, 9)
+    first, second = (
+        Other(many.overlay, many.overlay.make_identity()) for _ in range(2)
+    )
+    hearer, victim = many.peers[0], many.peers[5]
+    for one in (first, second):
+        hearer.node.receive(one.hello(), THERE, many.now)
+    many.run(1)
+
+    for _ in range(50):
+        own = victim.node.member(victim.id)
+        assert own is not None
+        for one, kind in ((first, Status.SUSPECT), (second, Status.DEAD)):
+            claim = one.claim(kind, victim.id, own.incarnation)
+            everybody = messages.Relay(0, 0, 2**32 - 1)
+            hearer.node.receive(one.say(everybody, claim), THERE, many.now)
+        many.run(0.1)
+
+    assert many.seen(PeerSuspected)
+    assert victim.id not in who_failed(many)

@@ -5,7 +5,7 @@ import typing
 
 import pytest
 
-from gossip import codec, digest, errors, events, messages, signing
+from gossip import codec, config, digest, errors, events, messages, signing
 from gossip.descriptor import Address, Role, Status
 from tests.support.gossip_case import (
     THERE,
@@ -192,20 +192,116 @@ def test_greater_incarnation_clears_a_suspect(case: Case) -> None:
     assert [type(event) for event in case.happened()] == [events.PeerRecovered]
 
 
-def test_lone_confirmation_is_only_a_suspicion(case: Case) -> None:
+class Trial:
+    """A node that holds five others for alive; one is accused."""
+
+    def __init__(self) -> None:
+        self.case = Case(config.NodeConfig(pause_s=100.0))
+        self.case.meet()
+        made = [
+            Other(self.case.overlay, self.case.overlay.make_identity())
+            for _ in range(4)
+        ]
+        for one in made:
+            self.case.hear(self.case.other.say(one.member()))
+        self.victim, *others = made
+        self.others = [self.case.other, *others]
+
+    def accuse(self, by: int, kind: Status, now: float = 0.0) -> Status:
+        claim = self.others[by].claim(kind, self.victim.who.peer)
+        self.case.hear(self.case.other.say(claim), now)
+        member = self.case.node.member(self.victim.who.peer)
+        assert member is not None
+        return member.status
+
+
+def test_lone_confirmation_is_only_a_suspicion() -> None:
+    trial = Trial()
+
+    assert trial.accuse(0, Status.DEAD) is Status.SUSPECT
+    assert trial.accuse(0, Status.DEAD, now=5.3) is Status.SUSPECT
+
+
+def test_two_confirm_when_the_least_time_to_refute_is_over() -> None:
+    trial = Trial()
+
+    trial.accuse(0, Status.SUSPECT)
+    assert trial.accuse(1, Status.DEAD, now=5.1) is Status.SUSPECT
+    assert trial.accuse(1, Status.DEAD, now=5.3) is Status.DEAD
+
+
+def test_many_confirm_at_once() -> None:
+    trial = Trial()
+
+    for by in (0, 1, 2):
+        assert trial.accuse(by, Status.SUSPECT) is Status.SUSPECT
+    assert trial.accuse(3, Status.DEAD) is Status.DEAD
+
+
+def test_nobody_has_us_refute_as_often_as_it_likes(case: Case) -> None:
     case.meet()
-    others = case.meet_many(4)
-    victim = others[0].who.peer
 
-    case.hear(case.other.say(case.other.claim(Status.DEAD, victim)))
-    first = case.node.member(victim)
-    case.hear(case.other.say(others[1].claim(Status.DEAD, victim)))
-    second = case.node.member(victim)
+    def accuse(incarnation: int, now: float) -> int:
+        claim = case.other.claim(Status.SUSPECT, case.who.peer, incarnation)
+        case.hear(case.other.say(claim), now)
+        own = case.node.member(case.who.peer)
+        assert own is not None
+        return own.incarnation
 
-    assert first is not None
-    assert first.status is Status.SUSPECT
-    assert second is not None
-    assert second.status is Status.DEAD
+    assert accuse(0, now=0.0) == 1
+    assert accuse(1, now=0.1) == 1
+    assert accuse(1, now=2.7) == 2
+    assert case.dropped == {'claim_again': 1}
+
+
+def test_accusations_leave_us_our_health() -> None:
+    case = Case(config.NodeConfig(pause_s=100.0))
+    case.meet()
+
+    for number in range(3):
+        claim = case.other.claim(Status.SUSPECT, case.who.peer, number)
+        case.hear(case.other.say(claim), now=3.0 * number)
+
+    own = case.node.member(case.who.peer)
+    assert own is not None
+    assert own.incarnation == 3
+    assert case.node.statistics().local_health == 1
+
+
+def test_suspicion_by_one_who_is_dead_is_not_refuted(case: Case) -> None:
+    case.meet()
+    dead = Other(case.overlay, case.overlay.make_identity())
+    end = case.other.claim(Status.DEAD, dead.who.peer)
+    case.hear(case.other.say(dead.member(claim=end.signature + end.body)))
+
+    case.hear(case.other.say(dead.claim(Status.SUSPECT, case.who.peer)))
+
+    own = case.node.member(case.who.peer)
+    assert own is not None
+    assert own.incarnation == 0
+    assert case.dropped == {'claim_author': 1}
+
+
+def test_answer_to_a_probe_counts_from_where_the_peer_lives(
+    case: Case,
+) -> None:
+    case.meet()
+    pings: list[object] = []
+    now = 0.0
+    while not pings:
+        now = case.node.deadline() or now
+        case.node.on_deadline(now)
+        pings = of_kind(case.sent(), messages.Ping)
+    assert isinstance(pings[0], messages.Ping)
+    answer = messages.Ack(pings[0].seq, 0)
+
+    case.node.receive(case.other.say(answer), Address('10.9.9.9', 7400), now)
+    end = now + 1.1
+    while now < end:
+        now = case.node.deadline() or now
+        case.node.on_deadline(now)
+
+    assert of_kind(case.happened(), events.PeerSuspected)
 
 
 def test_accusations_that_were_refuted_confirm_nothing(case: Case) -> None:
@@ -312,25 +408,3 @@ def test_what_is_not_a_host_and_a_port_is_named(
 ) -> None:
     with pytest.raises(errors.Misuse, match='not a host and a port'):
         case.node.join([seed], 1.0)
-
-
-def test_answer_to_a_probe_counts_from_where_the_peer_lives(
-    case: Case,
-) -> None:
-    case.meet()
-    pings: list[object] = []
-    now = 0.0
-    while not pings:
-        now = case.node.deadline() or now
-        case.node.on_deadline(now)
-        pings = of_kind(case.sent(), messages.Ping)
-    assert isinstance(pings[0], messages.Ping)
-    answer = messages.Ack(pings[0].seq, 0)
-
-    case.node.receive(case.other.say(answer), Address('10.9.9.9', 7400), now)
-    end = now + 1.1
-    while now < end:
-        now = case.node.deadline() or now
-        case.node.on_deadline(now)
-
-    assert of_kind(case.happened(), events.PeerSuspected)
