@@ -18,6 +18,8 @@ pytestmark = pytest.mark.trio
 
 LIMIT_S = 60.0
 PORT = 7411
+NET = f'127.{os.getpid() // 256 % 250 + 2}.{os.getpid() % 256}'
+"""Of this process: tests run side by side."""
 
 
 class Process:
@@ -29,7 +31,7 @@ class Process:
     def __init__(self, number: int, shell: str = 'exec "$@"') -> None:
         self._shell = shell
         self.name = f'a{number}'
-        self.address = f'127.71.0.{number + 1}:{PORT}'
+        self.address = f'{NET}.{number + 1}:{PORT}'
         self.lines: list[str] = []
         self.process: trio.Process
         self._more = trio.Event()
@@ -84,7 +86,7 @@ async def agents(count: int) -> AsyncIterator[list[Process]]:
 
 
 async def test_who_finds_nobody_says_so() -> None:
-    alone, nobody = Process(0), f'127.71.0.250:{PORT}'
+    alone, nobody = Process(0), f'{NET}.250:{PORT}'
     async with trio.open_nursery() as nursery:
         await nursery.start(alone.run, nobody)
         await alone.wait_for(f'nobody has answered at {nobody}; trying on')
