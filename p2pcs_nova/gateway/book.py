@@ -3,8 +3,9 @@
 
 Reading never waits; writing waits for a disk or for etcd, in a thread.
 What is in memory changes only after it is durable, and a write that has
-begun cannot be cancelled, so that the two never differ.  What is written
-of a slice is written by its term.
+begun cannot be cancelled, so that the two differ only by what etcd has done
+and could not say: the next write about the instance, or its slice's next
+term, learns that.  What is written of a slice is written by its term.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Former(Protocol):
 class Ledger(Protocol):
     """Where instances and graves are written down; every call blocks.
 
-    Each of them is durable at return, and done as a whole or not at all.
+    Each of them is durable at return, and done as a whole or not at all;
+    one that raises Unavailable may be done, and is to be repeated.
     What a command of a term that is over would write is refused: raises
     StaleTerm.
     """
@@ -77,10 +79,11 @@ class Ledger(Protocol):
 
     def place(
         self, command: wire.Command, row: stores.InstanceRow
-    ) -> stores.Grave | None:
+    ) -> list[stores.Grave]:
         """Write who is about to build; an earlier row becomes a grave.
 
-        :returns: the grave of the earlier attempt
+        :returns: all graves of the instance
+        :raises WrongState: another slice has this instance
         """
 
     def set_placed(
@@ -88,10 +91,11 @@ class Ledger(Protocol):
     ) -> bool:
         """Write that the PC has built this epoch; False if it is gone."""
 
-    def bury(
-        self, command: wire.Command, instance: str
-    ) -> stores.Grave | None:
-        """Turn an instance's row into a grave; None if there is none."""
+    def bury(self, command: wire.Command, instance: str) -> list[stores.Grave]:
+        """Turn an instance's row, if there is one, into a grave.
+
+        :returns: all graves of the instance that are the slice's
+        """
 
     def forget(self, command: wire.Command, grave: stores.Grave) -> None:
         """Its PC has carried out the tombstone; idempotent."""
@@ -169,8 +173,7 @@ class Book:
         if slice_ is not None:
             self.close(slice_)
         self.rows |= {row.instance: row for row in rows}
-        for grave in graves:
-            self._dig(grave)
+        self._dig(graves)
 
     async def next_number(self) -> wire.Counter:
         """A number that this machine has never given before."""
@@ -187,9 +190,9 @@ class Book:
     async def place(self, row: stores.InstanceRow) -> None:
         """Write who is about to build; an earlier row becomes a grave."""
         command = self._commands.command(row.slice)
-        grave = await self._run(self._ledger.place, command, row)
+        graves = await self._run(self._ledger.place, command, row)
         self.rows[row.instance] = row
-        self._dig(grave)
+        self._dig(graves)
 
     async def set_placed(self, row: stores.InstanceRow) -> bool:
         """Write that the PC has built it; False if that epoch is gone."""
@@ -204,21 +207,23 @@ class Book:
             )
         return known
 
-    async def bury(self, instance: str) -> stores.Grave | None:
-        """Turn an instance's row into a grave; None if there is none."""
-        row = self.rows.get(instance)
-        if row is None:
-            return None
-        command = self._commands.command(row.slice)
-        grave = await self._run(self._ledger.bury, command, instance)
-        if grave is not None:
-            self.rows.pop(instance, None)
-        self._dig(grave)
-        return grave
+    async def bury(self, slice_: str, instance: str) -> None:
+        """Turn an instance's row, if there is one, into a grave.
 
-    def _dig(self, grave: stores.Grave | None) -> None:
-        if grave is not None:
-            self.graves[grave.instance, grave.epoch] = grave
+        There may be one that we do not know.
+
+        :raises Unavailable: we do not command the slice now, or the answer
+            is lost: then this is to be repeated
+        """
+        command = self._commands.command(slice_)
+        graves = await self._run(self._ledger.bury, command, instance)
+        row = self.rows.get(instance)
+        if row is not None and row.slice == slice_:
+            del self.rows[instance]
+        self._dig(graves)
+
+    def _dig(self, graves: list[stores.Grave]) -> None:
+        self.graves |= {(one.instance, one.epoch): one for one in graves}
 
     def graves_of(self, instance: str) -> list[stores.Grave]:
         """Its epochs that are still to be destroyed."""

@@ -405,8 +405,9 @@ class Spawn:
 
     async def _bury(self) -> None:
         """Make the attempt a grave, and have its PC told."""
-        if await self._tools.book.bury(self._request.claim.instance):
-            self._tools.buried.notify()
+        instance = self._request.claim.instance
+        await self._tools.book.bury(self._slice, instance)
+        self._tools.buried.notify()
 
     # -- saying -------------------------------------------------------------
 

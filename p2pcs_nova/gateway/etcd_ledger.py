@@ -11,9 +11,11 @@
 Every write is a transaction that holds only as long as the key of the
 slice is the one that the term's gateway has created: a gateway that was
 frozen between check and act writes nothing.  A row is written as it was
-read, or read again.  Before an era has begun there is no term of it, and
-nobody writes but the gateway that begins it.  See also
-:mod:`p2pcs_nova.terms.shared`.
+read, or read again: then a write of ours whose answer was lost may be there
+already, and is answered as if it had just been done.
+
+Before an era has begun there is no term of it, and nobody writes but the
+gateway that begins it.  See also :mod:`p2pcs_nova.terms.shared`.
 """
 
 from __future__ import annotations
@@ -46,6 +48,16 @@ T = TypeVar('T')
 TRIES = 3
 """Of a write whose row another one has changed meanwhile: a lost answer of
 ours can have done that, and nobody else."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What is written of an instance."""
+
+    unchanged: Condition
+    """Whether its row is still so."""
+    row: InstanceRow | None
+    graves: list[Grave]
 
 
 class EtcdLedger:
@@ -96,8 +108,8 @@ class EtcdLedger:
         for grave in carried.graves:
             self._etcd.transact((), [self._put_grave(grave)])
         for row in carried.rows:
-            _, here = self._read_row(row.instance)
-            if here is None or here.epoch < row.epoch:
+            found = self._read(row.instance).row
+            if found is None or found.epoch < row.epoch:
                 self._etcd.transact((), [self._put_row(row)])
 
     def next_epoch(self, command: wire.Command) -> wire.Counter:
@@ -105,24 +117,28 @@ class EtcdLedger:
         outcome = self._write(command, (), [Put(self._key('epochs'), b'')])
         return wire.Counter(command.term.era, outcome.revision)
 
-    def place(self, command: wire.Command, row: InstanceRow) -> Grave | None:
+    def place(self, command: wire.Command, row: InstanceRow) -> list[Grave]:
         """Write who is about to build; an earlier row becomes a grave.
 
+        :returns: all graves of the instance
         :raises WrongState: another slice has this instance
         """
         put = self._put_row(row)
         for _ in range(TRIES):
-            entry, old = self._read_row(row.instance)
-            if old is not None and old.epoch == row.epoch:
-                return None
-            if old is not None and old.slice != row.slice:
+            found = self._read(row.instance)
+            old = found.row
+            if old is None:
+                graves, steps = found.graves, [put]
+            elif old.epoch == row.epoch:
+                return found.graves
+            elif old.slice != row.slice:
                 raise errors.WrongState(f'slice {old.slice} has this instance')
-            grave = None if old is None else _grave_of(old)
-            steps: list[Step] = [put]
-            if grave is not None:
-                steps.append(self._put_grave(grave))
-            if self._write(command, [entry], steps).held:
-                return grave
+            else:
+                grave = _grave_of(old)
+                graves = [*found.graves, grave]
+                steps = [put, self._put_grave(grave)]
+            if self._write(command, [found.unchanged], steps).held:
+                return graves
         raise _unsettled(row.instance)
 
     def set_placed(
@@ -130,27 +146,32 @@ class EtcdLedger:
     ) -> bool:
         """Write that the PC has built this epoch; False if it is gone."""
         for _ in range(TRIES):
-            entry, row = self._read_row(instance)
-            if row is None or row.epoch != epoch:
+            found = self._read(instance)
+            if found.row is None or found.row.epoch != epoch:
                 return False
-            placed = dataclasses.replace(row, state=RowState.PLACED)
-            if self._write(command, [entry], [self._put_row(placed)]).held:
+            placed = dataclasses.replace(found.row, state=RowState.PLACED)
+            put = self._put_row(placed)
+            if self._write(command, [found.unchanged], [put]).held:
                 return True
         raise _unsettled(instance)
 
-    def bury(self, command: wire.Command, instance: str) -> Grave | None:
-        """Turn an instance's row into a grave; None if there is none."""
+    def bury(self, command: wire.Command, instance: str) -> list[Grave]:
+        """Turn an instance's row, if there is one, into a grave.
+
+        :returns: all graves of the instance that are the slice's
+        """
         for _ in range(TRIES):
-            entry, row = self._read_row(instance)
-            if row is None or row.slice != command.slice:
-                return None
-            grave = _grave_of(row)
+            found = self._read(instance)
+            graves = [g for g in found.graves if g.slice == command.slice]
+            if found.row is None or found.row.slice != command.slice:
+                return graves
+            grave = _grave_of(found.row)
             steps = (
                 Delete(self._row_key(instance)),
                 self._put_grave(grave),
             )
-            if self._write(command, [entry], steps).held:
-                return grave
+            if self._write(command, [found.unchanged], steps).held:
+                return [*graves, grave]
         raise _unsettled(instance)
 
     def forget(self, command: wire.Command, grave: Grave) -> None:
@@ -194,14 +215,16 @@ class EtcdLedger:
                 )
         return outcome
 
-    def _read_row(self, instance: str) -> tuple[Condition, InstanceRow | None]:
-        """An instance's row, and the condition that it is still so."""
+    def _read(self, instance: str) -> _Found:
+        """What is written of an instance."""
         key = self._row_key(instance)
-        (found,) = self._etcd.read(Get(key))
-        if not found:
-            return Created(key, 0), None
-        (entry,) = found
-        return Changed(key, entry.changed), _decode(entry, InstanceRow)
+        of_it = Get(self._key('graves', instance, ''), prefix=True)
+        rows, graves = self._etcd.read(Get(key), of_it)
+        return _Found(
+            Changed(key, rows[0].changed if rows else 0),
+            _decode(rows[0], InstanceRow) if rows else None,
+            [_decode(entry, Grave) for entry in graves],
+        )
 
     def _put_row(self, row: InstanceRow) -> Put:
         return Put(self._row_key(row.instance), msgspec.json.encode(row))

@@ -360,17 +360,18 @@ class Instances:
         """Destroy it; a PC out of reach will do so when it is back.
 
         Succeeds too if there is no such instance.
+
+        :raises Unavailable: it may be, or may still run
         """
         flight = self._flights.get(instance)
         if flight is not None and flight.slice == slice_:
             flight.scope.cancel()
             await flight.done.wait()
-        row = self._tools.book.rows.get(instance)
-        if row is not None and row.slice == slice_:
-            await self._tools.book.bury(instance)
+        await self._tools.book.bury(slice_, instance)
+        if instance not in self._tools.book.rows:
             self._heard.forget(instance)
-            self._heard.touch(slice_)
-            self._tools.buried.notify()
+        self._heard.touch(slice_)
+        self._tools.buried.notify()
         left = await self.graves.wait(slice_, instance)
         LOG.info(
             '[%s] instance %s: destroyed%s',

@@ -280,7 +280,7 @@ class Reconciler:
 
     async def _bury(self, row: store.InstanceRow) -> None:
         """An attempt that the PC never heard of, or that has failed."""
-        await self._book.bury(row.instance)
+        await self._book.bury(row.slice, row.instance)
         self._heard.forget(row.instance)
         self._heard.touch(row.slice)
         self._buried.notify()

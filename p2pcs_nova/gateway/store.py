@@ -27,7 +27,7 @@ import sqlite3
 
 import msgspec
 
-from p2pcs_nova import database, wire
+from p2pcs_nova import database, errors, wire
 from p2pcs_nova.gateway import eras
 
 SCHEMA = """
@@ -182,15 +182,20 @@ class Store(database.Database):
         """A number that was never given before."""
         return self.next_number()
 
-    def place(self, command: wire.Command, row: InstanceRow) -> Grave | None:
+    def place(self, command: wire.Command, row: InstanceRow) -> list[Grave]:
         """Write who is about to build; an earlier row becomes a grave.
 
-        :returns: the grave of the earlier attempt
+        :returns: all graves of the instance
+        :raises WrongState: another slice has this instance
         """
         with self._transaction() as db:
-            grave = self._bury(db, row.instance)
+            graves = self._bury(db, row.instance, row.slice)
+            for (other,) in db.execute(
+                'SELECT slice FROM instances WHERE uuid = ?', (row.instance,)
+            ):
+                raise errors.WrongState(f'slice {other} has this instance')
             _put_row(db, row)
-        return grave
+        return graves
 
     def set_placed(
         self, command: wire.Command, instance: str, epoch: wire.Counter
@@ -204,22 +209,30 @@ class Store(database.Database):
             ).rowcount
         return changed == 1
 
-    def bury(self, command: wire.Command, instance: str) -> Grave | None:
-        """Turn an instance's row into a grave; None if there is none."""
-        with self._transaction() as db:
-            return self._bury(db, instance)
+    def bury(self, command: wire.Command, instance: str) -> list[Grave]:
+        """Turn an instance's row, if there is one, into a grave.
 
-    def _bury(self, db: sqlite3.Connection, instance: str) -> Grave | None:
+        :returns: all graves of the instance that are the slice's
+        """
+        with self._transaction() as db:
+            return self._bury(db, instance, command.slice)
+
+    def _bury(
+        self, db: sqlite3.Connection, instance: str, slice_: str
+    ) -> list[Grave]:
         row = db.execute(
-            'DELETE FROM instances WHERE uuid = ? '
+            'DELETE FROM instances WHERE uuid = ? AND slice = ? '
             'RETURNING uuid, era, n, peer, peer_name, slice',
-            (instance,),
+            (instance, slice_),
         ).fetchone()
-        if row is None:
-            return None
-        grave = _grave(row)
-        _put_grave(db, grave)
-        return grave
+        if row is not None:
+            _put_grave(db, _grave(row))
+        found = db.execute(
+            'SELECT uuid, era, n, peer, peer_name, slice FROM graves '
+            'WHERE uuid = ? AND slice = ?',
+            (instance, slice_),
+        ).fetchall()
+        return [_grave(row) for row in found]
 
     def forget(self, command: wire.Command, grave: Grave) -> None:
         """Its PC has carried out the tombstone; idempotent."""

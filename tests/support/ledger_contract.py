@@ -7,7 +7,7 @@ import dataclasses
 
 import pytest
 
-from p2pcs_nova import wire
+from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import store
 from p2pcs_nova.gateway.book import Ledger
 from tests.support import fake_pcs, gateways
@@ -27,14 +27,22 @@ class Subject:
         """A row of the next epoch, not yet written."""
         return row(self.ledger.next_epoch(self.command), number, peer)
 
-    def place(self, placed: store.InstanceRow) -> store.Grave | None:
-        """Write it."""
-        return self.ledger.place(self.command, placed)
+    def place(self, placed: store.InstanceRow) -> list[store.Grave]:
+        """Write it; the graves of its instance, by epoch."""
+        return by_epoch(self.ledger.place(self.command, placed))
+
+    def bury(self, instance: str) -> list[store.Grave]:
+        """Delete it; likewise."""
+        return by_epoch(self.ledger.bury(self.command, instance))
 
     def graves(self) -> list[store.Grave]:
         """Those of the slice, by epoch."""
-        found = self.ledger.graves(SLICE)
-        return sorted(found, key=lambda grave: grave.epoch)
+        return by_epoch(self.ledger.graves(SLICE))
+
+
+def by_epoch(graves: list[store.Grave]) -> list[store.Grave]:
+    """In the order in which they were signed."""
+    return sorted(graves, key=lambda grave: grave.epoch)
 
 
 def row(
@@ -104,8 +112,8 @@ class LedgerContract:
 
     def test_row_comes_back_as_it_was_written(self, subject: Subject) -> None:
         first, second = subject.row(1), subject.row(2)
-        assert subject.place(first) is None
-        assert subject.place(second) is None
+        assert subject.place(first) == []
+        assert subject.place(second) == []
         found = subject.ledger.rows(SLICE)
         assert sorted(found, key=lambda one: one.epoch) == [first, second]
         assert subject.ledger.rows('other') == []
@@ -116,7 +124,7 @@ class LedgerContract:
     ) -> None:
         first, second = subject.row(), subject.row(peer='b' * 32)
         subject.place(first)
-        grave = subject.place(second)
+        (grave,) = subject.place(second)
         assert grave == store.Grave(
             first.instance, first.epoch, PEER, 'pc1', SLICE
         )
@@ -141,17 +149,41 @@ class LedgerContract:
         written = subject.row()
         subject.place(written)
         ledger, command = subject.ledger, subject.command
-        grave = ledger.bury(command, written.instance)
-        assert grave is not None
+        (grave,) = subject.bury(written.instance)
         assert grave.tombstone == wire.Tombstone(
             written.instance, written.epoch
         )
-        assert ledger.bury(command, written.instance) is None
         assert (ledger.rows(), subject.graves()) == ([], [grave])
         assert ledger.graves('other') == []
         ledger.forget(command, grave)
         ledger.forget(command, grave)
         assert ledger.graves() == []
+        assert subject.bury(written.instance) == []
+
+    def test_deletion_that_is_repeated_says_again_what_waits(
+        self, subject: Subject
+    ) -> None:
+        first, second = subject.row(), subject.row()
+        subject.place(first)
+        (earlier,) = subject.place(second)
+        graves = subject.bury(first.instance)
+        assert [grave.epoch for grave in graves] == [first.epoch, second.epoch]
+        assert graves[0] == earlier
+        assert subject.bury(first.instance) == graves
+        assert subject.graves() == graves
+        third = subject.row()
+        assert subject.place(third) == graves
+
+    def test_instance_is_in_one_slice_only(self, subject: Subject) -> None:
+        written = subject.row()
+        subject.place(written)
+        epoch = subject.ledger.next_epoch(subject.command)
+        again = row(epoch, slice_='other')
+        other = wire.Command('other', subject.command.term)
+        with pytest.raises(errors.WrongState, match='slice all has'):
+            subject.ledger.place(other, again)
+        assert subject.ledger.bury(other, written.instance) == []
+        assert subject.ledger.rows() == [written]
 
     def test_several_epochs_of_an_instance_have_graves_of_their_own(
         self, subject: Subject
@@ -159,7 +191,7 @@ class LedgerContract:
         rows = [subject.row() for _ in range(3)]
         for one in rows:
             subject.place(one)
-        subject.ledger.bury(subject.command, rows[0].instance)
+        subject.bury(rows[0].instance)
         assert [grave.epoch for grave in subject.graves()] == [
             one.epoch for one in rows
         ]

@@ -107,6 +107,76 @@ async def test_full_disk_of_the_gateway_ends_neither_it_nor_the_burial(
         assert pc.calls.count('tombstone') == 3
 
 
+@pytest.mark.parametrize('is_known', [True, False])
+async def test_deletion_whose_answer_was_lost_is_carried_out_when_repeated(
+    autojump_clock: MockClock,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_known: bool,
+) -> None:
+    bury = store.Store.bury
+    lost = ['an answer']
+
+    def bury_silently(
+        database: store.Store, command: wire.Command, instance: str
+    ) -> list[store.Grave]:
+        graves = bury(database, command, instance)
+        if lost:
+            raise errors.Unavailable(lost.pop())
+        return graves
+
+    monkeypatch.setattr(store.Store, 'bury', bury_silently)
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with gateways.running(tmp_path, pcs) as service:
+        placed = await spawn(service)
+        uuid = placed.status.instance
+        with pytest.raises(errors.Unavailable):
+            await service.instances.destroy('all', uuid, '')
+        assert pc.running(uuid)
+        if not is_known:
+            service._running.book.rows.clear()
+        gone = await service.instances.destroy('all', uuid, '')
+        assert gone == wire.Destroyed(True)
+        assert pc.instances == {}
+        assert service.placements('all').instances == ()
+
+
+async def test_build_that_was_written_without_our_knowing_is_deleted(
+    autojump_clock: MockClock,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = store.Store.place
+
+    def place_silently(
+        database: store.Store, command: wire.Command, row: store.InstanceRow
+    ) -> list[store.Grave]:
+        place(database, command, row)
+        raise errors.Unavailable('the answer is lost')
+
+    monkeypatch.setattr(store.Store, 'place', place_silently)
+    uuid = fake_pcs.spawn_request(0, SMALL).claim.instance
+    async with gateways.running(tmp_path, office(1)) as service:
+        with pytest.raises(errors.Unavailable):
+            await spawn(service)
+        gone = await service.instances.destroy('all', uuid, '')
+        assert gone == wire.Destroyed(True)
+    # No row of it keeps another slice from having it.
+    async with gateways.running(tmp_path, office(1)) as service:
+        assert service.placed_rows().instances == ()
+
+
+async def test_nothing_is_said_to_be_destroyed_without_a_term(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    uuid = fake_pcs.spawn_request(0, SMALL).claim.instance
+    async with gateways.running(tmp_path, office(1)) as service:
+        service._drop('all')
+        with pytest.raises(errors.Unavailable):
+            await service.instances.destroy('all', uuid, '')
+
+
 async def test_deletion_ends_a_spawn_that_is_going_on(
     autojump_clock: MockClock, tmp_path: pathlib.Path
 ) -> None:
