@@ -44,8 +44,9 @@ LOG = logging.getLogger(__name__)
 
 Built = tuple[store.InstanceRow, wire.InstanceStatus]
 """Where an instance was built, and its PC's answer."""
-TELLING = (errors.ImageRefused, errors.StaleTerm, errors.Unsupported)
-"""What the driver hears as it is, if every PC that was asked says so."""
+TELLING = (errors.ImageRefused, errors.Unsupported)
+"""What the driver hears as it is, if every PC that was asked says so; not
+that our term is over, which ends the driver: a slice may have one PC only."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
 import msgspec
@@ -304,6 +304,8 @@ class Instances:
 
         :raises ImageRefused: what comes is not what its PC should send
         :raises Unreachable: its PC does not answer
+        :raises WrongState: it is still being built; see also
+            :meth:`_one_word`
         """
         row = self._placed_row(slice_, instance)
         LOG.info(
@@ -312,18 +314,19 @@ class Instances:
             instance,
             row.peer_name,
         )
-        async with (
-            self._tools.peers.snapshot(
-                row.peer,
-                slice_,
-                instance,
-                msgspec.structs.replace(request, epoch=row.epoch),
-                self._tools.options.snapshot_silence_s,
-                request_id=request_id,
-            ) as sent,
-            imaging.inspected_copy(sent, row.spec.root_mb) as body,
-        ):
-            yield body
+        with self._one_word(row):
+            async with (
+                self._tools.peers.snapshot(
+                    row.peer,
+                    slice_,
+                    instance,
+                    msgspec.structs.replace(request, epoch=row.epoch),
+                    self._tools.options.snapshot_silence_s,
+                    request_id=request_id,
+                ) as sent,
+                imaging.inspected_copy(sent, row.spec.root_mb) as body,
+            ):
+                yield body
         LOG.info(
             '[%s] instance %s: %d MiB of its disk have passed',
             texts.or_dash(request_id),
@@ -392,14 +395,9 @@ class Instances:
         request_id: str,
         more_s: float = 0.0,
     ) -> T:
-        """Ask the row's PC.
-
-        :raises WrongState: it says that our term is over, which it is not:
-            one PC's word must not end the driver, which speaks to others
-        """
-        peers = self._tools.peers
-        try:
-            return await peers.ask(
+        """Ask the row's PC; see also :meth:`_one_word`."""
+        with self._one_word(row):
+            return await self._tools.peers.ask(
                 row.peer,
                 row.slice,
                 timeout_s,
@@ -407,8 +405,18 @@ class Instances:
                 request_id=request_id,
                 more_s=more_s,
             )
+
+    @contextlib.contextmanager
+    def _one_word(self, row: store.InstanceRow) -> Iterator[None]:
+        """While the row's PC is asked.
+
+        :raises WrongState: it says that our term is over, which it is not:
+            one PC's word must not end the driver, which speaks to others
+        """
+        try:
+            yield
         except errors.StaleTerm as error:
-            if not peers.may_ask(row.slice):
+            if not self._tools.peers.may_ask(row.slice):
                 raise
             raise errors.WrongState(
                 f'{row.peer_name} says: {error.message}'

@@ -189,16 +189,23 @@ async def test_image_that_every_pc_refuses_is_the_images_fault(
             await spawn(service)
 
 
-@pytest.mark.parametrize('kind', [errors.StaleTerm, errors.Unsupported])
 async def test_what_no_pc_cures_is_told_as_all_of_them_say_it(
-    autojump_clock: MockClock,
-    tmp_path: pathlib.Path,
-    kind: type[errors.P2PcsError],
+    autojump_clock: MockClock, tmp_path: pathlib.Path
 ) -> None:
     pcs = office(3)
-    pcs.build_errors(kind('hw_firmware_type'))
+    pcs.build_errors(errors.Unsupported('hw_firmware_type'))
     async with gateways.running(tmp_path, pcs) as service:
-        with pytest.raises(kind, match='hw_firmware_type'):
+        with pytest.raises(errors.Unsupported, match='hw_firmware_type'):
+            await spawn(service)
+
+
+async def test_word_of_a_slices_only_pc_does_not_end_the_term(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    pcs.build_errors(errors.StaleTerm('term 9 is known'))
+    async with gateways.running(tmp_path, pcs) as service:
+        with pytest.raises(errors.NoPeerFits, match='stale term'):
             await spawn(service)
 
 

@@ -185,6 +185,11 @@ async def test_word_of_one_pc_does_not_end_the_term(
             await service.instances.act(
                 'all', uuid, wire.ActionRequest(wire.Action.START), ''
             )
+        with pytest.raises(errors.WrongState, match='pc1 says'):
+            async with service.instances.snapshot(
+                'all', uuid, wire.SnapshotRequest(30.0), ''
+            ):
+                pass
 
 
 async def test_term_that_is_given_back_is_over_at_once(
