@@ -162,7 +162,8 @@ async def serve(conf: cfg.ConfigOpts, kept: compute.Options) -> None:
     """
     client = LocalClient(kept.socket, ASK_TIMEOUT_S)
     terms = make_holder(conf, client)
-    keeper = keeping.Keeper(terms, client, kept, boottime)
+    make = functools.partial(compute.Compute, kept)
+    keeper = keeping.Keeper(terms, client, make, boottime)
     publisher = make_publisher(client, kept)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:

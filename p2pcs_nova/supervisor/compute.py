@@ -24,14 +24,11 @@ LOG = logging.getLogger(__name__)
 
 STOP_S = 15.0
 """Time that a nova-compute has to end by itself; then it is killed."""
-RETRY_FIRST_S = 1.0
-"""Before another follows one that has ended; it doubles each time, ..."""
-RETRY_LAST_S = 60.0
-"""... up to this, ..."""
-STEADY_S = 60.0
-"""... and begins anew after one that has run so long."""
 HUNG_S = 15.0
 """So long one that runs may give no sign of life; then it is killed."""
+FIRST_S = 300.0
+"""So long it may be about its first one: many may start at once, and wait
+for Nova."""
 BEAT_S = 1.0
 """Between two looks for one."""
 HEARTBEAT_S = 10
@@ -105,17 +102,6 @@ def slice_configuration(options: Options, slice_: str) -> str:
     )
 
 
-def next_pause_s(last_s: float, lived_s: float) -> float:
-    """Before another nova-compute follows one that has ended by itself.
-
-    :param last_s: before that one; 0 for the first
-    :param lived_s: how long it lived
-    """
-    if lived_s >= STEADY_S:
-        return RETRY_FIRST_S
-    return min(2 * max(last_s, RETRY_FIRST_S), RETRY_LAST_S)
-
-
 class Compute:
     """The one nova-compute of a slice's term; blocks on a local disk.
 
@@ -142,12 +128,11 @@ class Compute:
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
 
-    async def keep(self, pause_s: float) -> float:
-        """Start it after a while; cancelled, end it.
+    async def keep(self) -> float:
+        """Start it; cancelled, end it.
 
         :returns: seconds of its life, once it has ended by itself
         """
-        await trio.sleep(pause_s)
         began = trio.current_time()
         code = await self._run()
         lived_s = trio.current_time() - began
@@ -176,7 +161,7 @@ class Compute:
     async def _end_if_hung(self, process: subprocess.Popen[bytes]) -> None:
         beat: int | None = None
         since = trio.current_time()
-        while beat is None or trio.current_time() - since < HUNG_S:
+        while trio.current_time() - since < (HUNG_S if beat else FIRST_S):
             await trio.sleep(BEAT_S)
             last, beat = beat, _changed_at(self._beat)
             if beat != last:

@@ -7,12 +7,15 @@ Rules:
    PCs, and nova-compute, by its file;
 2. when a term is over, that nova-compute is killed at once, and all begins
    anew: see :class:`p2pcs_nova.terms.holder.Lapsed`;
-3. a slice is given back only when its nova-compute has ended;
+3. a slice is given back only when its nova-compute has ended, and is our
+   own until that has worked: its key goes on as long as the lease;
 4. when a nova-compute has ended by itself, frozen perhaps and killed, the
    next acts by another term: what the first has asked, and nobody has heard
    yet, comes too late;
-5. a gateway whose daemon does not answer for a while is of no use to its
-   slices, and gives them up, if there are others;
+5. a gateway whose daemon does not answer for a while, or whose
+   nova-computes do not keep running, is of no use to its slices, and gives
+   them up, if there are others; see also
+   :mod:`p2pcs_nova.supervisor.fitness`;
 6. slices are taken only while the daemon finds that terms may come from
    where they come from; if it refuses that, all ends.
 """
@@ -32,7 +35,7 @@ import trio
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client.local import LocalClient
-from p2pcs_nova.supervisor import compute
+from p2pcs_nova.supervisor import compute, fitness
 from p2pcs_nova.supervisor.trouble import Trouble
 from p2pcs_nova.terms import holder, sharing
 
@@ -54,6 +57,8 @@ class Kept:
 
     held: wire.HeldTerm
     compute: compute.Compute
+    since_s: float
+    """When it began."""
     scope: trio.CancelScope = dataclasses.field(
         default_factory=trio.CancelScope
     )
@@ -74,6 +79,7 @@ class Keeper:
     """Keeps the slices of a gateway, until it is told to stop.
 
     :param client: of the gateway's daemon
+    :param make: the nova-compute of a slice, not yet started
     :param clock: seconds of CLOCK_BOOTTIME
     """
 
@@ -81,16 +87,15 @@ class Keeper:
         self,
         terms: holder.Holder,
         client: LocalClient,
-        options: compute.Options,
+        make: Callable[[str], compute.Compute],
         clock: Callable[[], float],
     ) -> None:
         self._terms = terms
         self._client = client
-        self._options = options
+        self._make = make
         self._clock = clock
         self._kept: dict[str, Kept] = {}
-        self._pauses: dict[str, float] = {}
-        """Seconds before a slice's next nova-compute starts here."""
+        self._fitness = fitness.Fitness()
         self._slices: list[str] = []
         """Of the policy, in the order in which we want them."""
         self._until_s = 0.0
@@ -105,6 +110,7 @@ class Keeper:
         self._daemon = Trouble('asking the daemon')
         self._era = Trouble('settling the era')
         self._others = Trouble('sharing the slices')
+        self._computes = Trouble('keeping nova-computes')
 
     def stop(self) -> None:
         """Give all up in order; :meth:`run` returns when that is done."""
@@ -154,9 +160,11 @@ class Keeper:
         for kept in self._kept.values():
             kept.renew(until_s)
         stale: list[str] = []
-        async with trio.open_nursery() as nursery:
-            for kept in self._kept.values():
-                nursery.start_soon(self._tell, kept, stale)
+        # However many there are, a daemon that hangs delays no renewal.
+        with trio.move_on_after(RENEW_S):
+            async with trio.open_nursery() as nursery:
+                for kept in self._kept.values():
+                    nursery.start_soon(self._tell, kept, stale)
         if stale:
             raise holder.Lapsed(stale[0])
 
@@ -233,20 +241,47 @@ class Keeper:
     async def _move(self, nursery: trio.Nursery) -> None:
         if self._clock() >= self._until_s:
             return  # Nothing has been renewed yet, or all ends now.
-        is_deaf = self._clock() - self._heard_at > DEAF_S
-        await _blocking(self._terms.want, not (is_deaf or self._stopping))
-        if self._stopping:
-            return
         me, shares = self._terms.name, await _blocking(self._terms.shares)
-        if is_deaf and shares.gateways <= {me}:
+        others = shares.gateways - {me}
+        now = self._clock()
+        is_deaf = now - self._heard_at > DEAF_S
+        is_of_use = not (is_deaf or (others and self._is_failing(now)))
+        wants = is_of_use and not self._stopping
+        await _blocking(self._terms.want, wants)
+        if self._stopping or (is_deaf and not others):
             return
-        move = sharing.next_move(me, self._slices, shares, self._kept.keys())
+        move = sharing.next_move(
+            me,
+            sorted(self._slices, key=lambda name: not self._may(name, now)),
+            holder.Shares(others | {me} if wants else others, shares.holders),
+            self._kept.keys(),
+        )
         for name in move.take if self._settled else ():
-            await self._take(name, nursery)
+            if self._may(name, now):
+                await self._take(name, nursery)
         if not any(k.scope.cancel_called for k in self._kept.values()):
             for name in move.give:
                 LOG.info('slice %s is given up', name)
                 self._kept[name].scope.cancel()
+
+    def _may(self, name: str, now: float) -> bool:
+        return self._fitness.may_start(name, now)
+
+    def _is_failing(self, now: float) -> bool:
+        """Whether other gateways are better for our slices."""
+        started = [
+            kept.since_s
+            for kept in self._kept.values()
+            if not kept.scope.cancel_called
+        ]
+        is_failing = self._fitness.is_failing(started, now)
+        self._computes.note(
+            'they end soon after their start: others may have the slices for '
+            f'{fitness.FAILING_S:g} s'
+            if is_failing
+            else ''
+        )
+        return is_failing
 
     async def _take(self, name: str, nursery: trio.Nursery) -> None:
         term = await _blocking(self._terms.take, name)
@@ -254,7 +289,7 @@ class Keeper:
             return
         LOG.info('slice %s: term %s begins', name, term)
         held = wire.HeldTerm(name, term, self._until_s)
-        kept = Kept(held, compute.Compute(self._options, name))
+        kept = Kept(held, self._make(name), self._clock())
         self._kept[name] = kept
         kept.renew(self._until_s)
         self._check_time()
@@ -266,23 +301,31 @@ class Keeper:
     async def _keep(self, kept: Kept) -> None:
         """Until its nova-compute has ended, or it is given up."""
         name = kept.held.slice
-        pause_s = self._pauses.pop(name, 0.0)
         with kept.scope:
-            lived_s = await kept.compute.keep(pause_s)
-            self._pauses[name] = compute.next_pause_s(pause_s, lived_s)
+            lived_s = await kept.compute.keep()
+            self._fitness.ended(name, lived_s, self._clock())
         kept.scope.cancel()
         await _blocking(_quietly, self._client.end_term, kept.command)
-        await _blocking(_quietly, self._terms.give_back, kept.command)
+        await self._give_back(kept.command)
         del self._kept[name]
         self._look.set()
 
+    async def _give_back(self, command: wire.Command) -> None:
+        """Until it has worked, or our lease ends with us."""
+        while not await _blocking(_quietly, self._terms.give_back, command):
+            if self._stopping:
+                return
+            await trio.sleep(SHARE_S)
 
-def _quietly(call: Callable[..., None], *arguments: object) -> None:
-    """What cannot be said now is over by itself before long."""
+
+def _quietly(call: Callable[..., None], *arguments: object) -> bool:
+    """Say what is over by itself before long; whether it was heard."""
     try:
         call(*arguments)
     except errors.P2PcsError as error:
         LOG.info('not told: %s', error.message)
+        return False
+    return True
 
 
 async def _blocking(call: Callable[..., T], *arguments: Any) -> T:

@@ -72,6 +72,11 @@ class Publisher:
         except errors.P2PcsError as error:
             self._trouble.note(error.message)
             return
+        except Exception as error:
+            # An answer that nobody expected: no reason to end the slices.
+            LOG.debug('Nova', exc_info=True)
+            self._trouble.note(f'it answered with {error!r}')
+            return
         self._trouble.note('')
         for why in sorted(set(outcome.waiting) - self._waiting):
             LOG.info('not yet: %s', why)

@@ -19,13 +19,13 @@ class Scene:
 
     def __init__(self) -> None:
         self.policy = bundle('gold')
-        self.outcome: Outcome | errors.P2PcsError = NOTHING
+        self.outcome: Outcome | Exception = NOTHING
         self.told: list[tuple[str, ...]] = []
         self.publisher = publishing.Publisher(lambda: self.policy, self.follow)
 
     def follow(self, partition: Partition) -> Outcome:
         self.told.append(partition.open)
-        if isinstance(self.outcome, errors.P2PcsError):
+        if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
 
@@ -80,6 +80,17 @@ async def test_nova_that_fails_is_tried_again_and_said_when_it_comes_and_goes(
     assert scene.told == [('gold',)] * 3
     what = "having Nova's hosts as the slices"
     assert caplog.messages == [f'{what}: nova: gone', f'{what}: it goes on']
+
+
+async def test_answer_of_nova_that_nobody_expected_ends_nothing(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.outcome = TypeError("'NoneType' object is not subscriptable")
+    await scene.publisher.look(0.0)
+    assert 'it answered with TypeError' in caplog.text
+    scene.outcome = NOTHING
+    await scene.publisher.look(RETRY_S)
+    assert scene.told == [('gold',)] * 2
 
 
 async def test_policy_that_cannot_be_read_reaches_nova_not_at_all(

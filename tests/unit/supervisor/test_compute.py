@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pathlib
+import signal
+import subprocess
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from p2pcs_nova.supervisor import compute
+
+pytestmark = pytest.mark.trio
+
+
+def idle() -> subprocess.Popen[bytes]:
+    """A program that does nothing."""
+    return subprocess.Popen(['sleep', '1000'])
+
+
+@pytest.mark.parametrize(
+    ('has_begun', 'limit_s'),
+    [(False, compute.FIRST_S), (True, compute.HUNG_S)],
+)
+async def test_nova_compute_without_a_sign_of_life_is_killed(
+    autojump_clock: MockClock,
+    tmp_path: pathlib.Path,
+    has_begun: bool,
+    limit_s: float,
+) -> None:
+    options = compute.Options('none', (), tmp_path, None, '')
+    one = compute.Compute(options, 'gold')
+    if has_begun:
+        options.beat_file('gold').touch()
+    with idle() as process:
+        await one._end_if_hung(process)
+        assert process.wait() == -signal.SIGKILL
+    waited_s = trio.current_time()
+    assert limit_s <= waited_s <= limit_s + 2 * compute.BEAT_S
