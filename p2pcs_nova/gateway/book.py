@@ -37,7 +37,7 @@ class Former(Protocol):
         """How far it has come."""
 
     def users(self) -> list[str]:
-        """Gateways that share the slices there."""
+        """Gateways that share the slices there, by name."""
 
     def rows(self) -> list[stores.InstanceRow]:
         """Every instance that has a run right."""

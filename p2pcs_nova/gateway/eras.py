@@ -8,7 +8,8 @@ give numbers that PCs have seen: that begins a new era, by an admin's word.
 Rules:
 
 1. the word names the place, and the gateway that begins the era there; only
-   the first era, that of a counter, has no word;
+   the first era, that of a counter, has no word, and a gateway that has used
+   none yet does not begin in it beside another one;
 2. a gateway goes on where it was, as long as that place has come no less far
    than the gateway has seen;
 3. a later era than all that a gateway has seen is begun by somebody who was
@@ -18,6 +19,7 @@ Rules:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 
 from p2pcs_nova import errors, wire
 
@@ -52,16 +54,27 @@ class Last:
 
 
 def must_begin(
-    me: str, stand: Stand, last: Last, word: wire.Era | None
+    me: str,
+    stand: Stand,
+    last: Last,
+    word: wire.Era | None,
+    others: Collection[str] = (),
 ) -> bool:
     """Whether the era in force is to be begun here; else it goes on.
 
     :param me: id of this gateway
+    :param others: ids of the other gateways of the overlay
     :raises EraRefused: numbers may not come from here
     """
     era = FIRST if word is None else word.number
     if word is not None and stand.era <= era:
         _check_place(me, stand.place, word)
+    if word is None and stand.place == COUNTER and not last.place and others:
+        raise errors.EraRefused(
+            f'another gateway is here already ({", ".join(others)}), and only '
+            'one may count by itself: name etcd in [terms] of p2pcs.conf; or, '
+            f'if this one is to be the only one: {HOW}'
+        )
     if stand.era >= era:
         if is_behind(stand, last):
             raise _refused(stand, last)

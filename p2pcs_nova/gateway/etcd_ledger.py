@@ -81,9 +81,14 @@ class EtcdLedger:
         )
 
     def users(self) -> list[str]:
-        """Gateways that share the slices."""
-        (found,) = self._etcd.read(Get(self._key('gateways', ''), prefix=True))
-        return [entry.key.rpartition('/')[2] for entry in found]
+        """Gateways that want slices, or have some: see OneOfSeveral."""
+        wanting, slices = self._etcd.read(
+            Get(self._key('gateways', ''), prefix=True),
+            Get(slice_key(self._prefix, ''), prefix=True),
+        )
+        found = {entry.key.rpartition('/')[2] for entry in wanting}
+        found |= {entry.value.decode(errors='replace') for entry in slices}
+        return sorted(found)
 
     def begin(self, era: int, carried: Carried | None) -> None:
         """Write the era last: a gateway that sees it sees all the rest."""

@@ -239,7 +239,8 @@ class GatewayService:
     async def _settle(self, parts: _Parts) -> None:
         # Whoever renews a term does not wait for this.
         async with self._settling:
-            if await self._run_blocking(parts.settling.settle):
+            others = self._other_gateways()
+            if await self._run_blocking(parts.settling.settle, others):
                 await parts.book.begun()
 
     async def era_report(self) -> wire.EraReport:
@@ -247,7 +248,20 @@ class GatewayService:
 
         :raises Unavailable: etcd does not say how far it has come
         """
-        return await self._run_blocking(self._running.settling.report)
+        return await self._run_blocking(
+            self._running.settling.report, self._other_gateways()
+        )
+
+    def _other_gateways(self) -> list[str]:
+        """Those of the overlay, be they in reach or not."""
+        return sorted(
+            one.peer
+            for one in self._view.peers()
+            if one.seen is not None
+            and one.seen.role == 'gateway'
+            and one.liveness in (*views.REACHABLE, views.Liveness.FAILED)
+            and one.peer != self._peer
+        )
 
     def _may_be_lost(self, epoch: wire.Counter) -> bool:
         """Whether an instance that nobody knows may have been known."""

@@ -3,14 +3,16 @@
 
 An era that begins in another place than the one before takes along what was
 written there.  That the era has begun is written last, so that whatever is
-interrupted is done again, and what is done is not.  Every call blocks.
+interrupted is done again, and what is done is not.  If another gateway has
+begun the era, one that counted by itself before has nothing there, and does
+not go on.  Every call blocks.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import eras
@@ -39,15 +41,16 @@ class Settling:
     former: Former | None
     word: Word
 
-    def settle(self) -> bool:
+    def settle(self, others: Collection[str] = ()) -> bool:
         """Look, and begin the era if it is this gateway's to begin.
 
+        :param others: ids of the other gateways of the overlay
         :returns: whether it has begun
         :raises EraRefused: numbers may not come from here; nothing changed
         :raises Unavailable: that cannot be said, or done, now
         """
         stand, last, word = self._look()
-        begins = eras.must_begin(self.me, stand, last, word)
+        begins = self._must_begin(stand, last, word, others)
         if word is not None and begins:
             carried = self._carried(stand, last, word)
             self.ledger.begin(word.number, carried)
@@ -57,7 +60,7 @@ class Settling:
             self.store.note(eras.Last(stand.place, stand.number))
         return begins
 
-    def report(self) -> wire.EraReport:
+    def report(self, others: Collection[str] = ()) -> wire.EraReport:
         """How it is; nothing changes.
 
         :raises Unavailable: that cannot be said now
@@ -65,7 +68,7 @@ class Settling:
         stand, last, word = self._look()
         problem = ''
         try:
-            if eras.must_begin(self.me, stand, last, word):
+            if self._must_begin(stand, last, word, others):
                 self._check_losses(stand, last, word)
         except errors.EraRefused as error:
             problem = error.message
@@ -81,6 +84,39 @@ class Settling:
 
     def _look(self) -> tuple[eras.Stand, eras.Last, wire.Era | None]:
         return self.ledger.stands(), self.store.last(), self.word()
+
+    def _must_begin(
+        self,
+        stand: eras.Stand,
+        last: eras.Last,
+        word: wire.Era | None,
+        others: Collection[str],
+    ) -> bool:
+        """See :func:`p2pcs_nova.gateway.eras.must_begin`.
+
+        :raises EraRefused: also if what this gateway has would be left
+            behind
+        """
+        begins = eras.must_begin(self.me, stand, last, word, others)
+        if not begins and last.place == eras.COUNTER != stand.place:
+            self._check_left(stand, last, word)
+        return begins
+
+    def _check_left(
+        self, stand: eras.Stand, last: eras.Last, word: wire.Era | None
+    ) -> None:
+        """Refuse to go on where another gateway has begun without us."""
+        if word is not None and (
+            word.gateway == self.me or word.lost >= last.number.era
+        ):
+            return
+        rows, graves = self.store.rows(), self.store.graves()
+        if rows or graves:
+            raise errors.EraRefused(
+                f'{eras.named(stand.place)} is in era {stand.era} without '
+                f'what this gateway has (instances: {len(rows)}, tombstones: '
+                f'{len(graves)}); to take it along: {eras.HOW}'
+            )
 
     def _carried(
         self, stand: eras.Stand, last: eras.Last, word: wire.Era | None
@@ -102,7 +138,7 @@ class Settling:
             if users := self.former.users():
                 raise errors.Unavailable(
                     'other gateways still share the slices, stop their '
-                    f'p2pcs-gateway: {", ".join(sorted(users))}'
+                    f'p2pcs-gateway: {", ".join(users)}'
                 )
             source = self.former
         return Carried(

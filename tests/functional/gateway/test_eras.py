@@ -235,8 +235,32 @@ async def test_nobody_goes_alone_while_others_share(
         await machine.raise_era(gateway)
         with pytest.raises(errors.Unavailable, match='p2pcs-gateway: b'):
             await gateway.take()
+        # Deaf for a while, it wants no slice, and has one nevertheless.
+        assert other.take(SLICE) is not None
+        other.want(False)
+        with pytest.raises(errors.Unavailable, match='p2pcs-gateway: b'):
+            await gateway.take()
         other.close()
         assert (await gateway.take()).era == 3
+
+
+async def test_era_of_another_gateway_leaves_no_server_behind(
+    machine: Machine, server: etcd_server.Server, tmp_path: pathlib.Path
+) -> None:
+    async with machine.alone() as gateway:
+        await gateway.take()
+        placed = (await spawn(gateway.service)).status
+    other = 'b' * 32
+    ledger = EtcdLedger(server.connect(), PREFIX)
+    machine.era = wire.Era(2, other, ledger.stands().place)
+    with contextlib.closing(Store(tmp_path / 'b.sqlite')) as store:
+        settling = Settling(other, store, ledger, None, lambda: machine.era)
+        assert settling.settle()
+    async with machine.shared() as gateway:
+        await refused(gateway, 'era 2 without .*instances: 1, .*raise --ca')
+        await machine.raise_era(gateway)
+        assert (await gateway.take()).era == 3
+        assert gateway.placed() == {placed.instance: placed.epoch}
 
 
 async def test_what_etcd_had_is_not_lost_unless_the_admin_says_so(

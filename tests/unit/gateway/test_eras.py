@@ -63,6 +63,14 @@ def test_numbers_may_come_from_there(
     assert must_begin(ME, stand, known, said) is begins
 
 
+def test_second_gateway_does_not_count_beside_the_first() -> None:
+    used, fresh = last(COUNTER, 1, 9), at(COUNTER, 1, 1)
+    assert not must_begin(ME, at(COUNTER, 1, 9), used, None, [OTHER])
+    with pytest.raises(errors.EraRefused, match=f'here already .{OTHER}'):
+        must_begin(ME, fresh, FRESH, None, [OTHER])
+    assert must_begin(ME, fresh, FRESH, word(2, COUNTER), [OTHER])
+
+
 MOVED = 'terms came from .*; if they are to come from here .* era raise --ca'
 
 

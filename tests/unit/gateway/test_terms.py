@@ -15,6 +15,7 @@ from trio.testing import MockClock
 from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import service as services
+from p2pcs_nova.gateway import view as views
 from tests.support import fake_pcs, gateways
 from tests.support.small_office import SMALL, office, spawn
 
@@ -202,6 +203,23 @@ async def test_term_that_is_given_back_is_over_at_once(
             await service.check_commanded('all')
         with pytest.raises(errors.StaleTerm):
             await take(service, 1)
+
+
+async def test_gateway_that_is_new_does_not_count_beside_another(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    other = views.PeerSeen('e' * 32, 'gateway', '', 1, views.Liveness.FAILED)
+    async with uncommanded(tmp_path, office(1)) as service:
+        service.peer_changed(other)
+        with pytest.raises(errors.EraRefused, match='another gateway is here'):
+            await service.take_term('all', wire.TermRequest(TTL_S))
+        report = await service.era_report()
+        assert 'another gateway is here' in report.problem
+    async with gateways.running(tmp_path, office(1)):
+        pass
+    async with uncommanded(tmp_path, office(1)) as service:
+        service.peer_changed(other)
+        await service.take_term('all', wire.TermRequest(TTL_S))
 
 
 async def test_only_gateway_is_given_rising_terms_by_its_counter(
