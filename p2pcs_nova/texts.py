@@ -20,6 +20,8 @@ def printable(text: str, limit: int = LIMIT) -> str:
     holds no other) becomes a blank.
     """
     shown = text if len(text) <= limit else text[: limit - 1] + '…'
+    if shown.isascii() and shown.isprintable():
+        return shown
     return ''.join(
         c if c.isprintable() and c <= '\uffff' else ' ' for c in shown
     )

@@ -27,7 +27,7 @@ from gossip.descriptor import (
     Status,
 )
 from gossip.runtime import Runtime
-from p2pcs_nova import wire
+from p2pcs_nova import hearsay, wire
 
 LOG = logging.getLogger(__name__)
 
@@ -203,7 +203,10 @@ class Overlay:
         return found
 
     def peer_record(self, peer: bytes) -> wire.PeerRecord | None:
-        """What a PC is and offers; None until it has told both."""
+        """What a PC is and offers; None until it has told both.
+
+        As far as it can be believed: nobody here hears anything else.
+        """
         node = self.runtime.node
         words = node.record(peer, ATTRIBUTES_PART)
         capacity = node.record(peer, CAPACITY_PART)
@@ -213,7 +216,7 @@ class Overlay:
         offered = self.read(capacity.payload, wire.CapacityRecord)
         if said is None or offered is None:
             return None
-        return wire.PeerRecord.join(said, offered)
+        return hearsay.believable(wire.PeerRecord.join(said, offered))
 
     def read(self, payload: bytes, kind: type[T]) -> T | None:
         """A record's payload as its type; None if it was deleted.

@@ -13,20 +13,13 @@ import functools
 import operator
 from collections.abc import Iterable, Iterator, Mapping
 
-import msgspec
-
-from p2pcs_nova import attributes, texts, traits, wire
+from p2pcs_nova import attributes, traits, wire
 from p2pcs_nova.endpoint import endpoint_to_text
 from p2pcs_nova.gateway import store
 from p2pcs_nova.policy.document import Slice
 from p2pcs_nova.policy.partition import Partition
 
 NOTHING = wire.Capacity()
-MOST = wire.Capacity(vcpus=2**12, memory_mb=2**26, disk_mb=2**28)
-"""No PC has more, and the sum over all that the overlay can hold is still
-a number that we, Nova and Placement take."""
-NAME_LIMIT = 64
-"""Characters of a host name."""
 
 
 class Liveness(enum.StrEnum):
@@ -157,7 +150,6 @@ class View:
     def take_record(self, peer: str, record: wire.PeerRecord | None) -> None:
         """Take what a PC says of itself; None: it says nothing more."""
         old = self.peer(peer)
-        record = None if record is None else _believable(record)
         self._put(dataclasses.replace(old, record=record))
 
     def drop(self, peer: str) -> None:
@@ -336,30 +328,6 @@ class View:
             instances=0 if held is None else held.count,
             reason=_reason(one, slice_),
         )
-
-
-def _believable(record: wire.PeerRecord) -> wire.PeerRecord:
-    """The record; without its numbers if no PC can have them.
-
-    One PC's word goes into the sum of its slice: an absurd one would cost
-    the whole slice its place in Nova.
-    """
-    record = msgspec.structs.replace(
-        record,
-        name=texts.printable(record.name, NAME_LIMIT),
-        offer=msgspec.structs.replace(
-            record.offer,
-            reason=texts.printable(record.offer.reason),
-            cpu_model=texts.printable(record.offer.cpu_model, NAME_LIMIT),
-        ),
-    )
-    if MOST.fits(record.offer.total) and MOST.fits(record.used):
-        return record
-    return msgspec.structs.replace(
-        record,
-        offer=wire.Offer(NOTHING, reason='it says more than a PC can have'),
-        used=NOTHING,
-    )
 
 
 def _counted(

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import types
 import uuid
+from typing import Any
 
 import msgspec
 import pytest
@@ -86,3 +88,26 @@ def test_a_deleted_record_is_no_mistake() -> None:
     net = overlay.Overlay()
     assert net.read(b'', wire.CapacityRecord) is None
     assert net.unreadable == 0
+
+
+def test_nobody_here_hears_what_no_pc_can_have() -> None:
+    words = wire.AttributesRecord('pc', {'reliability': 1e6, 'floor': 1e6})
+    offer = wire.Offer(wire.Capacity(BIG, BIG, BIG))
+    said = {
+        overlay.ATTRIBUTES_PART: words,
+        overlay.CAPACITY_PART: wire.CapacityRecord(offer, wire.Capacity()),
+    }
+
+    def record(peer: bytes, part: str) -> types.SimpleNamespace:
+        payload = msgspec.msgpack.encode(said[part])
+        return types.SimpleNamespace(payload=payload)
+
+    net = overlay.Overlay()
+    runtime: Any = types.SimpleNamespace(
+        node=types.SimpleNamespace(record=record)
+    )
+    net.attach(runtime)
+    heard = net.peer_record(bytes(16))
+    assert heard is not None
+    assert heard.offer.total == wire.Capacity()
+    assert heard.attributes == {'floor': 1e6}
