@@ -110,6 +110,10 @@ class LocalClient(unix_http.Caller):
         """
         self._call('PUT', '/v1/policy', value=signed, request_id=request_id)
 
+    def tell_gone(self, gone: wire.GoneHosts) -> None:
+        """Say which closed slices Nova has no host of any more."""
+        self._call('PUT', '/v1/policy/gone', value=gone)
+
     # -- the era ------------------------------------------------------------
 
     def era(self, *, request_id: str = '') -> wire.EraReport:

@@ -15,7 +15,7 @@ from gossip.descriptor import Role as MemberRole
 from gossip.runtime import boottime
 from p2pcs_nova import errors, etcd, names, run_right, wire
 from p2pcs_nova.client.remote import RemoteClient
-from p2pcs_nova.daemon import map_writer, overlay
+from p2pcs_nova.daemon import map_writer, overlay, policy_door
 from p2pcs_nova.daemon.share import Share
 from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.gateway import api, etcd_ledger, options, service, view
@@ -49,7 +49,7 @@ class GatewayRole:
             key,
             elected=self._is_first,
             records=lambda: list(self._net.peer_records().values()),
-            occupied=lambda: self._service.occupied,
+            needed=lambda: self._service.needed(),
         )
         self._connect = station.connect
         self._out: dict[str, dict[str, str]] = {}
@@ -82,7 +82,10 @@ class GatewayRole:
 
     def local_routes(self) -> list[Route]:
         """Slices and instances: for the driver and the operator."""
-        return api.local_routes(self._service)
+        return [
+            policy_door.gone_route(self._writer.drop_gone),
+            *api.local_routes(self._service),
+        ]
 
     def on_event(self, event: news.Event) -> None:
         """Feed the service what the overlay says of others."""
@@ -138,9 +141,9 @@ class GatewayRole:
         """A gateway does not leave: its slices would have nobody."""
         raise errors.Forbidden('a gateway does not leave')
 
-    def occupied(self) -> frozenset[str]:
-        """The slices of this gateway's instances."""
-        return self._service.occupied
+    async def occupied(self) -> frozenset[str]:
+        """The slices of all gateways' instances."""
+        return await self._service.occupied()
 
     def share(self) -> Share:
         """A gateway offers nothing."""

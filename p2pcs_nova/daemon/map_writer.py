@@ -9,7 +9,8 @@ rests on a map but where new instances go.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+import math
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import trio
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -18,14 +19,17 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.daemon.policies import Policies
 from p2pcs_nova.identity import keys
 from p2pcs_nova.policy import signing
-from p2pcs_nova.policy.document import Policy
-from p2pcs_nova.policy.partition import next_map
+from p2pcs_nova.policy.document import NOTHING, Policy
+from p2pcs_nova.policy.partition import NO_MAP, next_map
 
 LOG = logging.getLogger(__name__)
 
 LOOK_S = 2.0
 SETTLE_S = 15.0
 """After the start, as long as not all PCs are known."""
+BOOKS_S = 5.0
+"""Between two looks into the books of all gateways, while a slice is
+drained: they are in etcd."""
 
 
 class MapWriter:
@@ -34,7 +38,7 @@ class MapWriter:
     :param key: of this gateway
     :param elected: whether it is this gateway's to write now
     :param records: what all PCs say
-    :param occupied: the slices that hold instances
+    :param needed: the slices that any gateway's book has anything of
     """
 
     def __init__(
@@ -45,14 +49,23 @@ class MapWriter:
         *,
         elected: Callable[[], bool],
         records: Callable[[], Sequence[wire.PeerRecord]],
-        occupied: Callable[[], Collection[str]],
+        needed: Callable[[], Awaitable[Collection[str]]],
     ) -> None:
         self._policies = policies
         self._peer = peer
         self._key = key
         self._elected = elected
         self._records = records
-        self._occupied = occupied
+        self._needed = needed
+        self._due_s = -math.inf
+        """When the books may be looked into again."""
+        self._judged = (NOTHING, NO_MAP)
+        """The policy and the map that they were last looked into for."""
+        self._gone: wire.GoneHosts | None = None
+
+    def drop_gone(self, gone: wire.GoneHosts) -> None:
+        """Let the rows of these go, if that is the map in force."""
+        self._gone = gone
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -71,12 +84,16 @@ class MapWriter:
             return
         if not (settled or is_new):
             return
+        needed = await self._look_up(now.policy, now.map)
+        now = self._policies.in_force
         records = self._records()
         following = next_map(
             now.policy,
             now.map,
             slots_of(now.policy, records),
-            {*bound_slices(records), *self._occupied()},
+            needed,
+            bound_slices(records),
+            () if needed is None else self._take_gone(now.map),
         )
         if following is now.map:
             return
@@ -87,6 +104,33 @@ class MapWriter:
         )
         signed = signing.sign_map(following, self._key, self._peer)
         await self._policies.apply_map(signed, keys.public_bytes(self._key))
+
+    async def _look_up(
+        self, policy: Policy, slices: wire.SliceMap
+    ) -> Collection[str] | None:
+        """What the books say; None if nothing rests on it, or they do not."""
+        now = trio.current_time()
+        if self._judged == (policy, slices):
+            is_open = self._gone is not None or any(
+                row.state is wire.SliceState.DRAINING for row in slices.rows
+            )
+            if not is_open or now < self._due_s:
+                return None
+        self._due_s = now + BOOKS_S
+        try:
+            needed = await self._needed()
+        except errors.Unavailable as error:
+            LOG.debug('no slice is closed for now: %s', error)
+            return None
+        self._judged = (policy, slices)
+        return needed
+
+    def _take_gone(self, slices: wire.SliceMap) -> Collection[str]:
+        """What was said to be gone, if that was said of this map."""
+        gone, self._gone = self._gone, None
+        if gone is None or gone.policy != slices.policy:
+            return ()
+        return gone.names if gone.generation == slices.generation else ()
 
 
 def slots_of(

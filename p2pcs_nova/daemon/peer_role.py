@@ -105,7 +105,7 @@ class PeerRole:
         """Destroy what is here, by the owner's word."""
         await self._service.let_go(force)
 
-    def occupied(self) -> frozenset[str]:
+    async def occupied(self) -> frozenset[str]:
         """The slice of what is here."""
         return frozenset({self._service.standing.bound} - {''})
 

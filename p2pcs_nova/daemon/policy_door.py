@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -37,7 +39,7 @@ def operator_routes(station: Station, role: Role) -> list[Route]:
         policies = station.policies
         policy = signing.open_policy(signed, station.me.root_key)
         if signed != policies.in_force.bundle.policy:
-            found = plan(station, role, policy)
+            found = await plan(station, role, policy)
             if policy.version < found.version:
                 raise errors.StalePolicy(found.faults[0])
             if found.faults:
@@ -58,7 +60,7 @@ def operator_routes(station: Station, role: Role) -> list[Route]:
             policy = reading.read_policy(text, 'policy')
         except PolicyError as error:
             raise errors.BadPolicy(str(error)) from None
-        return handling.answer(plan(station, role, policy))
+        return handling.answer(await plan(station, role, policy))
 
     return [
         Route('/v1/policy', apply, methods=['PUT']),
@@ -67,13 +69,30 @@ def operator_routes(station: Station, role: Role) -> list[Route]:
     ]
 
 
-def plan(station: Station, role: Role, policy: Policy) -> wire.PolicyPlan:
-    """What this policy would do to the PCs that are alive now."""
+def gone_route(tell: Callable[[wire.GoneHosts], None]) -> Route:
+    """For this machine's p2pcs-gateway: what Nova has no more."""
+
+    async def gone(request: Request) -> Response:
+        handling.require(request, 'local')
+        tell(await handling.decode(request, wire.GoneHosts))
+        return handling.answer(None)
+
+    return Route('/v1/policy/gone', gone, methods=['PUT'])
+
+
+async def plan(
+    station: Station, role: Role, policy: Policy
+) -> wire.PolicyPlan:
+    """What this policy would do to the PCs that are alive now.
+
+    :raises Unavailable: nobody can say which slices hold instances
+    """
+    occupied = await role.occupied()
     records = station.net.peer_records()
     return changes.plan(
         station.policies.in_force.partition,
         policy,
         [record_to_pc(peer, record) for peer, record in records.items()],
         {peer: record.name for peer, record in records.items()},
-        role.occupied() | bound_slices(list(records.values())),
+        occupied | bound_slices(list(records.values())),
     )

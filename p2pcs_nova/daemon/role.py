@@ -43,8 +43,11 @@ class Role(Protocol):
         :raises Forbidden: this role does not leave
         """
 
-    def occupied(self) -> frozenset[str]:
-        """The slices that it knows to hold instances."""
+    async def occupied(self) -> frozenset[str]:
+        """The slices that it knows to hold instances.
+
+        :raises Unavailable: that cannot be said now
+        """
 
     def share(self) -> Share:
         """What it adds to the daemon's status; no I/O."""

@@ -233,6 +233,28 @@ class Book:
             if grave.instance == instance
         ]
 
+    async def occupied(self) -> frozenset[str]:
+        """The slices that hold instances, whichever gateway commands them.
+
+        :raises Unavailable: the ledger does not answer
+        """
+        if self._ledger.is_shared:
+            rows = await self._run(self._ledger.rows)
+        else:
+            rows = list(self.rows.values())
+        return frozenset(row.slice for row in rows)
+
+    async def mourned(self) -> frozenset[str]:
+        """The slices that have graves, likewise.
+
+        :raises Unavailable: the ledger does not answer
+        """
+        if self._ledger.is_shared:
+            graves = await self._run(self._ledger.graves)
+        else:
+            graves = list(self.graves.values())
+        return frozenset(grave.slice for grave in graves)
+
     async def forget(self, grave: stores.Grave) -> None:
         """Its PC has carried it out, or is given up; idempotent."""
         command = self._commands.command(grave.slice)

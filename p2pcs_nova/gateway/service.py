@@ -218,10 +218,20 @@ class GatewayService:
         """The slices that this gateway may speak for."""
         return self._view.partition.names
 
-    @property
-    def occupied(self) -> frozenset[str]:
-        """The slices that hold instances, by this gateway's book."""
-        return frozenset(row.slice for row in self._rows().values())
+    async def occupied(self) -> frozenset[str]:
+        """The slices that hold instances, by the books of all gateways.
+
+        :raises Unavailable: they cannot be read now
+        """
+        return await self._running.book.occupied()
+
+    async def needed(self) -> frozenset[str]:
+        """The slices that somebody must command: graves count too.
+
+        :raises Unavailable: that cannot be said now
+        """
+        book = self._running.book
+        return await book.occupied() | await book.mourned()
 
     # -- terms --------------------------------------------------------------
 

@@ -48,6 +48,8 @@ class Outcome:
     done: tuple[plan.Step, ...]
     waiting: tuple[str, ...]
     """What Nova is not ready for yet, in words."""
+    gone: tuple[str, ...] = ()
+    """The closed slices that Nova had nothing of any more."""
 
 
 def connect(*nova_conf: pathlib.Path) -> Any:
@@ -89,8 +91,8 @@ def follow(nova: Any, partition: Partition) -> Outcome:
     done: list[plan.Step] = []
     waiting: list[str] = []
     try:
-        found = list(plan.steps(partition, services(nova), aggregates(nova)))
-        for step in found:
+        there = services(nova), aggregates(nova)
+        for step in plan.steps(partition, *there):
             if isinstance(step, plan.Wait):
                 waiting.append(f'{step.host}: {step.why}')
                 continue
@@ -103,7 +105,8 @@ def follow(nova: Any, partition: Partition) -> Outcome:
                 done.append(step)
     except FAILURES as error:
         raise errors.Unreachable(f'nova: {error}') from None
-    return Outcome(tuple(done), tuple(waiting))
+    gone = tuple(plan.gone(partition, *there))
+    return Outcome(tuple(done), tuple(waiting), gone)
 
 
 def services(nova: Any) -> list[plan.Service]:

@@ -141,6 +141,19 @@ def steps(
             yield Wait(row.name, 'Nova does not know its nova-compute yet')
 
 
+def gone(
+    partition: Partition,
+    services: Sequence[Service],
+    aggregates: Sequence[Aggregate],
+) -> Iterator[str]:
+    """The closed slices of which Nova has nothing any more."""
+    left = {one.host for one in services}
+    left |= {one.name.removeprefix(PREFIX) for one in aggregates}
+    for row in partition.rows:
+        if row.state is wire.SliceState.CLOSED and row.name not in left:
+            yield row.name
+
+
 def _retire(
     service: Service | None, aggregate: Aggregate | None
 ) -> Iterator[Step]:

@@ -15,6 +15,9 @@ from p2pcs_nova import wire
 WHOLE = 1_000_000
 """All of a site, as a share."""
 SLOT = wire.Capacity(1, 2048, 20480)
+SLOTS_MAX = 200
+"""Of one PC: as many as a slice has, so that one PC's word makes one slice
+more at most."""
 
 
 class Placing(enum.StrEnum):
@@ -134,7 +137,8 @@ class Policy:
             (total.memory_mb, self.slot.memory_mb),
             (total.disk_mb, self.slot.disk_mb),
         )
-        return min(there // part for there, part in parts if part)
+        slots = min(there // part for there, part in parts if part)
+        return min(slots, SLOTS_MAX)
 
 
 NOTHING = Policy((), version=0)

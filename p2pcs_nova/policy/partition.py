@@ -5,7 +5,10 @@ A slice that has more slots than its maximum is divided into parts of equal
 shares, ``name``, ``name-2``, ``name-3``…; one that has fewer than its
 minimum is merged into its neighbour of the same site.  A slice that is there
 no more is drained: it takes nothing new, and is closed when its last
-instance is gone.
+instance is gone.  Its row goes when its host has gone from Nova.
+
+A slice is a host of Nova, so no PC's word makes one: it keeps alive what the
+policy or the map before has named.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from p2pcs_nova import wire
 from p2pcs_nova.policy.document import NOTHING, WHOLE, Policy, Site, Slice
 
 NO_MAP = wire.SliceMap(0, 0)
+PARTS_MAX = 100
+"""Of one slice, however many slots its PCs say."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,25 +132,41 @@ def next_map(
     policy: Policy,
     old: wire.SliceMap,
     slots: Mapping[str, int],
-    occupied: Collection[str],
+    occupied: Collection[str] | None,
+    bound: Collection[str] = (),
+    gone: Collection[str] = (),
 ) -> wire.SliceMap:
     """The map that follows; the same one if nothing is to change.
 
     :param slots: of all PCs of a site, by its name
-    :param occupied: the slices that any PC or instance is in
+    :param occupied: the slices that gateways have written anything of; None:
+        that is not known now, and nothing is closed
+    :param bound: the slices that PCs say they hold anything for
+    :param gone: of the closed slices of ``old`` those that Nova has no host
+        of; their rows are dropped, but for the policy's own
     """
     before = {row.name: row for row in old.rows}
     rows: list[wire.SliceRow] = []
     for site in policy.sites:
         rows += _Divided(site, slots.get(site.name, 0), before).rows()
-    open_ = {row.name for row in rows}
-    for name in (*before, *sorted(set(occupied) - before.keys())):
-        if name not in open_:
+    there = {row.name for row in rows}
+    closed = {
+        row.name for row in old.rows if row.state is wire.SliceState.CLOSED
+    }
+    alive = set(bound) & {*before, *policy.names}
+    if occupied is None:
+        alive |= before.keys() - closed
+        dropped = set[str]()
+    else:
+        alive |= set(occupied)
+        dropped = closed & set(gone) - {*alive, *policy.names}
+    for name in (*before, *sorted(alive - before.keys())):
+        if name not in there | dropped:
             rows.append(
                 wire.SliceRow(
                     name,
                     wire.SliceState.DRAINING
-                    if name in occupied
+                    if name in alive
                     else wire.SliceState.CLOSED,
                 )
             )
@@ -213,4 +234,4 @@ class _Divided:
             return max(was, 1)
         least = max(1, -int(-slots // one.maximum))
         most = max(1, -int(-slots * 1.25 // one.maximum))
-        return min(max(was, least), most)
+        return min(max(was, least), most, PARTS_MAX)

@@ -145,7 +145,7 @@ def make_publisher(
         )
         return None
     return publishing.Publisher(
-        client.policy, functools.partial(nova.follow, api)
+        client.policy, functools.partial(nova.follow, api), client.tell_gone
     )
 
 

@@ -36,17 +36,22 @@ class Publisher:
     """Has Nova's hosts follow the slices.
 
     :param ask: the policy and the slice map of this machine's daemon
-    :param follow: have Nova's hosts as these slices; both may block
+    :param follow: have Nova's hosts as these slices
+    :param tell: the daemon what Nova has no more; all of them may block
     """
 
     def __init__(
         self,
         ask: Callable[[], wire.PolicyBundle],
         follow: Callable[[Partition], Outcome],
+        tell: Callable[[wire.GoneHosts], None],
     ) -> None:
         self._ask = ask
         self._follow = follow
+        self._tell = tell
         self._told: wire.PolicyBundle | None = None
+        self._since_s = 0.0
+        """When the slices last changed."""
         self._due_s = 0.0
         """When Nova is told again, if nothing changes."""
         self._waiting: frozenset[str] = frozenset()
@@ -64,11 +69,21 @@ class Publisher:
             bundle = await _blocking(self._ask)
             if bundle == self._told and now < self._due_s:
                 return
+            if bundle != self._told:
+                self._since_s = now
             self._told, self._due_s = bundle, now + RETRY_S
             partition = in_force.read_partition(bundle)
             outcome = await _blocking(
                 functools.partial(self._follow, partition)
             )
+            # A nova-compute that was about to start has come up since.
+            if outcome.gone and now >= self._since_s + AGAIN_S:
+                gone = wire.GoneHosts(
+                    partition.map.policy,
+                    partition.map.generation,
+                    outcome.gone,
+                )
+                await _blocking(functools.partial(self._tell, gone))
         except errors.P2PcsError as error:
             self._trouble.note(error.message)
             return

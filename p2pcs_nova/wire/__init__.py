@@ -90,6 +90,7 @@ from p2pcs_nova.wire.owner import (
     Left,
 )
 from p2pcs_nova.wire.policy import (
+    GoneHosts,
     PolicyBundle,
     PolicyMove,
     PolicyNews,
@@ -190,6 +191,7 @@ __all__ = [
     'FilterRequest',
     'FitRequest',
     'Fits',
+    'GoneHosts',
     'Grave',
     'Graves',
     'GroupPolicy',

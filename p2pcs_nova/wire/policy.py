@@ -44,6 +44,14 @@ class SliceMap(msgspec.Struct, frozen=True):
     rows: tuple[SliceRow, ...] = ()
 
 
+class GoneHosts(msgspec.Struct, frozen=True):
+    """The closed slices of one slice map that Nova has no host of."""
+
+    policy: Count
+    generation: Count
+    names: tuple[SliceName, ...]
+
+
 class SignedPolicy(msgspec.Struct, frozen=True):
     """The YAML text of a policy, and the root's signature."""
 

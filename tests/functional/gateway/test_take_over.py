@@ -100,6 +100,18 @@ def quick_office() -> fake_pcs.Office:
     return pcs
 
 
+async def test_each_gateway_knows_which_slices_the_others_need(
+    tmp_path: pathlib.Path, server: etcd_server.Server
+) -> None:
+    pcs = quick_office()
+    async with running(tmp_path, pcs, server) as (one, two):
+        assert await two.service.needed() == frozenset()
+        await spawn(one.service)
+        assert two.placed() == []
+        assert await two.service.occupied() == {SLICE}
+        assert await two.service.needed() == {SLICE}
+
+
 async def test_next_gateway_knows_the_instances_and_commands_them(
     tmp_path: pathlib.Path, server: etcd_server.Server
 ) -> None:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from trio.testing import MockClock
 
 from gossip.descriptor import Member
-from p2pcs_nova import wire
+from p2pcs_nova import errors, wire
 from p2pcs_nova.daemon import map_writer, policies
 from p2pcs_nova.policy import signing
 from p2pcs_nova.policy.in_force import InForce
@@ -45,6 +45,8 @@ class Gateway:
     def __init__(self) -> None:
         self.records: Sequence[wire.PeerRecord] = ()
         self.occupied: set[str] = set()
+        self.is_deaf = False
+        self.asked = 0
         self.elected = True
         self.policies = policies.Policies(
             InForce(),
@@ -62,8 +64,15 @@ class Gateway:
             KEY,
             elected=lambda: self.elected,
             records=lambda: self.records,
-            occupied=lambda: self.occupied,
+            needed=self._needed,
         )
+
+    async def _needed(self) -> set[str]:
+        await trio.lowlevel.checkpoint()
+        if self.is_deaf:
+            raise errors.Unavailable('etcd: gone')
+        self.asked += 1
+        return self.occupied
 
     async def _keep(self, bundle: wire.PolicyBundle) -> None:
         await trio.lowlevel.checkpoint()
@@ -149,3 +158,65 @@ async def test_a_site_whose_pcs_are_off_stays_as_it_is(
     gateway.records = []
     await trio.sleep(60)
     assert gateway.states == {'all': 'open', 'all-2': 'open'}
+
+
+async def test_a_pc_keeps_a_slice_alive_and_makes_none(
+    gateway: Gateway, autojump_clock: MockClock
+) -> None:
+    await gateway.apply(FIRST)
+    gateway.records = [pc(1, 'all', used=1), pc(1, 'compute1', used=1)]
+    await trio.sleep(60)
+    await gateway.apply(SECOND)
+    await trio.sleep(60)
+    assert gateway.states == {'new': 'open', 'all': 'draining'}
+
+
+async def test_the_word_of_a_pc_makes_one_slice_more_at_most(
+    gateway: Gateway, autojump_clock: MockClock
+) -> None:
+    await gateway.apply(FIRST.replace('maximum: 10', 'maximum: 200'))
+    gateway.records = [pc(100), pc(2**40)]
+    await trio.sleep(60)
+    assert gateway.states == {'all': 'open', 'all-2': 'open'}
+
+
+async def test_no_slice_is_closed_while_the_books_cannot_be_read(
+    gateway: Gateway, autojump_clock: MockClock
+) -> None:
+    await gateway.apply(FIRST)
+    await trio.sleep(60)
+    gateway.is_deaf = True
+    await gateway.apply(SECOND)
+    await trio.sleep(60)
+    assert gateway.states == {'new': 'open', 'all': 'draining'}
+    gateway.is_deaf = False
+    await trio.sleep(10)
+    assert gateway.states == {'new': 'open', 'all': 'closed'}
+
+
+async def test_the_books_are_left_alone_while_nothing_is_drained(
+    gateway: Gateway, autojump_clock: MockClock
+) -> None:
+    await gateway.apply(FIRST)
+    await trio.sleep(60)
+    asked = gateway.asked
+    await trio.sleep(3600)
+    assert gateway.asked == asked
+
+
+async def test_a_closed_slice_is_forgotten_when_nova_has_nothing_of_it(
+    gateway: Gateway, autojump_clock: MockClock
+) -> None:
+    await gateway.apply(FIRST)
+    await trio.sleep(60)
+    await gateway.apply(SECOND)
+    await trio.sleep(60)
+    assert gateway.states == {'new': 'open', 'all': 'closed'}
+    now = gateway.policies.in_force.map
+    for gone, left in (
+        (wire.GoneHosts(2, now.generation - 1, ('all',)), {'new', 'all'}),
+        (wire.GoneHosts(2, now.generation, ('all', 'new')), {'new'}),
+    ):
+        gateway.writer.drop_gone(gone)
+        await trio.sleep(10)
+        assert gateway.states.keys() == left

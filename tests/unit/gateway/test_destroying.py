@@ -36,6 +36,23 @@ async def test_destroy_leaves_nothing(
             await look(service, placed, fresh=False)
 
 
+async def test_a_slice_is_needed_until_its_last_tombstone_is_carried_out(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    async with gateways.running(tmp_path, pcs) as service:
+        placed = await spawn(service)
+        assert await service.occupied() == {'all'}
+        pc.cut = True
+        await service.instances.destroy('all', placed.status.instance, '')
+        assert await service.occupied() == frozenset()
+        assert await service.needed() == {'all'}
+        pc.cut = False
+        await trio.sleep(600)
+        assert await service.needed() == frozenset()
+
+
 async def test_tombstone_waits_for_a_pc_and_is_carried_out_on_its_return(
     autojump_clock: MockClock, tmp_path: pathlib.Path
 ) -> None:

@@ -382,7 +382,7 @@ async def test_a_slice_that_is_drained_takes_nothing_new(
         newer = reading.read_policy(
             'version: 2\nslices: [{name: new, match: {}}]', 'policy'
         )
-        slices = next_map(newer, NO_MAP, {}, service.occupied)
+        slices = next_map(newer, NO_MAP, {}, await service.occupied())
         service.set_partition(Partition(newer, slices))
         assert service.slice_names == ('new', 'all')
         with pytest.raises(errors.NoPeerFits, match='all is being drained'):

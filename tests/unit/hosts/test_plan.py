@@ -86,6 +86,16 @@ def test_a_closed_slice_is_taken_away_aggregate_first() -> None:
     assert list(plan.steps(partition, services[:1], [READY])) == []
 
 
+def test_a_closed_slice_is_gone_when_nova_has_nothing_of_it() -> None:
+    partition = with_old(wire.SliceState.CLOSED)
+    old = Aggregate(2, 'p2pcs:old', '', ())
+    assert list(plan.gone(partition, [Service('t', 'old')], [])) == []
+    assert list(plan.gone(partition, [], [old])) == []
+    assert list(plan.gone(partition, [], [READY])) == ['old']
+    drained = with_old(wire.SliceState.DRAINING)
+    assert list(plan.gone(drained, [], [])) == []
+
+
 @pytest.mark.parametrize('reason', [None, plan.DRAINED, 'by a person'])
 def test_a_closed_slice_is_kept_disabled_while_its_nova_compute_may_run(
     reason: str | None,

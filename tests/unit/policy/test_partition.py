@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from p2pcs_nova import wire
 from p2pcs_nova.policy.document import WHOLE, Policy, Site, Slice
-from p2pcs_nova.policy.partition import NO_MAP, Partition, next_map
+from p2pcs_nova.policy.partition import (
+    NO_MAP,
+    PARTS_MAX,
+    Partition,
+    next_map,
+)
 from p2pcs_nova.wire import SliceState
 
 GOLD = Slice('gold', 250_000, minimum=10, maximum=100)
@@ -123,6 +128,40 @@ def test_a_map_that_leaves_pcs_out_is_not_believed() -> None:
     rows = (wire.SliceRow('gold', of='gold', share=1),)
     now = Partition(policy(), wire.SliceMap(1, 9, rows))
     assert now.open == ('gold', 'silver', 'bronze')
+
+
+def test_a_pc_can_reopen_what_was_a_slice_and_nothing_else() -> None:
+    first = follow(NO_MAP, 200)
+    newer = policy(GOLD, Slice('copper', 750_000), version=2)
+    second = follow(first, 200, of=newer)
+    bound = ('silver', 'compute1')
+    third = next_map(newer, second, {'rome': 200}, None, bound)
+    assert states(third)['silver'] == ('draining', 0)
+    assert 'compute1' not in states(third)
+    assert states(follow(NO_MAP, 5, ('tin',)))['tin'] == ('draining', 0)
+
+
+def test_while_the_books_are_not_read_nothing_is_closed_or_dropped() -> None:
+    first = follow(NO_MAP, 200)
+    newer = policy(GOLD, Slice('copper', 750_000), version=2)
+    second = next_map(newer, first, {'rome': 200}, None)
+    assert states(second)['silver'] == ('draining', 0)
+    third = follow(second, 200, of=newer)
+    gone = ('silver', 'bronze')
+    assert next_map(newer, third, {'rome': 200}, None, (), gone) is third
+    fourth = next_map(newer, third, {'rome': 200}, {'bronze'}, (), gone)
+    assert states(fourth)['bronze'] == ('draining', 0)
+    assert 'silver' not in states(fourth)
+
+
+def test_what_the_policy_merges_is_remembered() -> None:
+    merged = follow(follow(NO_MAP, 200), 100)
+    again = next_map(policy(), merged, {'rome': 100}, (), (), ('bronze',))
+    assert again is merged
+
+
+def test_a_slice_is_divided_into_so_many_parts_at_most() -> None:
+    assert len(follow(NO_MAP, 2**40).rows) == 3 * PARTS_MAX
 
 
 sizes = st.lists(st.integers(0, 5000), min_size=1, max_size=12)

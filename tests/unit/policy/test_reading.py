@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from p2pcs_nova import wire
 from p2pcs_nova.policy import reading
-from p2pcs_nova.policy.document import Placing, Policy, Ratios
+from p2pcs_nova.policy.document import SLOTS_MAX, Placing, Policy, Ratios
 from p2pcs_nova.policy.words import PolicyError
 
 TIERS = """\
@@ -113,6 +113,7 @@ def test_a_ranked_policy_says_all_of_its_slices() -> None:
         (wire.Capacity(8, 10000, 0), 2),
         (wire.Capacity(3, 99999, 0), 1),
         (wire.Capacity(), 0),
+        (wire.Capacity(2**12, 2**26, 2**28), SLOTS_MAX),
     ],
 )
 def test_slots_of_a_pc_are_what_its_scarcest_part_holds(

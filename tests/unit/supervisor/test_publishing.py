@@ -21,7 +21,10 @@ class Scene:
         self.policy = bundle('gold')
         self.outcome: Outcome | Exception = NOTHING
         self.told: list[tuple[str, ...]] = []
-        self.publisher = publishing.Publisher(lambda: self.policy, self.follow)
+        self.gone: list[wire.GoneHosts] = []
+        self.publisher = publishing.Publisher(
+            lambda: self.policy, self.follow, self.gone.append
+        )
 
     def follow(self, partition: Partition) -> Outcome:
         self.told.append(partition.open)
@@ -100,3 +103,16 @@ async def test_policy_that_cannot_be_read_reaches_nova_not_at_all(
     await scene.publisher.look(0.0)
     assert scene.told == []
     assert 'policy' in caplog.text
+
+
+async def test_a_host_is_told_to_be_gone_when_it_has_been_for_a_while(
+    scene: Scene,
+) -> None:
+    scene.outcome = Outcome((), (), ('old',))
+    await scene.publisher.look(0.0)
+    scene.policy = bundle('tin')
+    await scene.publisher.look(3.0)
+    await scene.publisher.look(AGAIN_S)
+    assert scene.gone == []
+    await scene.publisher.look(AGAIN_S + 3.0)
+    assert scene.gone == [wire.GoneHosts(0, 0, ('old',))]
