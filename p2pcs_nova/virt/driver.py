@@ -96,11 +96,12 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
     def init_host(self, host: str) -> None:
         """Learn the slice, then watch it.
 
-        :raises InvalidConfiguration: Nova's; the policy has no such slice
+        :raises InvalidConfiguration: Nova's; the policy has no such slice,
+            or the host is another's
         """
         self._host = host
         self._slice = CONF.p2pcs.slice or host
-        start.write_node_id(self._slice)
+        start.write_node_id(self._slice, host)
         watcher = events.Watcher(
             self._client, self._slice, self._view, self._emit
         )

@@ -8,9 +8,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import nova.conf
-from nova import exception
+from nova import context as nova_context
+from nova import exception, objects
 from nova.virt import node
 from oslo_log import log
 
@@ -44,13 +46,34 @@ def take_term(slice_name: str) -> tenure.Tenure | None:
     return term
 
 
-def write_node_id(slice_name: str) -> None:
+def write_node_id(slice_name: str, host: str) -> None:
     """Give the node an id that another gateway would give it too.
 
-    One that is there already is kept: Nova refuses a change.
+    One that is there already is kept: Nova refuses a change.  Nova's own
+    check of the host is that an id is there, so a host that is no slice is
+    to be noticed before one is written.
+
+    :raises InvalidConfiguration: Nova's; it knows the host by another node
     """
-    if node.read_local_node_uuid() is None:
-        node.write_local_node_uuid(str(uuid.uuid5(NODE_NAMESPACE, slice_name)))
+    known = node.read_local_node_uuid()
+    own = known or str(uuid.uuid5(NODE_NAMESPACE, slice_name))
+    for one in _nodes_of(host):
+        if one.uuid != own:
+            raise exception.InvalidConfiguration(
+                f'slice {slice_name}: host {host} is another nova-compute: '
+                f'its node is {one.uuid}, and ours would be {own}'
+            )
+    if known is None:
+        node.write_local_node_uuid(own)
+
+
+def _nodes_of(host: str) -> list[Any]:
+    """The compute nodes that Nova has of a host."""
+    context = nova_context.get_admin_context()
+    try:
+        return list(objects.ComputeNodeList.get_all_by_host(context, host))
+    except exception.ComputeHostNotFound:
+        return []
 
 
 def wait_for_daemon(look: Callable[[], None], slice_name: str) -> None:

@@ -14,18 +14,17 @@ from nova import utils as nova_utils
 from nova.tests.functional import integrated_helpers
 
 from p2pcs_nova.virt import driver as ours
-from p2pcs_nova.virt import plugin
+from p2pcs_nova.virt import plugin, start
 from tests.integration.nova import helpers
 
 Base: Any = integrated_helpers.ProviderUsageBaseTestCase
 IMAGE = '155d900f-4e14-4e4c-a73d-069cbf4541e6'
-NODES = uuid.UUID('7e57c0de-0000-4000-8000-000000000000')
 API_PASTE = pathlib.Path(sys.prefix, 'etc/nova/api-paste.ini')
 
 
 def node_id(name: str) -> str:
-    """The id of a slice's node."""
-    return str(uuid.uuid5(NODES, name))
+    """The id of a slice's node, which Nova's fixture writes nowhere."""
+    return str(uuid.uuid5(start.NODE_NAMESPACE, name))
 
 
 class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
@@ -42,6 +41,9 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         super().setUp()
         if len(self.names) > 1:
             self.give_each_slice_an_id()
+        else:
+            node_uuid = node_id(self.names[0])
+            self.stub_out('nova.virt.node.LOCAL_NODE_UUID', node_uuid)
         helpers.stand_in_for_glance(self)
         helpers.stand_in_for_our_extension(self)
         port = self.neutron._ports[self.neutron.port_1['id']]

@@ -588,6 +588,21 @@ class DriverTestCase(helpers.DriverTestCase):
     def test_node_id_is_made_from_the_slice(self) -> None:
         assert self.written == [str(uuid.uuid5(start.NODE_NAMESPACE, 'gold'))]
 
+    def test_host_that_is_no_slice_is_left_alone(self) -> None:
+        self.written.clear()
+        foreign = objects.ComputeNode(uuid=helpers.PORT, host='compute1')
+        with (
+            mock.patch.object(
+                objects.ComputeNodeList,
+                'get_all_by_host',
+                autospec=True,
+                return_value=[foreign],
+            ),
+            pytest.raises(exception.InvalidConfiguration, match='another'),
+        ):
+            self.driver.init_host('compute1')
+        assert self.written == []
+
     def test_slice_that_is_not_in_the_policy_ends_the_start(self) -> None:
         with pytest.raises(exception.InvalidConfiguration, match='iron'):
             self.driver.init_host('iron')
