@@ -48,8 +48,11 @@ class Rank:
     def value(self, values: Iterable[object]) -> float | None:
         """The percentile of the numbers among these; None if none is one.
 
-        Linear between the two nearest (definition 7 of Hyndman and Fan
-        1996), so that the best tenth of ten PCs is one.
+        A number that a PC says: so many percent of all say less, rounded
+        down, so that the best tenth of ten PCs is one.  There is nothing
+        between two of them (as definition 3 of Hyndman and Fan 1996, and
+        not their 7): whoever says an absurd number takes the place of one
+        PC, and no more.
         """
         numbers = sorted(
             value
@@ -60,11 +63,8 @@ class Rank:
         )
         if not numbers:
             return None
-        place = (len(numbers) - 1) * self.percent / 100
-        below = int(place)
-        above = min(below + 1, len(numbers) - 1)
-        low, high = numbers[below], numbers[above]
-        return float(low + (high - low) * (place - below))
+        below = int(len(numbers) * self.percent / 100)
+        return float(numbers[min(below, len(numbers) - 1)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Cut:
 
     text: str
     """For CEL; as long as the query was."""
-    words: Mapping[str, int]
-    """All that may name an attribute, and more; where each is first."""
+    words: Mapping[str, tuple[int, ...]]
+    """All that may name an attribute, and more; where each is."""
     ranks: tuple[Rank, ...]
 
 
@@ -107,7 +107,10 @@ def cut(text: str) -> Cut:
             rank.variable + blank[len(rank.variable) :],
         ]
         done = end
-    words = {m[0]: m.start() for m in tokens[::-1] if m.lastgroup == 'word'}
+    words: dict[str, tuple[int, ...]] = {}
+    for token in tokens:
+        if token.lastgroup == 'word':
+            words[token[0]] = (*words.get(token[0], ()), token.start())
     return Cut(''.join([*parts, text[done:]]), words, tuple(ranks))
 
 

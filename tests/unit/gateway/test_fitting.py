@@ -343,7 +343,7 @@ def test_query_takes_the_best_of_all_slices_as_they_are_now() -> None:
     silver = record(slice_='silver', score=9)
     view.take_record(peer(7), silver)
     request = wire.FitRequest(
-        FLAVORS[0], wishes=wire.Wishes(query='score >= p(70)')
+        FLAVORS[0], wishes=wire.Wishes(query='score >= p(75)')
     )
     kept = fitting.Fitting(view)
     gold, other = kept.answer(request, {}).slices

@@ -51,10 +51,10 @@ def request(number: int, **wishes: str) -> wire.SpawnRequest:
     ('wishes', 'name'),
     [
         ({'query': "site == 'milan'"}, 'pc3'),
-        ({'query': 'score < p(10)'}, 'pc1'),
+        ({'query': 'score < p(25)'}, 'pc1'),
         ({'query': "site == 'rome'", 'not_owner': 'anna'}, 'pc2'),
         ({'not_owner': 'anna', 'slice': 'all'}, 'pc2'),
-        ({'query': "site == 'rome'", 'hint_query': 'score > p(30)'}, 'pc2'),
+        ({'query': "site == 'rome'", 'hint_query': 'score > p(10)'}, 'pc2'),
         (
             {'query': "owner == 'anna'", 'hint_query': "site == 'rome'"},
             'pc1',

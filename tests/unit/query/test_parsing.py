@@ -235,3 +235,12 @@ def test_whatever_a_pc_says_a_query_is_answered(
     )
     found = query.parse(text, VOCABULARY).among([said, PC])
     assert found.takes(said) in (True, False)
+
+
+def test_query_looks_into_texts_and_lists_so_often_at_most() -> None:
+    look = "'avx2' in cpu_flags"
+    most = [look] * (parsing.LOOKS_MAX - 1) + ["country.contains('in in')"]
+    assert takes(' || '.join(most))
+    with pytest.raises(query.QueryError) as caught:
+        query.parse(' || '.join([*most, 'size(country) == 2']), VOCABULARY)
+    assert 'looks into texts and lists' in caught.value.what
