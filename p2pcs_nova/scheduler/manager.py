@@ -99,6 +99,7 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
             spec_obj = objects.RequestSpec.from_primitives(
                 context, request_spec, filter_properties
             )
+        request.take_back_rebuild(spec_obj)
         choice = None
         # At a rebuild Nova only looks whether its host can do the image.
         if 'flavor' in spec_obj and not utils.request_is_rebuild(spec_obj):

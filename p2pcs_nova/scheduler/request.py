@@ -12,6 +12,8 @@ import msgspec
 from p2pcs_nova import wire, wishes
 from p2pcs_nova.virt import groups, translate
 
+REBUILD_HINT = '_nova_check_type'
+
 
 def spec_to_request(
     spec: Any, instances: Iterable[str | None]
@@ -31,6 +33,16 @@ def spec_to_request(
         group=_group(spec),
         instances=tuple(one for one in instances if one),
     )
+
+
+def take_back_rebuild(spec: Any) -> None:
+    """Take away a user's hint that this is a rebuild.
+
+    Nova itself gives it, with the host, and claims nothing then; by a hint
+    of his own a user would have a new server without a claim.
+    """
+    if not _set(spec, 'force_hosts'):
+        _set(spec, 'scheduler_hints').pop(REBUILD_HINT, None)
 
 
 def _networks(spec: Any) -> Iterator[str]:

@@ -430,6 +430,12 @@ class SchedulerTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         self._evacuate_server(server, expected_state='SHUTOFF')
         assert self.host_of(server) != 'slice-0'
 
+    def test_new_server_is_no_rebuild_though_a_hint_says_so(self) -> None:
+        hints = {'_nova_check_type': 'rebuild'}
+        server = self._wait_for_state_change(self.post(hints), 'ACTIVE')
+        assert len(self.overlay.asked) == 1
+        assert self._get_allocations_by_server_uuid(server['id'])
+
     def test_rebuild_asks_no_overlay(self) -> None:
         server = self.server_on('slice-0')
         asked = len(self.overlay.asked)
