@@ -72,6 +72,9 @@ def _check(key: str, name: str, text: str) -> None:
         raise errors.Malformed(f'{key} is empty')
     try:
         msgspec.convert({name: text}, wire.Wishes)
+        text.encode()
+    except UnicodeEncodeError:
+        raise errors.Malformed(f'{key} holds half a character') from None
     except msgspec.ValidationError as error:
         reason = str(error).partition(' - at ')[0]
         raise errors.Malformed(f'{key}: {reason}') from None

@@ -57,6 +57,7 @@ def test_wishes_of_flavor_and_hints_are_one(
         ({'p2pcs:query': ''}, {}, 'p2pcs:query is empty'),
         ({'p2pcs:slice': 'No Slice'}, {}, 'p2pcs:slice: '),
         ({}, {'p2pcs:query': ['x' * 1001]}, 'p2pcs:query: '),
+        ({}, {'p2pcs:query': ['kvm \ud800']}, 'p2pcs:query holds half a'),
     ],
 )
 def test_what_is_no_wish_is_refused_by_name(
