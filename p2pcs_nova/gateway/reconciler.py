@@ -21,7 +21,7 @@ from collections.abc import Callable
 
 import trio
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, hearsay, wire
 from p2pcs_nova.gateway import book as books
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import peers as asking
@@ -215,6 +215,9 @@ class Reconciler:
         found = (right.instance, right.epoch, right.peer, right.slice)
         if found != (status.instance, status.epoch, peer, status.slice):
             LOG.warning('instance %s: %s has no right', status.instance, name)
+            return False
+        if not hearsay.MOST.fits(held.spec.need):
+            LOG.warning('instance %s: too much for %s', status.instance, name)
             return False
         await self._book.place(
             store.InstanceRow(

@@ -69,10 +69,10 @@ def summary_to_resources(
     kinds = [str(kind) for kind in _accelerators(summary)]
     hypervisors = ['kvm' if kind == 'kvm' else 'qemu' for kind in kinds]
     return {
-        'vcpus': total.vcpus,
+        'vcpus': min(total.vcpus, LARGEST),
         'memory_mb': min(total.memory_mb, LARGEST),
         'local_gb': total.disk_mb // 1024,
-        'vcpus_used': used.vcpus,
+        'vcpus_used': min(used.vcpus, LARGEST),
         'memory_mb_used': min(used.memory_mb, LARGEST),
         'local_gb_used': used.disk_mb // 1024,
         'disk_available_least': max(total.disk_mb - used.disk_mb, 0) // 1024,

@@ -180,7 +180,9 @@ async def test_what_was_lost_with_an_era_is_taken_as_its_pc_reports_it(
         assert kept.status.instance == frozen.status.instance
 
 
-@pytest.mark.parametrize('wrong', ['era', 'peer', 'epoch', 'signature'])
+@pytest.mark.parametrize(
+    'wrong', ['era', 'peer', 'epoch', 'signature', 'need']
+)
 async def test_what_a_pc_has_no_right_to_is_not_taken_into_the_book(
     autojump_clock: MockClock, tmp_path: pathlib.Path, wrong: str
 ) -> None:
@@ -199,8 +201,12 @@ async def test_what_a_pc_has_no_right_to_is_not_taken_into_the_book(
     if wrong == 'signature':
         signed = msgspec.structs.replace(signed, signature=bytes(64))
     held = pc.rights[status.instance]
+    spec = held.spec
+    if wrong == 'need':
+        much = wire.Capacity(2**40, 2**40, 2**40)
+        spec = msgspec.structs.replace(spec, need=much)
     pc.rights[status.instance] = msgspec.structs.replace(
-        held, run_right=signed
+        held, run_right=signed, spec=spec
     )
     lost = 0 if wrong == 'era' else 1
     era = msgspec.structs.replace(LOST, lost=lost)

@@ -92,6 +92,18 @@ def test_placement_takes_every_inventory(
         assert row['allocation_ratio'] == 1.0
 
 
+@given(AMOUNTS, AMOUNTS)
+def test_nova_takes_every_node(
+    total: wire.Capacity, used: wire.Capacity
+) -> None:
+    found = inventory.summary_to_resources(
+        make_summary(total=total, used=used), 'gold'
+    )
+    for name in ('vcpus', 'memory_mb', 'local_gb'):
+        assert 0 <= found[name] < 2**31
+        assert 0 <= found[f'{name}_used'] < 2**31
+
+
 @pytest.mark.parametrize(
     ('accelerators', 'kind', 'supported'),
     [
