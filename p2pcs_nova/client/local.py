@@ -5,8 +5,9 @@ Blocking, for Nova's driver and the command line; safe to share between
 threads.  Every call opens its own connection: on a UNIX socket that costs
 less than finding out that a kept one has gone stale.
 
-A time-out is the longest silence while connecting, writing or waiting for
-the answer.  Raised besides what each call names:
+A time-out is the longest silence while connecting and writing, and then the
+longest time until all of the answer is here.  Raised besides what each call
+names:
 
 * :class:`~p2pcs_nova.errors.Unavailable`: nobody listens; nothing done;
 * :class:`~p2pcs_nova.errors.Unreachable`: no answer in time, or the

@@ -7,7 +7,9 @@ What becomes of a connection is told as an error of ours.
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
+import time
 from collections.abc import Iterable, Iterator
 from http import client
 from typing import Any, Protocol, TypeVar
@@ -22,22 +24,40 @@ from p2pcs_nova.client.downloads import Download
 T = TypeVar('T')
 
 
+class _Line(socket.socket):
+    """A UNIX socket that is waited for no longer than until its end."""
+
+    end_s = math.inf
+    """By the monotonic clock."""
+
+    def recv_into(self, *arguments: Any) -> int:
+        """The same; however slowly bytes drip, it raises at the end."""
+        if self.end_s < math.inf:
+            left_s = self.end_s - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            self.settimeout(left_s)
+        return super().recv_into(*arguments)
+
+
 class Connection(client.HTTPConnection):
     """HTTP over one UNIX socket, for one request."""
 
     def __init__(self, path: str, silence_s: float) -> None:
         super().__init__('localhost', timeout=silence_s)
         self._path = path
+        self._silence_s = silence_s
+        self._line = _Line(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock = self._line
 
     def connect(self) -> None:
         """Connect.
 
         :raises Unavailable: nobody listens
         """
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
+        self._line.settimeout(self._silence_s)
         try:
-            self.sock.connect(self._path)
+            self._line.connect(self._path)
         except OSError as error:
             raise errors.Unavailable(
                 f'no daemon answers on {self._path} ({error}): start it '
@@ -53,11 +73,18 @@ class Connection(client.HTTPConnection):
     ) -> client.HTTPResponse:
         """One request; its answer, whose body is still to be read.
 
-        A refusal that comes before all is sent is heard too.
+        A refusal that comes before all is sent is heard too.  From then on
+        the answer may take as long as a silence may, body and all.
         """
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.request(method, path, content, headers)
+        self._line.end_s = time.monotonic() + self._silence_s
         return self.getresponse()
+
+    def take_time(self, pause_s: float) -> None:
+        """Let the rest of the answer take its time, without such a pause."""
+        self._line.end_s = math.inf
+        self._line.settimeout(pause_s)
 
 
 class Authority(Protocol):
@@ -170,7 +197,7 @@ class Caller:
                 body = answer.read() if refused else b''
             if refused:
                 raise self._refusal(answer.status, body)
-            line.sock.settimeout(pause_s)
+            line.take_time(pause_s)
             yield Download(
                 answers.length_to_size(answer.getheader('content-length', '')),
                 answer,
@@ -185,7 +212,7 @@ class Caller:
             yield
         except TimeoutError:
             raise errors.Unreachable(
-                f'the daemon on {self.socket} said nothing for '
+                f'the daemon on {self.socket} gave no whole answer in '
                 f'{silence_s:g} s to {method} {path}'
             ) from None
         except (OSError, client.HTTPException) as error:

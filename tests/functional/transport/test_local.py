@@ -215,7 +215,7 @@ async def test_a_silent_daemon_is_unreachable(path: str) -> None:
     async with listening(path, [Route('/v1/status', hang)]):
         with (
             LocalClient(path, timeout_s=0.1) as client,
-            pytest.raises(errors.Unreachable, match=r'for 0\.1 s'),
+            pytest.raises(errors.Unreachable, match=r'in 0\.1 s'),
         ):
             await in_thread(client.status)
 
@@ -400,3 +400,31 @@ async def test_users_are_names_or_numbers() -> None:
     assert listeners.users_to_uids(['root', '1234']) == {0, 1234}
     with pytest.raises(ValueError, match='no user'):
         listeners.users_to_uids(['no-such-user'])
+
+
+async def test_daemon_that_drips_is_given_up_in_time(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = str(tmp_path / 'drips.sock')
+    head = b'HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n'
+
+    async def drip(stream: trio.SocketStream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):
+            await stream.receive_some()
+            await stream.send_all(head)
+            while True:
+                await stream.send_all(b' ')
+                await trio.sleep(0.02)
+
+    listener = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    await listener.bind(path)
+    listener.listen()
+    with trio.fail_after(DEADLINE_S):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(
+                trio.serve_listeners, drip, [trio.SocketListener(listener)]
+            )
+            client = LocalClient(path, timeout_s=0.2)
+            with pytest.raises(errors.Unreachable, match='no whole answer'):
+                await in_thread(client.slices)
+            nursery.cancel_scope.cancel()
