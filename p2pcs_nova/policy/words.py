@@ -16,6 +16,9 @@ room for the number of a part when the slice is divided."""
 ZONE = re.compile('[A-Za-z0-9][A-Za-z0-9_.-]{0,62}')
 TRAIT = re.compile('CUSTOM_P2PCS_[A-Z0-9_]{1,242}')
 SHARE = re.compile(r'(\d{1,3})(?:\.(\d{1,4}))? ?%')
+BRACKET = re.compile('[][{}]')
+DEPTH_MAX = 50
+"""Brackets that are open at once; a policy has five."""
 REST = 'rest'
 NULL = 'tag:yaml.org,2002:null'
 TRUTH = 'tag:yaml.org,2002:bool'
@@ -45,6 +48,7 @@ class Words:
 
     def compose(self, text: str) -> yaml.Node | None:
         """The nodes of a text."""
+        self._check_depth(text)
         try:
             return yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
@@ -55,6 +59,15 @@ class Words:
             ) from None
         except (yaml.YAMLError, RecursionError) as error:
             raise PolicyError(f'{self.source}: not YAML: {error}') from None
+
+    def _check_depth(self, text: str) -> None:
+        """Refuse what a reader of YAML takes seconds to find too deep."""
+        depth = 0
+        for found in BRACKET.finditer(text):
+            depth = max(depth + (1 if found[0] in '[{' else -1), 0)
+            if depth > DEPTH_MAX:
+                line = text.count('\n', 0, found.start()) + 1
+                raise PolicyError(f'{self.source}:{line}: nested too deeply')
 
     # -- mappings and lists -------------------------------------------------
 

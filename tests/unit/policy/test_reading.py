@@ -127,6 +127,7 @@ def test_slots_of_a_pc_are_what_its_scarcest_part_holds(
     [
         ('', 'p.yaml:1: policy: must be a mapping'),
         ('[]', 'p.yaml:1: policy: must be a mapping'),
+        ('slices:\n' + '[' * 50_000, 'p.yaml:2: nested too deeply'),
         ('{}', 'p.yaml:1: slices: is missing'),
         ('slices: []', 'slices: must list at least one slice'),
         ('slices: gold', 'slices: must list at least one slice'),
