@@ -218,7 +218,18 @@ class DriverTestCase(helpers.DriverTestCase):
         self.spawn()
         assert self.overlay.requests.count('put_image') == 1
 
-    def test_no_room_is_told_as_no_room_and_leaves_nothing(self) -> None:
+    def test_no_room_anywhere_ends_the_build_and_leaves_nothing(self) -> None:
+        with pytest.raises(
+            exception.BuildAbortException, match='No valid host was found'
+        ):
+            self.spawn(vcpus=64)
+        assert self.overlay.rows == {}
+
+    def test_no_room_is_told_as_no_room_when_another_slice_has_it(
+        self,
+    ) -> None:
+        huge = wire.Capacity(vcpus=64, memory_mb=4096, disk_mb=102400)
+        self.overlay.pcs.append(fake_overlay.FakePc('huge', 'vast', huge))
         with pytest.raises(exception.ComputeResourcesUnavailable):
             self.spawn(vcpus=64)
         assert self.overlay.rows == {}
