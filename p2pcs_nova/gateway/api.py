@@ -134,6 +134,8 @@ class Local:
         return handling.answer(self._service.quarantined())
 
     async def graves(self, request: Request) -> Response:
+        # Before its term is told us none of its slice is known.
+        await self._check_term(request)
         return handling.answer(self._service.instances.graves.listed())
 
     async def forget(self, request: Request) -> Response:
@@ -264,12 +266,16 @@ class Local:
         """The slice that is asked about; by its term, if one is said."""
         name = self._named(request)
         self._service.check_slice(name)
+        await self._check_term(request, name)
+        return name
+
+    async def _check_term(self, request: Request, name: str = '') -> None:
+        """Wait for the asker's term, if it says one."""
         if wire.COMMAND_HEADER in request.headers:
             command = handling.command(request)
-            if command.slice != name:
+            if name and command.slice != name:
                 raise errors.Malformed('path and command name two slices')
             await self._service.check_command(command)
-        return name
 
     async def _commanded(self, request: Request) -> str:
         """The slice that is acted on."""
