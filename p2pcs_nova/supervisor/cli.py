@@ -74,12 +74,13 @@ def _run(conf: cfg.ConfigOpts, kept: compute.Options) -> bool:
     """One life; whether it was told to stop.
 
     :raises EraRefused: terms may not come from where they are to
+    :raises OSError: what nova-computes are told cannot be written
     """
     refused: list[BaseException] = []
     lapsed = False
     try:
         trio.run(serve, conf, kept)
-    except* errors.EraRefused as group:
+    except* (errors.EraRefused, OSError) as group:
         refused = programs.leaves(group)
     except* Lapsed as group:
         lapsed = True

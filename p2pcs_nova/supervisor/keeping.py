@@ -64,6 +64,9 @@ class Kept:
     )
     """Cancelled: it is being given up."""
 
+    def __post_init__(self) -> None:
+        self.telling = Trouble(f'slice {self.held.slice}: telling the daemon')
+
     def renew(self, until_s: float) -> None:
         """Let its nova-compute go on until then."""
         self.held = msgspec.structs.replace(self.held, until_s=until_s)
@@ -133,10 +136,18 @@ class Keeper:
                 await self._share(nursery)
                 nursery.cancel_scope.cancel()
         except BaseException:
-            for kept in self._kept.values():
-                kept.compute.kill()
+            self._kill()
             raise
         await _blocking(_quietly, self._terms.close)
+
+    def _kill(self) -> None:
+        for kept in self._kept.values():
+            kept.compute.kill()
+
+    def _lapsed(self, why: str) -> holder.Lapsed:
+        """Rule 2: each that is told to end would be given time for it."""
+        self._kill()
+        return holder.Lapsed(why)
 
     # -- renewing -----------------------------------------------------------
 
@@ -166,7 +177,7 @@ class Keeper:
                 for kept in self._kept.values():
                     nursery.start_soon(self._tell, kept, stale)
         if stale:
-            raise holder.Lapsed(stale[0])
+            raise self._lapsed(stale[0])
 
     async def _tell(self, kept: Kept, stale: list[str]) -> None:
         """Let the daemon command the slice."""
@@ -177,7 +188,9 @@ class Keeper:
             if not kept.scope.cancel_called:
                 stale.append(error.message)
         except errors.P2PcsError as error:
-            LOG.debug('slice %s: %s', kept.held.slice, error.message)
+            kept.telling.note(error.message)
+        else:
+            kept.telling.note('')
 
     async def _end_in_time(self) -> None:
         """Notice at once when a term is over."""
@@ -190,7 +203,7 @@ class Keeper:
     def _check_time(self) -> None:
         if self._kept and self._clock() >= self._until_s:
             names = ', '.join(sorted(self._kept))
-            raise holder.Lapsed(f'not renewed in time: {names}')
+            raise self._lapsed(f'not renewed in time: {names}')
 
     # -- sharing ------------------------------------------------------------
 
@@ -261,8 +274,10 @@ class Keeper:
                 await self._take(name, nursery)
         if not any(k.scope.cancel_called for k in self._kept.values()):
             for name in move.give:
-                LOG.info('slice %s is given up', name)
-                self._kept[name].scope.cancel()
+                # What was taken meanwhile took time: it may have ended.
+                if (kept := self._kept.get(name)) is not None:
+                    LOG.info('slice %s is given up', name)
+                    kept.scope.cancel()
 
     def _may(self, name: str, now: float) -> bool:
         return self._fitness.may_start(name, now)

@@ -18,7 +18,7 @@ from trio.testing import MockClock
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client.local import LocalClient
 from p2pcs_nova.supervisor import compute, fitness, keeping
-from p2pcs_nova.terms.holder import TTL_S, Shares
+from p2pcs_nova.terms.holder import TTL_S, Lapsed, Shares
 
 pytestmark = pytest.mark.trio
 
@@ -129,6 +129,9 @@ class Computes:
         self._options = compute.Options('none', (), folder, None, '')
         self.life_s = life_s
         self.ending = trio.Event()
+        self.last_s = 0.0
+        """Each takes so long to end."""
+        self.killed_at: list[float] = []
 
     def make(self, slice_: str) -> compute.Compute:
         computes = self
@@ -136,9 +139,16 @@ class Computes:
         class Played(compute.Compute):
             async def keep(self) -> float:
                 began = trio.current_time()
-                with trio.move_on_after(computes.life_s):
-                    await computes.ending.wait()
+                try:
+                    with trio.move_on_after(computes.life_s):
+                        await computes.ending.wait()
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await trio.sleep(computes.last_s)
                 return trio.current_time() - began
+
+            def kill(self) -> None:
+                computes.killed_at.append(trio.current_time())
 
         return Played(self._options, slice_)
 
@@ -291,3 +301,17 @@ async def test_hanging_daemon_delays_no_renewal_however_many_slices_there_are(
         await trio.sleep(10.0)
         gaps = itertools.pairwise(one.terms.renewed)
         assert max(after - before for before, after in gaps) < TTL_S * 0.7
+
+
+async def test_nova_compute_is_killed_when_its_term_is_over(
+    autojump_clock: MockClock,
+    begin: Begin,
+) -> None:
+    with pytest.RaisesGroup(Lapsed, flatten_subgroups=True):
+        async with begin('gold') as scene:
+            one = scene.begin('a')
+            one.computes.last_s = compute.STOP_S
+            await trio.sleep(3.0)
+            scene.office.is_away = True
+            await trio.sleep_forever()
+    assert one.computes.killed_at[0] == one.terms.renewed[-1] + TTL_S
