@@ -128,15 +128,17 @@ class Local:
         return handling.answer(self._service.peer_rows())
 
     async def instances(self, request: Request) -> Response:
-        return handling.answer(self._service.placed_rows())
+        return handling.answer(await self._service.placed_rows())
 
     async def quarantined(self, request: Request) -> Response:
         return handling.answer(self._service.quarantined())
 
     async def graves(self, request: Request) -> Response:
-        # Before its term is told us none of its slice is known.
-        await self._check_term(request)
-        return handling.answer(self._service.instances.graves.listed())
+        if wire.COMMAND_HEADER in request.headers:
+            # Before its term is told us none of its slice is known.
+            await self._service.check_command(handling.command(request))
+            return handling.answer(self._service.instances.graves.listed())
+        return handling.answer(await self._service.graves())
 
     async def forget(self, request: Request) -> Response:
         handling.require_operator(request)
@@ -266,16 +268,12 @@ class Local:
         """The slice that is asked about; by its term, if one is said."""
         name = self._named(request)
         self._service.check_slice(name)
-        await self._check_term(request, name)
-        return name
-
-    async def _check_term(self, request: Request, name: str = '') -> None:
-        """Wait for the asker's term, if it says one."""
         if wire.COMMAND_HEADER in request.headers:
             command = handling.command(request)
-            if name and command.slice != name:
+            if command.slice != name:
                 raise errors.Malformed('path and command name two slices')
             await self._service.check_command(command)
+        return name
 
     async def _commanded(self, request: Request) -> str:
         """The slice that is acted on."""

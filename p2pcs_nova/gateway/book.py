@@ -233,27 +233,23 @@ class Book:
             if grave.instance == instance
         ]
 
-    async def occupied(self) -> frozenset[str]:
-        """The slices that hold instances, whichever gateway commands them.
+    async def all_rows(self) -> list[stores.InstanceRow]:
+        """Those of all slices, whichever gateway commands them.
 
         :raises Unavailable: the ledger does not answer
         """
         if self._ledger.is_shared:
-            rows = await self._run(self._ledger.rows)
-        else:
-            rows = list(self.rows.values())
-        return frozenset(row.slice for row in rows)
+            return await self._run(self._ledger.rows)
+        return list(self.rows.values())
 
-    async def mourned(self) -> frozenset[str]:
-        """The slices that have graves, likewise.
+    async def all_graves(self) -> list[stores.Grave]:
+        """Likewise.
 
         :raises Unavailable: the ledger does not answer
         """
         if self._ledger.is_shared:
-            graves = await self._run(self._ledger.graves)
-        else:
-            graves = list(self.graves.values())
-        return frozenset(grave.slice for grave in graves)
+            return await self._run(self._ledger.graves)
+        return list(self.graves.values())
 
     async def forget(self, grave: stores.Grave) -> None:
         """Its PC has carried it out, or is given up; idempotent."""

@@ -7,6 +7,7 @@ The reaper tells the PCs; here is what driver and operator see of that.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 import trio
 
@@ -24,18 +25,10 @@ class Graves:
 
     def listed(self, instance: str | None = None) -> wire.Graves:
         """All of them, or those of one instance."""
-        return wire.Graves(
-            tuple(
-                wire.Grave(
-                    grave.instance,
-                    grave.epoch,
-                    grave.slice,
-                    grave.peer,
-                    grave.peer_name,
-                )
-                for _, grave in sorted(self._tools.book.graves.items())
-                if instance in (None, grave.instance)
-            )
+        return to_wire(
+            grave
+            for grave in self._tools.book.graves.values()
+            if instance in (None, grave.instance)
         )
 
     async def wait(self, slice_: str, instance: str) -> list[store.Grave]:
@@ -52,13 +45,19 @@ class Graves:
         """Wait no more for the PCs of a deleted instance.
 
         :raises NotFound: no tombstone of it waits
+        :raises Unavailable: another gateway commands its slice, or nobody can
+            say
         """
-        given_up = self.listed(instance)
-        if not given_up.graves:
+        given_up = [
+            grave
+            for grave in await self._tools.book.all_graves()
+            if grave.instance == instance
+        ]
+        if not given_up:
             raise errors.NotFound(
                 f'no PC is waited for to destroy instance {instance}'
             )
-        for grave in self._tools.book.graves_of(instance):
+        for grave in given_up:
             await self._tools.book.forget(grave)
             LOG.warning(
                 '[%s] instance %s: epoch %s on %s is given up',
@@ -68,7 +67,7 @@ class Graves:
                 grave.peer_name,
             )
         self._tools.changed.notify()
-        return given_up
+        return to_wire(given_up)
 
     def _left(self, slice_: str, instance: str) -> list[store.Grave]:
         """Its epochs whose PCs have not yet obeyed, the latest first."""
@@ -81,3 +80,19 @@ class Graves:
 
     def _is_asked(self, grave: store.Grave) -> bool:
         return self._tools.view.peer(grave.peer).reachable
+
+
+def to_wire(graves: Iterable[store.Grave]) -> wire.Graves:
+    """Tombstones, by instance and epoch."""
+    return wire.Graves(
+        tuple(
+            wire.Grave(
+                grave.instance,
+                grave.epoch,
+                grave.slice,
+                grave.peer,
+                grave.peer_name,
+            )
+            for grave in sorted(graves, key=lambda x: (x.instance, x.epoch))
+        )
+    )

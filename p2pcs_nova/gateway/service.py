@@ -32,6 +32,7 @@ from p2pcs_nova.gateway import (
     store,
     story,
 )
+from p2pcs_nova.gateway import graves as tombs
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import peers as asking
 from p2pcs_nova.gateway import reaper as reapers
@@ -223,15 +224,16 @@ class GatewayService:
 
         :raises Unavailable: they cannot be read now
         """
-        return await self._running.book.occupied()
+        rows = await self._running.book.all_rows()
+        return frozenset(row.slice for row in rows)
 
     async def needed(self) -> frozenset[str]:
         """The slices that somebody must command: graves count too.
 
         :raises Unavailable: that cannot be said now
         """
-        book = self._running.book
-        return await book.occupied() | await book.mourned()
+        graves = await self._running.book.all_graves()
+        return await self.occupied() | {grave.slice for grave in graves}
 
     # -- terms --------------------------------------------------------------
 
@@ -520,9 +522,21 @@ class GatewayService:
         """Every member of the overlay, and every PC that holds anything."""
         return wire.PeerRows(tuple(self._view.rows(self._holdings())))
 
-    def placed_rows(self) -> wire.PlacedRows:
-        """All instances of all slices."""
-        return wire.PlacedRows(tuple(self.instances.rows()))
+    async def placed_rows(self) -> wire.PlacedRows:
+        """All instances of all slices, whichever gateway commands them.
+
+        :raises Unavailable: what gateways share cannot be read now
+        """
+        rows = await self._running.book.all_rows()
+        rows.sort(key=lambda row: row.instance)
+        return wire.PlacedRows(tuple(map(self.instances.placed, rows)))
+
+    async def graves(self) -> wire.Graves:
+        """All tombstones, likewise.
+
+        :raises Unavailable: what gateways share cannot be read now
+        """
+        return tombs.to_wire(await self._running.book.all_graves())
 
     def placements(self, name: str) -> wire.Placements:
         """Every instance of a slice, as last heard."""

@@ -8,6 +8,7 @@ what one says of its own now, against ours, is taken off its times.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 
@@ -16,7 +17,7 @@ import trio
 
 from p2pcs_nova import errors, journal, texts, wire
 from p2pcs_nova.gateway import book as books
-from p2pcs_nova.gateway import claims, instances
+from p2pcs_nova.gateway import claims, instances, store
 
 _PEER = re.compile(r'\(([0-9a-f]{32})\)')
 """As our lines name a PC's id, behind its name."""
@@ -53,55 +54,44 @@ class Teller:
         :raises NotFound: nothing is known of it
         :raises Malformed: several have this name
         """
-        instance = self._resolve(server)
+        rows, graves, problem = await self._read()
+        instance = _resolve(server, rows)
+        row = next((x for x in rows if x.instance == instance), None)
+        waiting = [one for one in graves if one.instance == instance]
         own = await self._run(self._journal.chapter, instance)
-        peers = self._peers_of(instance, own.lines)
-        fits = self._explain(instance)
+        peers = {peer for x in own.lines for peer in _PEER.findall(x.text)}
+        peers |= {one.peer for one in (row, *waiting) if one is not None}
+        fits = () if row is not None else self._explain(instance)
         if not own.lines and not peers and not fits:
             raise errors.NotFound(
                 f'nothing is known of {server}; what is older than the '
                 'journal is forgotten'
             )
-        parts = [own]
-        remarks: list[wire.StoryLine] = []
+        parts, remarks = [own], []
+        if problem:
+            now = own.wall_clock_s
+            remarks.append(wire.StoryLine(now, own.machine, problem))
         async with trio.open_nursery() as nursery:
             for peer in sorted(peers):
                 nursery.start_soon(self._ask, peer, instance, parts, remarks)
         return wire.Story(
             instance,
-            self._now(instance),
+            self._now(instance, row, waiting),
             tuple(sorted(remarks, key=lambda line: line.machine)),
             tuple(merge(parts)),
             fits,
         )
 
-    def _resolve(self, server: str) -> str:
+    async def _read(
+        self,
+    ) -> tuple[list[store.InstanceRow], list[store.Grave], str]:
+        """What all gateways have; or ours alone, and why."""
+        book = self._tools.book
         try:
-            return msgspec.convert(server, wire.Uuid)
-        except msgspec.ValidationError:
-            pass
-        rows = self._tools.book.rows.values()
-        found = sorted(r.instance for r in rows if r.spec.name == server)
-        if len(found) > 1:
-            raise errors.Malformed(
-                f'several are named so; say which: {", ".join(found)}'
-            )
-        if not found:
-            raise errors.NotFound(
-                'no instance has this name now; one that is gone is known '
-                'by its id'
-            )
-        return found[0]
-
-    def _peers_of(
-        self, instance: str, lines: Iterable[wire.StoryLine]
-    ) -> set[str]:
-        named = {peer for x in lines for peer in _PEER.findall(x.text)}
-        row = self._tools.book.rows.get(instance)
-        if row is not None:
-            named.add(row.peer)
-        graves = self._tools.book.graves_of(instance)
-        return named | {grave.peer for grave in graves}
+            return await book.all_rows(), await book.all_graves(), ''
+        except errors.Unavailable as error:
+            why = f'what other gateways have is not known: {error}'
+            return list(book.rows.values()), list(book.graves.values()), why
 
     async def _ask(
         self,
@@ -134,9 +124,13 @@ class Teller:
             ahead = 0.0
         parts.append(shifted(part, name, ahead))
 
-    def _now(self, instance: str) -> str:
-        """Where it is, as the gateway has it."""
-        row = self._tools.book.rows.get(instance)
+    def _now(
+        self,
+        instance: str,
+        row: store.InstanceRow | None,
+        waiting: Iterable[store.Grave],
+    ) -> str:
+        """Where it is, as the gateways have it."""
         building = self._instances.in_hand(instance)
         if row is not None:
             placed = self._instances.placed(row)
@@ -150,11 +144,32 @@ class Teller:
             return f'{said}; {detail}' if detail else said
         if building:
             return 'a PC is being looked for'
-        waiting = [
+        graves = [
             f'{grave.peer_name} has still to destroy epoch {grave.epoch}'
-            for grave in self._tools.book.graves_of(instance)
+            for grave in waiting
         ]
-        return '; '.join(['no PC shall run it', *waiting])
+        return '; '.join(['no PC shall run it', *graves])
+
+
+def _resolve(server: str, rows: Iterable[store.InstanceRow]) -> str:
+    """The instance that is meant.
+
+    :raises NotFound: none of these has this name
+    :raises Malformed: several have
+    """
+    with contextlib.suppress(msgspec.ValidationError):
+        return msgspec.convert(server, wire.Uuid)
+    found = sorted(row.instance for row in rows if row.spec.name == server)
+    if len(found) > 1:
+        raise errors.Malformed(
+            f'several are named so; say which: {", ".join(found)}'
+        )
+    if not found:
+        raise errors.NotFound(
+            'no instance has this name now; one that is gone is known by its '
+            'id'
+        )
+    return found[0]
 
 
 def shifted(part: wire.Chapter, machine: str, ahead: float) -> wire.Chapter:

@@ -181,7 +181,7 @@ async def test_build_that_was_written_without_our_knowing_is_deleted(
         assert gone == wire.Destroyed(True)
     # No row of it keeps another slice from having it.
     async with gateways.running(tmp_path, office(1)) as service:
-        assert service.placed_rows().instances == ()
+        assert (await service.placed_rows()).instances == ()
 
 
 async def test_nothing_is_said_to_be_destroyed_without_a_term(

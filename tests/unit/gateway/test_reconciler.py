@@ -162,7 +162,7 @@ async def test_what_was_lost_with_an_era_is_taken_as_its_pc_reports_it(
         await trio.sleep(1)
         known = {
             one.status.instance: one.status.epoch
-            for one in service.placed_rows().instances
+            for one in (await service.placed_rows()).instances
         }
         assert known == {
             one.status.instance: one.status.epoch for one in (placed, frozen)
@@ -176,7 +176,7 @@ async def test_what_was_lost_with_an_era_is_taken_as_its_pc_reports_it(
     async with gateways.running(
         tmp_path / 'new', pcs, era=lambda: LOST
     ) as service:
-        (kept,) = service.placed_rows().instances
+        (kept,) = (await service.placed_rows()).instances
         assert kept.status.instance == frozen.status.instance
 
 
@@ -214,5 +214,5 @@ async def test_what_a_pc_has_no_right_to_is_not_taken_into_the_book(
         tmp_path / 'new', pcs, era=lambda: era
     ) as service:
         await trio.sleep(1)
-        assert service.placed_rows().instances == ()
+        assert (await service.placed_rows()).instances == ()
         assert pc.instances[status.instance].state is STATE.QUARANTINED

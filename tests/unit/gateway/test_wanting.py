@@ -183,7 +183,7 @@ async def test_wish_that_is_none_begins_nothing(
     async with gateways.running(tmp_path, pcs, policy=TWO_SLICES) as service:
         with pytest.raises(errors.Malformed, match=message):
             await service.instances.spawn('all', request(0, **wishes))
-        assert not service.placed_rows().instances
+        assert not (await service.placed_rows()).instances
         assert not any(pc.calls for pc in pcs.pcs.values())
         placed = await service.instances.spawn('all', request(0))
     assert placed.status.state is wire.InstanceState.PLUGGED
