@@ -99,13 +99,14 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
             spec_obj = objects.RequestSpec.from_primitives(
                 context, request_spec, filter_properties
             )
-        request.take_back_rebuild(spec_obj)
         choice = None
-        # At a rebuild Nova only looks whether its host can do the image.
-        if 'flavor' in spec_obj and not utils.request_is_rebuild(spec_obj):
-            begin = time.monotonic()
-            choice = self._ask(context, spec_obj, instance_uuids)
-            asked_ms = (time.monotonic() - begin) * 1e3
+        if 'flavor' in spec_obj:
+            request.take_back_rebuild(spec_obj)
+            # At a rebuild Nova only looks whether its host can do the image.
+            if not utils.request_is_rebuild(spec_obj):
+                begin = time.monotonic()
+                choice = self._ask(context, spec_obj, instance_uuids)
+                asked_ms = (time.monotonic() - begin) * 1e3
         token = _CHOICE.set(choice)
         try:
             found = super().select_destinations(

@@ -61,6 +61,15 @@ def _resource_class(total: int, largest: int) -> dict[str, Any]:
     }
 
 
+def _amounts(capacity: wire.Capacity, ending: str) -> dict[str, int]:
+    """By Nova's names for them."""
+    return {
+        f'vcpus{ending}': min(capacity.vcpus, LARGEST),
+        f'memory_mb{ending}': min(capacity.memory_mb, LARGEST),
+        f'local_gb{ending}': min(capacity.disk_mb // 1024, LARGEST),
+    }
+
+
 def summary_to_resources(
     summary: wire.SliceSummary, node: str
 ) -> dict[str, Any]:
@@ -69,13 +78,11 @@ def summary_to_resources(
     kinds = [str(kind) for kind in _accelerators(summary)]
     hypervisors = ['kvm' if kind == 'kvm' else 'qemu' for kind in kinds]
     return {
-        'vcpus': min(total.vcpus, LARGEST),
-        'memory_mb': min(total.memory_mb, LARGEST),
-        'local_gb': total.disk_mb // 1024,
-        'vcpus_used': min(used.vcpus, LARGEST),
-        'memory_mb_used': min(used.memory_mb, LARGEST),
-        'local_gb_used': used.disk_mb // 1024,
-        'disk_available_least': max(total.disk_mb - used.disk_mb, 0) // 1024,
+        **_amounts(total, ''),
+        **_amounts(used, '_used'),
+        'disk_available_least': min(
+            max(total.disk_mb - used.disk_mb, 0) // 1024, LARGEST
+        ),
         'hypervisor_type': 'kvm' if hypervisors == ['kvm'] else 'qemu',
         'hypervisor_version': summary.hypervisor_version,
         'hypervisor_hostname': node,

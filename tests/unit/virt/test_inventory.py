@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from p2pcs_nova import wire
@@ -92,6 +92,7 @@ def test_placement_takes_every_inventory(
         assert row['allocation_ratio'] == 1.0
 
 
+@example(wire.Capacity(2**31, 2**31, 2**41), wire.Capacity())
 @given(AMOUNTS, AMOUNTS)
 def test_nova_takes_every_node(
     total: wire.Capacity, used: wire.Capacity
