@@ -15,8 +15,10 @@ import time
 import types
 from concurrent import futures
 
-from nova import config
+from nova import config, objects
 from nova.compute import vm_states
+from nova.conductor import rpcapi
+from nova.objects import base
 
 THREADS = 5
 ROUNDS = 20
@@ -29,6 +31,9 @@ def main(common: str, own: str, *uuids: str) -> None:
     )
     from p2pcs_nova.virt.driver import P2PDriver
 
+    # As nova-compute, which has no database, reads what Nova knows.
+    objects.register_all()
+    base.NovaObject.indirection_api = rpcapi.ConductorAPI()
     driver = P2PDriver(None)
     driver.init_host(config.CONF.host)
     states: dict[str, set[int]] = {uuid: set() for uuid in uuids}
