@@ -76,12 +76,12 @@ class Instances:
 
     # -- answers from memory ------------------------------------------------
 
-    def rows(self, slice_: str | None = None) -> list[wire.Placed]:
-        """All instances, of one slice or of every one, by uuid."""
+    def rows(self, slice_: str) -> list[wire.Placed]:
+        """All instances of a slice that is commanded here, by uuid."""
         return [
             self.placed(row)
             for _, row in sorted(self._tools.book.rows.items())
-            if slice_ is None or row.slice == slice_
+            if row.slice == slice_
         ]
 
     def placed(

@@ -190,10 +190,11 @@ class Store(database.Database):
         """
         with self._transaction() as db:
             graves = self._bury(db, row.instance, row.slice)
-            for (other,) in db.execute(
+            other = db.execute(
                 'SELECT slice FROM instances WHERE uuid = ?', (row.instance,)
-            ):
-                raise errors.WrongState(f'slice {other} has this instance')
+            ).fetchone()
+            if other is not None:
+                raise errors.WrongState(f'slice {other[0]} has this instance')
             _put_row(db, row)
         return graves
 

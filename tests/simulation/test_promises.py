@@ -168,7 +168,7 @@ class Trial:
         assert on_pcs == [placed.peer]
         apart = [
             row.peer
-            for row in service.instances.rows()
+            for row in service.instances.rows('all')
             if int(row.status.instance[-12:], 16) <= APART
         ]
         assert len(apart) == len(set(apart))
@@ -214,7 +214,7 @@ def named_by(service: services.GatewayService) -> set[Held]:
     """All that the gateway knows, as alive or as to be destroyed."""
     return {
         (row.status.instance, row.status.epoch, row.peer)
-        for row in service.instances.rows()
+        for row in service.instances.rows('all')
     } | {
         (grave.instance, grave.epoch, grave.peer)
         for grave in service.instances.graves.listed().graves

@@ -178,24 +178,22 @@ async def test_slice_without_pcs_says_so(
             await spawn(service)
 
 
-async def test_image_that_every_pc_refuses_is_the_images_fault(
+@pytest.mark.parametrize(
+    'error',
+    [
+        errors.ImageRefused('its header says vmdk'),
+        errors.Unsupported('hw_firmware_type'),
+    ],
+)
+async def test_what_no_pc_cures_is_told_as_all_of_them_say_it(
     autojump_clock: MockClock,
     tmp_path: pathlib.Path,
+    error: errors.P2PcsError,
 ) -> None:
     pcs = office(3)
-    pcs.build_errors(errors.ImageRefused('its header says vmdk'))
+    pcs.build_errors(error)
     async with gateways.running(tmp_path, pcs) as service:
-        with pytest.raises(errors.ImageRefused, match='vmdk'):
-            await spawn(service)
-
-
-async def test_what_no_pc_cures_is_told_as_all_of_them_say_it(
-    autojump_clock: MockClock, tmp_path: pathlib.Path
-) -> None:
-    pcs = office(3)
-    pcs.build_errors(errors.Unsupported('hw_firmware_type'))
-    async with gateways.running(tmp_path, pcs) as service:
-        with pytest.raises(errors.Unsupported, match='hw_firmware_type'):
+        with pytest.raises(type(error), match=error.message):
             await spawn(service)
 
 

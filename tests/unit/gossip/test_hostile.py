@@ -789,9 +789,7 @@ def test_what_was_relayed_goes_on_however_long_the_datagram(
     case: Case,
 ) -> None:
     case.meet()
-    third = Other(case.overlay, case.overlay.make_identity())
-    case.hear(case.other.say(third.member()))
-    case.sent()
+    case.meet_many(1)
     everybody = messages.Relay(1, 0, 2**32 - 1)
     news = case.other.record(b'x')
 

@@ -198,13 +198,7 @@ class Trial:
     def __init__(self) -> None:
         self.case = Case(config.NodeConfig(pause_s=100.0))
         self.case.meet()
-        made = [
-            Other(self.case.overlay, self.case.overlay.make_identity())
-            for _ in range(4)
-        ]
-        for one in made:
-            self.case.hear(self.case.other.say(one.member()))
-        self.victim, *others = made
+        self.victim, *others = self.case.meet_many(4)
         self.others = [self.case.other, *others]
 
     def accuse(self, by: int, kind: Status, now: float = 0.0) -> Status:
