@@ -36,6 +36,8 @@ Converged = Callable[[str, float], None]
 """Takes a fault, and seconds from its end until all was well again."""
 Tried = Callable[[str], None]
 """Takes what was fuzzed with one more input."""
+Counted = Callable[[str, str], None]
+"""Takes the name of a suite, and how many of its tests passed."""
 _FIGURES = pytest.StashKey[Figures]()
 
 
@@ -61,6 +63,12 @@ def converged(figures: Figures) -> Converged:
 def tried(figures: Figures) -> Tried:
     """Print how many inputs were tried, by what was fuzzed."""
     return figures.count_inputs
+
+
+@pytest.fixture(scope='session')
+def counted(figures: Figures) -> Counted:
+    """Print how many tests of a suite passed."""
+    return figures.note_suite
 
 
 def pytest_terminal_summary(

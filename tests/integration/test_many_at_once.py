@@ -168,9 +168,7 @@ def check_pcs(lab: Lab, placed: set[str]) -> None:
 
 def check_lost(lab: Lab, uuid: str, fault: str) -> None:
     """Why is told, and nothing is held for it."""
-    assert 'No valid host was found' in fault or 'Exhausted all' in fault
-    if 'PCs: ' not in fault:
-        story = ' '.join(line['What'] for line in pcs.explain(lab, uuid))
-        assert f'no-peer-fits: {PCS // len(SLICES)} PCs: ' in story
+    assert 'No valid host was found' in fault
+    assert re.search(r'\d+ PCs: ', fault), fault
     assert pcs.placed(lab, uuid) is None
     assert not scene.held_in_placement(lab, uuid)

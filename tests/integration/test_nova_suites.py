@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
 
+from tests.conftest import Counted
 from tests.integration.test_suites import ROOT
 
 pytestmark = pytest.mark.nova
@@ -36,11 +37,28 @@ MODULES = (
 )
 APART = re.compile('(?<!soft_)anti_affinity')
 """Tests that servers are apart by host: in slices they are by PC."""
+WAYS = {
+    'ours': 'on ours, each host a slice',
+    'alone': 'on ours, no overlay in reach',
+}
 TIMEOUT_S = 3600.0
 
 
-def run(scheduler: str, *names: str) -> tuple[int, dict[str, str], int]:
-    """How many ran, which failed and how often our overlay was asked."""
+@dataclasses.dataclass(frozen=True)
+class Ran:
+    """What came of tests: the text of each that failed, by its name."""
+
+    tests: int
+    failed: dict[str, str]
+    asked: int
+    """How often our scheduler asked the overlay."""
+
+    def __str__(self) -> str:
+        return f'{self.tests - len(self.failed)} of {self.tests}'
+
+
+def run(scheduler: str, *names: str) -> Ran:
+    """Run them in a process of their own."""
     result = subprocess.run(
         [
             sys.executable,
@@ -60,37 +78,46 @@ def run(scheduler: str, *names: str) -> tuple[int, dict[str, str], int]:
     )
     assert result.returncode == 0, result.stderr[-20000:]
     found = json.loads(result.stdout.splitlines()[-1])
-    return found['ran'], found['failed'], found['asked']
+    return Ran(found['ran'], found['failed'], found['asked'])
+
+
+def run_calmly(scheduler: str, *names: str) -> Ran:
+    """The same; what fails has a second try.
+
+    Nova's tests wait for ten seconds: too short on a busy machine.
+    """
+    first = run(scheduler, *names)
+    if not first.failed:
+        return first
+    again = run(scheduler, *first.failed)
+    return dataclasses.replace(first, failed=again.failed)
 
 
 def test_what_nova_tests_of_its_scheduler_is_true_of_ours(
-    record_testsuite_property: Callable[[str, object], None],
+    counted: Counted,
 ) -> None:
-    ran, failed, asked = run('ours', *FEW)
-    assert not failed, '\n'.join(failed.values())
-    assert asked
-    record_testsuite_property('tests of Nova on our scheduler', ran)
+    ours = run('ours', *FEW)
+    assert not ours.failed, '\n'.join(ours.failed.values())
+    assert ours.asked
+    counted("Nova's tests of its scheduler, on ours", str(ours))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('scheduler', ['ours', 'alone'])
 @pytest.mark.parametrize('module', MODULES)
 def test_what_passes_with_novas_scheduler_passes_with_ours(
-    module: str,
-    scheduler: str,
-    record_testsuite_property: Callable[[str, object], None],
+    module: str, counted: Counted
 ) -> None:
-    ran, failed, _ = run(scheduler, f'{FUNCTIONAL}.{module}')
-    if scheduler == 'ours':
-        failed = {n: t for n, t in failed.items() if not APART.search(n)}
-    if failed:
-        # Nova's tests wait for ten seconds: too short on a busy machine.
-        _, failed, _ = run(scheduler, *failed)
-    if failed:
-        # What fails without us too tells of the machine or of Nova.
-        _, stock, _ = run('stock', *failed)
-        failed = {
-            name: text for name, text in failed.items() if name not in stock
+    name = f'{FUNCTIONAL}.{module}'
+    stock = run_calmly('stock', name)
+    counted(f'{module} of Nova, on its own scheduler', str(stock))
+    for scheduler in WAYS:
+        ours = run_calmly(scheduler, name)
+        counted(f'{module} of Nova, {WAYS[scheduler]}', str(ours))
+        new = {
+            name: text
+            for name, text in ours.failed.items()
+            if name not in stock.failed
+            and not (scheduler == 'ours' and APART.search(name))
         }
-    assert not failed, '\n'.join(failed.values())
-    record_testsuite_property(f'{module}, {scheduler}', ran)
+        assert not new, '\n'.join(new.values())
+        assert ours.tests == stock.tests

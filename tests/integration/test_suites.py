@@ -14,9 +14,10 @@ import pathlib
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 
 import pytest
+
+from tests.conftest import Counted
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 THREADS = ('-p', 'tests.support.nova_threads')
@@ -41,7 +42,7 @@ def test_suite_passes(
     suite: str,
     options: tuple[str, ...],
     tmp_path: pathlib.Path,
-    record_testsuite_property: Callable[[str, object], None],
+    counted: Counted,
 ) -> None:
     result = subprocess.run(
         [
@@ -70,4 +71,4 @@ def test_suite_passes(
     assert result.returncode == 0, result.stdout[-20000:] + result.stderr
     found = re.search(r'(\d+) passed', result.stdout)
     assert found
-    record_testsuite_property(suite, found.group(1))
+    counted(suite, found.group(1))

@@ -30,6 +30,22 @@ def test_nothing_is_promised_twice_while_pcs_come_and_go(
     assert outcome.claims['held'] > 50
 
 
+@pytest.mark.slow
+def test_nothing_is_promised_twice_among_ten_thousand_pcs(
+    tmp_path: pathlib.Path, figure: Figure
+) -> None:
+    """An office of a hundred slices, from one midnight to the next."""
+    plan = busy_slices.Plan(
+        slices=100, pcs=100, servers=300, load=0.7, office=True
+    )
+    outcome = busy_slices.play(plan, 1, tmp_path)
+    again = outcome.claims.total() / outcome.served
+    figure('claims, 10,000 PCs: for a server that found a place', again, '')
+    figure('claims, 10,000 PCs: that met others', 100 * outcome.conflicts, '%')
+    assert outcome.promised_twice == 0
+    assert outcome.served > 20_000
+
+
 @pytest.mark.parametrize('placing', Placing)
 def test_slice_in_which_more_is_wanted_is_about_as_full_as_can_be(
     tmp_path: pathlib.Path, figure: Figure, placing: Placing

@@ -26,6 +26,8 @@ class Figures:
         default_factory=collections.Counter
     )
     """Inputs that a fuzzer tried, by what was fuzzed."""
+    suites: dict[str, str] = dataclasses.field(default_factory=dict)
+    """How many tests of a suite of others passed."""
 
     def note(self, what: str, value: float, unit: str = 's') -> None:
         """Something took so long, or was so much."""
@@ -38,6 +40,10 @@ class Figures:
     def count_inputs(self, what: str, inputs: int = 1) -> None:
         """So many were tried."""
         self.tried[what] += inputs
+
+    def note_suite(self, suite: str, passed: str) -> None:
+        """So many of its tests passed."""
+        self.suites[suite] = passed
 
     def sections(self) -> Iterator[tuple[str, list[str]]]:
         """Titles and lines of what there is to tell."""
@@ -66,4 +72,9 @@ class Figures:
             yield (
                 'inputs fuzzed',
                 [f'{n:9}  {what}' for what, n in sorted(self.tried.items())],
+            )
+        if self.suites:
+            yield (
+                'tests that others wrote, or that run in a process apart',
+                [f'{n:>14} passed  {s}' for s, n in self.suites.items()],
             )
