@@ -10,6 +10,7 @@ term, learns that.  What is written of a slice is written by its term.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
@@ -132,6 +133,8 @@ class Book:
         """By (instance, epoch)."""
         self.images: dict[str, wire.Image] = {}
         """By digest."""
+        self._written: collections.Counter[str] = collections.Counter()
+        """Writes that have come to their end, by slice."""
 
     async def read(self) -> None:
         """Take what is ours alone from the disk; once, at the start."""
@@ -148,9 +151,15 @@ class Book:
     async def open(self, slice_: str) -> None:
         """Take what earlier gateways of a slice have written.
 
-        None of them writes any more: its next term has begun.
+        None of them writes any more: its next term has begun.  But we do,
+        if it is our own that is late and goes on: what we have written since
+        we began to read, the reading may not show.
+
+        :raises Unavailable: the ledger does not answer
         """
-        if self._ledger.is_shared:
+        before = None
+        while self._ledger.is_shared and before != self._written[slice_]:
+            before = self._written[slice_]
             await self._take(slice_)
 
     def close(self, slice_: str) -> None:
@@ -193,6 +202,7 @@ class Book:
         graves = await self._run(self._ledger.place, command, row)
         self.rows[row.instance] = row
         self._dig(graves)
+        self._written[row.slice] += 1
 
     async def set_placed(self, row: stores.InstanceRow) -> bool:
         """Write that the PC has built it; False if that epoch is gone."""
@@ -205,6 +215,7 @@ class Book:
             self.rows[row.instance] = dataclasses.replace(
                 row, state=stores.RowState.PLACED
             )
+        self._written[row.slice] += 1
         return known
 
     async def bury(self, slice_: str, instance: str) -> None:
@@ -221,6 +232,7 @@ class Book:
         if row is not None and row.slice == slice_:
             del self.rows[instance]
         self._dig(graves)
+        self._written[slice_] += 1
 
     def _dig(self, graves: list[stores.Grave]) -> None:
         self.graves |= {(one.instance, one.epoch): one for one in graves}
@@ -256,6 +268,7 @@ class Book:
         command = self._commands.command(grave.slice)
         await self._run(self._ledger.forget, command, grave)
         self.graves.pop((grave.instance, grave.epoch), None)
+        self._written[grave.slice] += 1
 
     async def add_image(self, image: wire.Image) -> None:
         """Write that the bytes of this image are in the folder."""
