@@ -148,6 +148,13 @@ class LocalClient(unix_http.Caller):
         """All slices of the policy."""
         return self._get('/v1/slices', wire.SliceRows, request_id)
 
+    def holders(self, *, request_id: str = '') -> wire.Holders:
+        """Which gateway commands each slice.
+
+        :raises Unavailable: what gateways share cannot be read now
+        """
+        return self._get('/v1/holders', wire.Holders, request_id)
+
     def slice(self, name: str, *, request_id: str = '') -> wire.SliceSummary:
         """One slice as Placement sees it.
 

@@ -29,6 +29,7 @@ def local_routes(service: services.GatewayService) -> list[Route]:
     one = '/v1/slices/{slice}/instances/{uuid}'
     return [
         _route('/v1/slices', 'GET', local.slices),
+        _route('/v1/holders', 'GET', local.holders),
         _route('/v1/era', 'GET', local.era),
         _route('/v1/era/settle', 'POST', local.settle_era),
         _route('/v1/fits', 'POST', local.fits),
@@ -92,6 +93,9 @@ class Local:
 
     async def slices(self, request: Request) -> Response:
         return handling.answer(self._service.slices())
+
+    async def holders(self, request: Request) -> Response:
+        return handling.answer(await self._service.holders())
 
     async def era(self, request: Request) -> Response:
         return handling.answer(await self._service.era_report())

@@ -108,6 +108,13 @@ class Ledger(Protocol):
         """Every tombstone that is not yet carried out; likewise."""
 
 
+class SharedLedger(Ledger, Protocol):
+    """One that several gateways share."""
+
+    def holders(self) -> dict[str, str]:
+        """Gateway by slice; those that nobody commands are not there."""
+
+
 class Book:
     """Rows, graves and images of one gateway.
 

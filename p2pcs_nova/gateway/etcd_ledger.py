@@ -82,13 +82,22 @@ class EtcdLedger:
 
     def users(self) -> list[str]:
         """Gateways that want slices, or have some: see OneOfSeveral."""
-        wanting, slices = self._etcd.read(
-            Get(self._key('gateways', ''), prefix=True),
-            Get(slice_key(self._prefix, ''), prefix=True),
+        (wanting,) = self._etcd.read(
+            Get(self._key('gateways', ''), prefix=True)
         )
         found = {entry.key.rpartition('/')[2] for entry in wanting}
-        found |= {entry.value.decode(errors='replace') for entry in slices}
-        return sorted(found)
+        return sorted(found.union(self.holders().values()))
+
+    def holders(self) -> dict[str, str]:
+        """Gateway by slice; those that nobody commands are not there."""
+        prefix = slice_key(self._prefix, '')
+        (slices,) = self._etcd.read(Get(prefix, prefix=True))
+        return {
+            entry.key.removeprefix(prefix): entry.value.decode(
+                errors='replace'
+            )
+            for entry in slices
+        }
 
     def begin(self, era: int, carried: Carried | None) -> None:
         """Write the era last: a gateway that sees it sees all the rest."""

@@ -87,7 +87,7 @@ class GatewayService:
         journal: journal.Journal,
         rng: random.Random,
         options: config.Options = config.DEFAULTS,
-        ledger: books.Ledger | None = None,
+        ledger: books.SharedLedger | None = None,
         former: books.Former | None = None,
         era: settlers.Word = lambda: None,
         run_blocking: books.RunBlocking = trio.to_thread.run_sync,
@@ -485,6 +485,16 @@ class GatewayService:
         return wire.SliceRows(
             tuple(self.slice_summary(name) for name in self.slice_names)
         )
+
+    async def holders(self) -> wire.Holders:
+        """Which gateway commands each slice.
+
+        :raises Unavailable: what gateways share cannot be read now
+        """
+        if self._ledger is None:
+            mine = self._commands.held()
+            return wire.Holders(dict.fromkeys(mine, self._name))
+        return wire.Holders(await self._run_blocking(self._ledger.holders))
 
     def fits(self, request: wire.FitRequest, request_id: str) -> wire.Fits:
         """Which slices can take such an instance now, by the records.

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Iterable, Sequence
 
 from cliff import lister
 
-from p2pcs_nova import wire
+from p2pcs_nova import errors, wire
 from p2pcs_nova.manage import daemon
+
+LOG = logging.getLogger(__name__)
 
 Table = tuple[Sequence[str], Iterable[Sequence[object]]]
 
@@ -51,7 +54,7 @@ def peers_to_table(rows: wire.PeerRows, long: bool) -> Table:
     return (['ID', *header] if long else header), lines
 
 
-def slices_to_table(rows: wire.SliceRows) -> Table:
+def slices_to_table(rows: wire.SliceRows, holders: wire.Holders) -> Table:
     """One line for each slice of the policy."""
     header = (
         'Slice',
@@ -62,6 +65,7 @@ def slices_to_table(rows: wire.SliceRows) -> Table:
         'Disk used (MiB)',
         'Largest PC',
         'Networks',
+        'Gateway',
         'Term',
     )
     return header, [
@@ -74,6 +78,7 @@ def slices_to_table(rows: wire.SliceRows) -> Table:
             used_of(row.used.disk_mb, row.total.disk_mb),
             f'{row.largest.vcpus} vCPUs, {row.largest.memory_mb} MiB',
             ', '.join(row.networks),
+            holders.gateways.get(row.name, ''),
             '' if row.term is None else str(row.term),
         )
         for row in sorted(rows.slices, key=lambda row: row.name)
@@ -165,12 +170,21 @@ class PeerList(lister.Lister):
 
 
 class SliceList(lister.Lister):
-    """List the slices: each is a compute host of Nova."""
+    """List the slices: each is a compute host of Nova.
+
+    The term is shown at the gateway that commands the slice.
+    """
 
     def take_action(self, parsed_args: argparse.Namespace) -> Table:
         """Ask the daemon."""
         with daemon.connect(self) as client:
-            return slices_to_table(client.slices())
+            rows = client.slices()
+            try:
+                holders = client.holders()
+            except errors.Unavailable as error:
+                LOG.warning('who commands them: %s', error.message)
+                holders = wire.Holders({})
+            return slices_to_table(rows, holders)
 
 
 class InstanceList(lister.Lister):

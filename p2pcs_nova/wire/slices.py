@@ -83,6 +83,13 @@ class SliceSummary(msgspec.Struct, frozen=True):
     :mod:`p2pcs_nova.traits`."""
 
 
+class Holders(msgspec.Struct, frozen=True):
+    """Which gateway commands each slice; those that none does are not here."""
+
+    gateways: dict[SliceName, str]
+    """Host name, with what tells this life of it from others, if need be."""
+
+
 class Placements(msgspec.Struct, frozen=True):
     """Every instance of a slice."""
 

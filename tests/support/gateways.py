@@ -73,7 +73,7 @@ def make_service(
     options: config.Options = config.DEFAULTS,
     seed: int = 1,
     clock: Callable[[], float] = trio.current_time,
-    ledger: books.Ledger | None = None,
+    ledger: books.SharedLedger | None = None,
     run_blocking: books.RunBlocking = at_once,
     **more: Any,
 ) -> services.GatewayService:

@@ -87,6 +87,8 @@ async def test_driver_leads_an_instance_through_its_life(
         assert (await ask(client.instances)).instances == (started,)
         summary = await ask(client.slice, 'all')
         assert (await ask(client.slices)).slices == (summary,)
+        holders = (await ask(client.holders)).gateways
+        assert holders == {summary.name: 'gw1'}
         assert (summary.peers, summary.used) == (2, SMALL)
         rows = (await ask(client.peers)).peers
         assert [row.instances for row in rows if row.peer == placed.peer] == [

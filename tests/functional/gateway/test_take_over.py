@@ -108,6 +108,7 @@ async def test_each_gateway_knows_which_slices_the_others_need(
         assert await two.service.needed() == frozenset()
         await spawn(one.service)
         assert two.placed() == []
+        assert (await two.service.holders()).gateways == {SLICE: 'a'}
         assert await two.service.occupied() == {SLICE}
         assert await two.service.needed() == {SLICE}
 

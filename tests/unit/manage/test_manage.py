@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
 from p2pcs_nova import wire
@@ -143,7 +144,10 @@ def test_slices_are_listed_with_their_largest_pc() -> None:
     row = wire.SliceSummary(
         'gold', wire.Counter(1, 2), 3, 1, CAPACITY, USED, USED
     )
-    (line,) = table(*listing.slices_to_table(wire.SliceRows((row,))))
+    rows = wire.SliceRows((row, msgspec.structs.replace(row, name='other')))
+    holders = wire.Holders({'gold': 'gw1'})
+    line, other = table(*listing.slices_to_table(rows, holders))
+    assert (line['Gateway'], other['Gateway']) == ('gw1', '')
     assert line['Largest PC'] == '1 vCPUs, 512 MiB'
     assert line['PCs'] == 3
     assert line['Term'] == '1.2'
