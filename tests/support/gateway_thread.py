@@ -30,7 +30,7 @@ class GatewayThread:
         folder: pathlib.Path,
         office: fake_pcs.Office,
         policy: str,
-        ledger: books.Ledger | None = None,
+        ledger: books.SharedLedger | None = None,
     ) -> None:
         self._folder = folder
         self._office = office
