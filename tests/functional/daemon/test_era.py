@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import os
 import pathlib
 import signal
 from collections.abc import Iterator
@@ -107,7 +108,7 @@ def test_gateway_goes_to_etcd_and_back_by_an_admins_word_alone(
     for number, told in enumerate((terms, terms | {'alone': 'true'}), 2):
         restart(office.gateway, told)
         with program(office, told) as running:
-            assert running.wait() == 1
+            assert running.wait() == os.EX_CONFIG
             last = running.log.splitlines()[-1]
             assert 'run `p2pcs-manage era raise --ca-dir DIR`' in last
             assert 'refused: terms ' in manage('era', 'show')
