@@ -12,6 +12,7 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.etcd import (
     Condition,
     Delete,
+    Entry,
     Etcd,
     Get,
     Outcome,
@@ -99,6 +100,23 @@ def test_etcd_that_has_no_era_has_come_to_nothing(
     assert ledger.stands().place == before.place
     with pytest.raises(errors.Unavailable, match='has begun already'):
         ledger.begin(ERA, None)
+
+
+def test_era_begins_once_if_two_gateways_begin_it_together(
+    server: etcd_server.Server, prefix: str
+) -> None:
+    class Overtaken(Etcd):
+        """The other one begins between our look and our write."""
+
+        def read(self, *gets: Get) -> tuple[tuple[Entry, ...], ...]:
+            found = super().read(*gets)
+            server.begin_era(prefix, ERA + 1)
+            return found
+
+    ledger = EtcdLedger(Overtaken(server.cluster), prefix)
+    with pytest.raises(errors.Unavailable, match='another gateway begins'):
+        ledger.begin(ERA, None)
+    assert ledger.stands().era == ERA + 1
 
 
 def test_of_two_that_are_brought_together_the_later_epoch_stays(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import signal
 import time
@@ -80,6 +81,25 @@ def test_term_outlives_as_many_renewals_as_its_holder_likes(
     assert before + TTL_S <= until_s <= boottime() + TTL_S
     (row,) = server.connect().read(Get(f'{prefix}/slices/gold'))[0]
     assert (row.created, row.value) == (term.n, b'a')
+
+
+def test_time_counts_from_before_the_question(
+    server: etcd_server.Server, prefix: str
+) -> None:
+    # A second passes from each look at the clock to the next.
+    clock = itertools.count(100.0).__next__
+    a = OneOfSeveral('a', prefix, server.connect, clock)
+    assert [a.renew(), a.renew()] == [100.0 + TTL_S, 101.0 + TTL_S]
+
+
+def test_renewal_that_is_too_late_by_our_clock_is_not_asked_for(
+    server: etcd_server.Server, prefix: str
+) -> None:
+    now = 100.0
+    a = OneOfSeveral('a', prefix, server.connect, lambda: now)
+    now = a.renew()
+    with pytest.raises(Lapsed, match='not renewed in time'):
+        a.renew()
 
 
 def test_holder_that_is_silent_loses_all_and_finds_out_before_it_acts(

@@ -259,6 +259,7 @@ def make_slice(name: str, *free: int) -> Any:
     )
 
 
+FREE = make_slice('', 8, 2048, 10240).stats
 SPEC = RequestSpec(flavor=Flavor(vcpus=2, memory_mb=512, root_gb=1))
 
 
@@ -273,6 +274,7 @@ SPEC = RequestSpec(flavor=Flavor(vcpus=2, memory_mb=512, root_gb=1))
         (make_host('strange', **dict.fromkeys(inventory.LARGEST_FREE, '?')),
          True, 0),
         (make_host('asked', **{stats.SLOTS: '7'}), True, 7),
+        (make_host('asked since', **FREE, **{stats.SLOTS: '3'}), True, 3),
     ],
     ids=lambda value: getattr(value, 'host', None),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import pathlib
 
@@ -253,6 +254,40 @@ async def test_grant_that_comes_late_is_given_back(
         assert placed.peer == quick.id
         await trio.sleep(3.0)
         assert slow.reservations.promised() == wire.Capacity()
+
+
+async def test_grants_are_given_back_when_the_time_is_over(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(2)
+    early, late = pcs.pcs.values()
+    late.claim_s = 1.5
+    options = dataclasses.replace(
+        config.DEFAULTS, spawn_timeout_s=1.0, claim_grace_s=2.0
+    )
+    async with gateways.running(tmp_path, pcs, options=options) as service:
+        with pytest.raises(errors.NoPeerFits, match='none within 1 s'):
+            await spawn(service)
+        await trio.sleep(2.0)
+        for pc in (early, late):
+            assert pc.reservations.promised() == wire.Capacity()
+
+
+async def test_build_whose_time_is_over_is_buried(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    pc.build_s = 20.0
+    options = dataclasses.replace(config.DEFAULTS, spawn_timeout_s=10.0)
+    async with gateways.running(tmp_path, pcs, options=options) as service:
+        with pytest.raises(errors.NoPeerFits, match='none within 10 s'):
+            await spawn(service)
+        assert service.placements('all').instances == ()
+        await trio.sleep(20.0)
+        instance = fake_pcs.spawn_request(0, SMALL).claim.instance
+        assert list(pc.tombstones) == [instance]
+        assert pcs.live(instance) == []
 
 
 async def test_grant_is_not_ended_by_the_release_of_an_earlier_one(

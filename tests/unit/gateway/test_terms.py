@@ -205,6 +205,29 @@ async def test_term_that_is_given_back_is_over_at_once(
             await take(service, 1)
 
 
+async def test_spawn_ends_at_once_when_its_term_is_given_back(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    pc.build_s = 20.0
+    async with (
+        uncommanded(tmp_path, pcs) as service,
+        trio.open_nursery() as nursery,
+    ):
+        await take(service, 1, 60.0)
+
+        async def give_back() -> None:
+            await trio.sleep(5.0)
+            service.end_term(wire.Command('all', term(1)))
+
+        nursery.start_soon(give_back)
+        began = trio.current_time()
+        with pytest.raises(errors.StaleTerm, match='is over'):
+            await spawn(service)
+        assert trio.current_time() == pytest.approx(began + 5.0)
+
+
 async def test_gateway_that_is_new_does_not_count_beside_another(
     autojump_clock: MockClock, tmp_path: pathlib.Path
 ) -> None:

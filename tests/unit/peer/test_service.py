@@ -165,6 +165,16 @@ async def test_tombstone_before_the_build_wins(pc: Pc) -> None:
         assert len(peer.service.statuses()) == 1
 
 
+async def test_tombstone_of_another_instance_buries_nothing(pc: Pc) -> None:
+    spec, other = one_peer.spec_of(IMAGE), one_peer.spec_of(IMAGE)
+    async with pc.run() as peer:
+        await peer.place(spec)
+        tombstone = wire.Tombstone(spec.instance, wire.Counter(1, 1))
+        with pytest.raises(errors.Malformed, match="another instance's"):
+            await peer.orders.bury(GOLD, other.instance, tombstone)
+        assert len(peer.service.statuses()) == 1
+
+
 async def test_higher_epoch_replaces_a_lower_one(pc: Pc) -> None:
     spec = one_peer.spec_of(IMAGE)
     async with pc.run() as peer:

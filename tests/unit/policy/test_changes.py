@@ -77,3 +77,8 @@ def test_a_pc_with_two_values_may_be_claimed_twice() -> None:
 def test_the_zone_of_an_empty_slice_may_change() -> None:
     text = OLD.replace('3', '4').replace('zone: it', 'zone: eu')
     assert tried(text, 'oslo').faults == ()
+
+
+def test_a_pc_of_a_site_is_not_claimed_by_who_takes_the_others() -> None:
+    text = OLD.replace('3', '4').replace('{site: oslo}', '{}')
+    assert tried(text).faults == ()

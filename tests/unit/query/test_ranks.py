@@ -72,6 +72,14 @@ def test_rank_that_is_none_is_refused_with_its_place(
     assert caught.value.what.startswith(what)
 
 
+def test_query_has_so_many_ranks_and_no_more() -> None:
+    many = ['score > p(9)'] * ranks.RANKS_MAX
+    query.parse(' || '.join(many), VOCABULARY)
+    with pytest.raises(query.QueryError, match='more than 16 ranks') as caught:
+        query.parse(' || '.join([*many, 'score > p(8)']), VOCABULARY)
+    assert caught.value.column == 16 * len('score > p(9) || ') + 9
+
+
 @given(
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1),
     st.integers(0, 100),

@@ -100,6 +100,9 @@ class Daemon(LocalClient):
     def __init__(self, office: Office) -> None:
         self._office = office
         self.hangs = False
+        self.refuses = False
+        """It has seen a higher term of each slice."""
+        self.ended: list[wire.Command] = []
 
     def slices(self, **_: Any) -> wire.SliceRows:
         return wire.SliceRows(
@@ -116,10 +119,13 @@ class Daemon(LocalClient):
     ) -> wire.HeldTerm:
         if self.hangs:
             raise errors.Unreachable('nothing was said for 1.5 s')
+        if self.refuses:
+            raise errors.StaleTerm(f'the term of slice {name} is over')
         assert request.term is not None
         return wire.HeldTerm(name, request.term, request.until_s)
 
-    def end_term(self, command: wire.Command, **_: Any) -> None: ...
+    def end_term(self, command: wire.Command, **_: Any) -> None:
+        self.ended.append(command)
 
 
 class Computes:
@@ -237,6 +243,26 @@ async def test_slice_whose_term_could_not_be_given_back_is_served_again(
         assert office.held == {'gold': ('a', 1)}
 
 
+async def test_stop_gives_all_back_and_the_daemon_is_told(
+    autojump_clock: MockClock,
+    begin: Begin,
+) -> None:
+    async with begin('gold', 'silver') as scene:
+        office = scene.office
+        one = scene.begin('a')
+        await trio.sleep(3.0)
+        commands = {
+            wire.Command(slice_, wire.Counter(2, number))
+            for slice_, (_, number) in office.held.items()
+        }
+        assert len(commands) == 2
+        one.keeper.stop()
+        with trio.fail_after(1.5):
+            await one.done.wait()
+        assert (office.held, office.gateways) == ({}, set())
+        assert set(one.daemon.ended) == commands
+
+
 async def test_stop_does_not_wait_for_others_to_answer(
     autojump_clock: MockClock,
     begin: Begin,
@@ -315,3 +341,16 @@ async def test_nova_compute_is_killed_when_its_term_is_over(
             scene.office.is_away = True
             await trio.sleep_forever()
     assert one.computes.killed_at[0] == one.terms.renewed[-1] + TTL_S
+
+
+async def test_nova_compute_is_killed_when_the_daemon_knows_a_higher_term(
+    autojump_clock: MockClock,
+    begin: Begin,
+) -> None:
+    with pytest.RaisesGroup(Lapsed, flatten_subgroups=True):
+        async with begin('gold') as scene:
+            one = scene.begin('a')
+            await trio.sleep(3.0)
+            one.daemon.refuses = True
+            await trio.sleep(keeping.RENEW_S + 0.5)
+    assert one.computes.killed_at
