@@ -186,6 +186,8 @@ class LocalClient(unix_http.Caller):
 
         :raises NotFound: the policy has no such slice
         :raises StaleTerm: the term is over, or a higher one was seen
+        :raises EraRefused: none was given, and terms may not come from the
+            daemon's counter
         """
         return self._ask(
             'PUT',

@@ -58,6 +58,9 @@ class Holder(Protocol):
         """A new term of a slice, or None: another gateway has it.
 
         It lasts as long as what the last :meth:`renew` said.
+
+        :raises NotFound: the policy has no such slice; nothing is taken
+        :raises EraRefused: terms may not come from here; nothing is taken
         """
 
     def give_back(self, command: wire.Command) -> None:

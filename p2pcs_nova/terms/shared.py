@@ -103,7 +103,11 @@ class OneOfSeveral:
         self._held: set[str] = set()
 
     def renew(self) -> float:
-        """Go on with the lease; the first time, begin with it."""
+        """Go on with the lease; the first time, begin with it.
+
+        :raises Lapsed: it was not renewed in time, or etcd has ended it:
+            nothing is held any more
+        """
         now = self._clock()
         if not self._lease:
             self._lease = self._leases.grant(int(TTL_S))

@@ -42,10 +42,7 @@ class OnlyGateway:
         )
 
     def take(self, slice_: str) -> wire.Counter | None:
-        """The next number of the daemon's counter.
-
-        :raises P2PcsError: the daemon does not give one
-        """
+        """The next number of the daemon's counter."""
         request = wire.TermRequest(self.renew())
         held = self._client.take_term(slice_, request)
         self._held.add(slice_)
