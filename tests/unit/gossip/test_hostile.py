@@ -15,6 +15,7 @@ from gossip import (
     errors,
     events,
     messages,
+    probing,
     seal,
     signing,
     throwaway,
@@ -239,25 +240,52 @@ def test_signature_of_one_kind_is_none_of_another(case: Case) -> None:
     assert case.dropped == {'record_signature': 1}
 
 
+def another_process(
+    case: Case, boot: int, boot_id: bytes, incarnation: int = 0
+) -> messages.MemberItem:
+    """What one with the node's own identity says of itself."""
+    place = messages.Descriptor(
+        case.who.peer,
+        boot,
+        boot_id,
+        incarnation,
+        bytes([10, 0, 0, 3]),
+        7400,
+        7400,
+    )
+    signed = signing.sign(case.who, case.overlay.overlay, place)
+    return messages.MemberItem(*signed, case.who.credential)
+
+
 def test_cloned_identity_is_named_and_not_fought_for_ever(
     case: Case,
 ) -> None:
     case.meet()
     for boot in range(1, 9):
-        clone = messages.Descriptor(
-            case.who.peer, boot, b'clonecln', 0, bytes([10, 0, 0, 3]), 1, 1
-        )
-        item = messages.MemberItem(
-            *signing.sign(case.who, case.overlay.overlay, clone),
-            case.who.credential,
-        )
-        case.hear(case.other.say(item))
+        clone = another_process(case, boot, b'clonecln')
+        case.hear(case.other.say(clone))
 
     happened = case.happened()
     assert len(of_kind(happened, events.BootRaised)) == 3
-    places = Address('10.0.0.1', 7400), Address('10.0.0.3', 1)
+    places = Address('10.0.0.1', 7400), Address('10.0.0.3', 7400)
     contested = events.IdentityContested(case.who.peer, places)
     assert contested in happened
+
+
+def test_so_many_other_processes_are_known_again(case: Case) -> None:
+    case.meet()
+
+    def is_named(boot: int, boot_id: bytes) -> bool:
+        clone = another_process(case, boot, boot_id)
+        case.hear(case.other.say(clone))
+        return bool(of_kind(case.happened(), events.IdentityContested))
+
+    first, second, *rest = (b'clone%03d' % number for number in range(5))
+    for boot, boot_id in enumerate((first, second, *rest), start=10):
+        assert not is_named(boot, boot_id)
+
+    assert is_named(20, second)
+    assert not is_named(21, first)
 
 
 @pytest.mark.parametrize('incarnation', [0, 3])
@@ -265,23 +293,11 @@ def test_who_meets_another_with_its_boot_id_seals_by_a_new_one(
     case: Case, incarnation: int
 ) -> None:
     case.meet()
-    twin = messages.Descriptor(
-        case.who.peer,
-        1,
-        b'hereboot',
-        incarnation,
-        bytes([10, 0, 0, 3]),
-        7400,
-        7400,
-    )
-    item = messages.MemberItem(
-        *signing.sign(case.who, case.overlay.overlay, twin),
-        case.who.credential,
-    )
+    twin = another_process(case, 1, b'hereboot', incarnation)
     seen = set()
 
     for _ in range(2):
-        case.hear(case.other.say(item))
+        case.hear(case.other.say(twin))
         case.hear(case.other.say(messages.Ping(1, 0)))
         seen |= {
             case.opener.open(datagram).boot_id
@@ -809,3 +825,18 @@ def test_one_peer_has_us_probe_for_it_so_many_at_a_time(case: Case) -> None:
     sent = case.sent()
     assert len(of_kind(sent, messages.Ping)) == 4
     assert len(of_kind(sent, messages.Nack)) == 5
+
+
+def test_all_together_have_us_probe_for_them_so_many_at_a_time(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, '_RELAYS_MAX', 2)
+    case.meet()
+
+    for one in case.meet_many(3):
+        request = messages.PingRequest(7, case.other.who.peer)
+        case.hear(one.say(request))
+
+    sent = case.sent()
+    assert len(of_kind(sent, messages.Ping)) == 2
+    assert len(of_kind(sent, messages.Nack)) == 1

@@ -152,3 +152,14 @@ def test_queue_of_what_does_not_press_is_bounded_too() -> None:
     many.settle(0.0)
 
     assert len(many.take_fresh(1.0)) == 1024
+
+
+def test_so_much_is_held_back_and_no_more() -> None:
+    many = queue()
+    many.way = Way.RELAYED
+    for number in range(1025):
+        many.hold_back((number,), news(number, 10 + number))
+    for number in (0, 1, 1024):
+        many.repeat(news(number, 10 + number))
+
+    assert many.take_relayed() == [codec.encode(news(0))]

@@ -125,6 +125,23 @@ def test_each_boot_has_its_own_window() -> None:
     assert opener.open(sealer(boot=b'c' * 8).seal(b'x')).plain == b'x'
 
 
+def test_who_was_silent_longest_is_forgotten_when_there_are_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(seal, '_SENDERS_MAX', 2)
+    opener = seal.Opener(RING)
+    talker, silent, newcomer = (sealer(boot=bytes([n] * 8)) for n in range(3))
+    said = {maker: maker.seal(b'') for maker in (talker, silent, newcomer)}
+    for datagram in (said[talker], said[silent], talker.seal(b'again')):
+        opener.open(datagram)
+
+    opener.open(said[newcomer])
+
+    assert reason(opener, said[talker]) == 'replay'
+    assert reason(opener, said[newcomer]) == 'replay'
+    assert opener.open(said[silent]).boot_id == bytes([1] * 8)
+
+
 def test_rotation_opens_old_and_seals_new() -> None:
     both = seal.RingKeys((*RING.keys, (2, bytes(32))))
     opener, maker = seal.Opener(both), sealer()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossip import codec, errors, messages, throwaway
+from gossip import codec, errors, messages, spreading, throwaway
 from gossip.config import NodeConfig
 from gossip.descriptor import NEWS_MAX, Address, Role, Status
 from gossip.events import NewsHeard, RecordChanged
@@ -311,6 +311,45 @@ def test_each_range_is_told_once() -> None:
     assert record in first
     assert again == []
     assert record in relayed(case)
+
+
+def test_what_was_told_longest_ago_is_forgotten_and_told_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spreading, '_PASSED_MAX', 3)
+    case = Case()
+    case.meet()
+    case.meet_many(3)
+    record = case.other.record(b'x')
+    case.hear(case.other.say(messages.Relay(0, *ALL), record))
+    for high in (10, 20):
+        case.hear(case.other.say(messages.Relay(0, 0, high), record))
+    relayed(case)
+
+    case.hear(case.other.say(messages.Relay(0, *ALL), record))
+    before = relayed(case)
+    case.hear(case.other.say(messages.Relay(0, 0, 30), record))
+    case.hear(case.other.say(messages.Relay(0, *ALL), record))
+
+    assert before == []
+    assert record in relayed(case)
+
+
+def test_so_many_answers_are_waited_for_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spreading, '_WAITING_MAX', 2)
+    case = Case()
+    case.meet()
+    case.meet_many(3)
+
+    case.node.broadcast(b'fire', 0.0)
+    case.run(0.1)
+    first = relayed(case)
+    case.run(0.3)
+
+    assert len(of_kind(first, messages.RecordItem)) == 4
+    assert len(of_kind(relayed(case), messages.RecordItem)) == 2
 
 
 def test_who_does_not_answer_is_told_again_and_then_another_of_its_part() -> (
