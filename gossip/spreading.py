@@ -11,7 +11,9 @@ slice that is known in full, and without their fixed fingers).
 Rules:
 
 1. Relay says which range is the receiver's to tell. The range has no gaps:
-   a peer that only the receiver knows is told too.
+   a peer that only the receiver knows is told too. Whoever cuts it stands
+   between two parts: inside one it would be told again by those below. At
+   the end of a range it may be.
 2. Only what was verified goes on, to each range once: what we know already
    too, for those behind us may not. What we know better does not, nor a
    suspicion by silence that counts no more.
@@ -28,6 +30,7 @@ import bisect
 import dataclasses
 import random
 import typing
+from collections.abc import Iterator
 
 from gossip import codec, descriptor, messages, protocol, rumours, seal
 from gossip import config as configs
@@ -164,17 +167,7 @@ class Spreading:
         """Tell a range; without a time nobody is asked to answer."""
         if not frames:
             return
-        peers = self._between(whom, sender)
-        if not peers:
-            return
-        count = min(len(peers), self._config.fanout)
-        starts = [number * len(peers) // count for number in range(count)]
-        for start, end in zip(starts, [*starts[1:], len(peers)], strict=True):
-            part = peers[start:end]
-            share = _Range(
-                whom.low if start == 0 else _key(part[0]),
-                whom.high if end == len(peers) else _key(peers[end]) - 1,
-            )
+        for share, part in self._parts(whom, self._between(whom, sender)):
             to = self._choose(part)
             for group in rumours.cut(frames, _ROOM):
                 sent = _Sent(to, share, b''.join(group))
@@ -182,6 +175,22 @@ class Spreading:
                     self._send(sent, 0)
                 else:
                     self._send_surely(sent, now)
+
+    def _parts(
+        self, whom: _Range, peers: list[entries.Entry]
+    ) -> Iterator[tuple[_Range, list[entries.Entry]]]:
+        """Cut a range, also where we are if it goes on at both sides."""
+        fanout, own = self._config.fanout, _key(self._view.own)
+        below = bisect.bisect_left(peers, own, key=_key)
+        if 0 < below < len(peers):
+            count = round(fanout * below / len(peers))
+            count = min(max(count, 1), fanout - 1)
+            yield from _cut(_Range(whom.low, own - 1), peers[:below], count)
+            yield from _cut(
+                _Range(own + 1, whom.high), peers[below:], fanout - count
+            )
+        elif peers:
+            yield from _cut(whom, peers, fanout)
 
     def _between(
         self, whom: _Range, but: descriptor.PeerId
@@ -224,6 +233,19 @@ class Spreading:
                 sent.to = self._choose(rest)
         if sent.tries <= _TRIES:
             self._send_surely(sent, now)
+
+
+def _cut(
+    whom: _Range, peers: list[entries.Entry], count: int
+) -> Iterator[tuple[_Range, list[entries.Entry]]]:
+    """At most so many parts with as many peers each, without a gap."""
+    count = min(len(peers), count)
+    starts = [number * len(peers) // count for number in range(count)]
+    for start, end in zip(starts, [*starts[1:], len(peers)], strict=True):
+        part = peers[start:end]
+        low = whom.low if start == 0 else _key(part[0])
+        high = whom.high if end == len(peers) else _key(peers[end]) - 1
+        yield _Range(low, high), part
 
 
 def _key(entry: entries.Entry) -> int:
