@@ -37,11 +37,19 @@ class Machine:
     init: int
     lab: pathlib.Path
 
-    def enter(self, *argv: str, only_network: bool = False) -> list[str]:
-        """The command line that runs a command inside."""
+    def enter(
+        self, *argv: str, only_network: bool = False, folder: str = ''
+    ) -> list[str]:
+        """The command line that runs a command inside.
+
+        :param folder: of this machine, that it runs in: names of files are
+            those of our own, even where the machine has a ``/tmp`` of its own
+        """
         kinds = ['--net'] if only_network else [
             '--mount', '--net', '--pid', '--ipc', '--uts',
         ]  # fmt: skip
+        if folder:
+            kinds.append(f'--wd={folder}')
         return ['nsenter', f'--target={self.init}', *kinds, '--', *argv]
 
     def path(self, inside: str) -> pathlib.Path:

@@ -49,8 +49,8 @@ def render_manage(root: pathlib.Path) -> str:
     """``p2pcs-manage`` as it is on the gateway, for an ordinary shell."""
     return (
         '#!/bin/sh\n'
-        f'exec env -C {shlex.quote(str(root))} '
-        f'{machines.INTERPRETER} -m {operator.__name__} "$@"\n'
+        f'exec env PYTHONPATH={shlex.quote(str(root))} '
+        f'{machines.INTERPRETER} -P -m {operator.__name__} "$@"\n'
     )
 
 

@@ -16,8 +16,8 @@ from devstack.lab.shell import CLEAN_ENVIRONMENT
 
 
 def become(machine: Machine, *argv: str) -> None:
-    """Become a command in a machine, on this terminal."""
-    command = machine.enter(*argv)
+    """Become a command in a machine, on this terminal and in this folder."""
+    command = machine.enter(*argv, folder='.')
     sys.stdout.flush()
     os.execvpe(command[0], command, CLEAN_ENVIRONMENT)
 
