@@ -54,6 +54,15 @@ def wait_for(settings: Settings, slice_name: str) -> None:
     )
 
 
+def wait_for_all(settings: Settings) -> None:
+    """The same for all slices of the policy that is in force.
+
+    :raises LabError: one does not in time
+    """
+    for slice_name in overlay.slices(settings.layout):
+        wait_for(settings, slice_name)
+
+
 def serves(layout: Layout, machine: Machine, slice_name: str) -> bool:
     """Whether the nova-compute that runs there now has said so."""
     name = services.kept_name(slice_name)

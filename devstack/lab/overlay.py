@@ -260,13 +260,19 @@ def wait_for_offers(layout: Layout, *numbers: int) -> None:
         raise LabError(f'{error}\n{lines}') from None
 
 
+def slices(layout: Layout) -> list[str]:
+    """The slices that there are; those that are drained too."""
+    rows = ask(machines.get(layout, CONTROL), '/v1/slices')['slices']
+    return [row['name'] for row in rows]
+
+
 def slices_with_room(layout: Layout) -> list[str]:
     """The slices that have a PC which takes servers.
 
     :raises LabError: none has
     """
-    slices = ask(machines.get(layout, CONTROL), '/v1/slices')['slices']
-    found = [row['name'] for row in slices if row['largest']['vcpus']]
+    rows = ask(machines.get(layout, CONTROL), '/v1/slices')['slices']
+    found = [row['name'] for row in rows if row['largest']['vcpus']]
     if not found:
         raise LabError(
             'no PC takes servers: are all of them drained? '

@@ -23,7 +23,7 @@ from devstack.lab import (
     services,
     venvs,
 )
-from devstack.lab.layout import CONTROL, SLICES, SWITCH, Layout, pc_name
+from devstack.lab.layout import CONTROL, SWITCH, Layout, pc_name
 from devstack.lab.machines import Machine
 from devstack.lab.plan import Plan
 from devstack.lab.services import Service
@@ -265,16 +265,13 @@ def up(
         CONDUCTOR,
         SCHEDULER,
     )
-    computes = [
-        plan.add(
-            f'nova-compute of slice {name}',
-            functools.partial(compute.wait_for, cloud.settings, name),
-            keeper,
-        )
-        for name in SLICES
-    ]
+    computes = plan.add(
+        'nova-computes of the slices',
+        functools.partial(compute.wait_for_all, cloud.settings),
+        keeper,
+    )
     capacity = plan.add(
-        'nova sees the capacity of the slices', cloud.see_capacity, *computes
+        'nova sees the capacity of the slices', cloud.see_capacity, computes
     )
     server = plan.add(
         'openstack server create',
