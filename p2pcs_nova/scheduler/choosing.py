@@ -112,8 +112,8 @@ class Choice:
     def explains(self) -> bool:
         """Whether what the overlay sees is why there is no host.
 
-        Where it sees room, Nova's own words are the reason: a zone, a
-        group, a host that was asked for.
+        Where it sees room, Nova's own words are the reason, if it has any:
+        it has none for a zone, a trait or a host that is disabled.
         """
         return self.is_limited or (
             self._known and not any(one.slots for one in self._fits.values())
@@ -126,5 +126,5 @@ class Choice:
         counts = collections.Counter[str]()
         for one in self._fits.values():
             counts.update(one.refused)
-            counts['in slices that Nova refuses'] += one.peers
+            counts['with room in slices that Nova passes over'] += one.peers
         return texts.counts_to_text(counts, REASON_LIMIT)

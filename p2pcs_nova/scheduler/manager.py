@@ -249,7 +249,7 @@ class P2PSchedulerManager(manager.SchedulerManager):  # type: ignore[misc]
         whole = f'{said} {seen}'.strip()
         for uuid in _uuids(spec_obj, instance_uuids):
             self._say(context, uuid, f'finds no host: {whole}')
-        explained = choice is None or choice.explains
+        explained = choice is None or choice.explains or not said
         reason = _truncated(whole if explained else said)
         refusal: Exception = exception.NoValidHost(reason=reason)
         return refusal

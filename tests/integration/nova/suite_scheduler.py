@@ -357,10 +357,9 @@ class SchedulerTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         self.flavor = self._create_flavor(vcpu=11, memory_mb=64, disk=1)
         self.overlay.room |= dict.fromkeys(SLICES[:5], 0)
         # Where there is room, it is not the overlay that refuses.
-        assert self.refusal() == ''
-        assert self.logged.pop().endswith(
-            ': finds no host: 12 PCs: 10 full, 2 in slices that Nova refuses'
-        )
+        reason = '12 PCs: 10 full, 2 with room in slices that Nova passes over'
+        assert self.refusal() == reason
+        assert self.logged.pop().endswith(f': finds no host: {reason}')
         self.overlay.room |= dict.fromkeys(SLICES, 0)
         assert self.refusal() == '12 PCs: 12 full'
 

@@ -131,10 +131,10 @@ def test_group_leaves_out_slices_that_cannot_take_another_of_it() -> None:
 def test_reason_counts_pcs_of_all_slices() -> None:
     known = choice(fit('gold', 0, full=3), fit('silver', 2, full=1, away=2))
     assert known.reason() == (
-        '8 PCs: 4 full, 2 away, 2 in slices that Nova refuses'
+        '8 PCs: 4 full, 2 away, 2 with room in slices that Nova passes over'
     )
     assert choice(fit('gold', 2)).reason() == (
-        '2 PCs: 2 in slices that Nova refuses'
+        '2 PCs: 2 with room in slices that Nova passes over'
     )
     assert choice(fit('gold', 0)).reason() == '0 PCs: none'
     many = {f'{"long reason" * 3} {n}': n for n in range(30)}
