@@ -132,7 +132,10 @@ class _Kind:
     def by_peer(
         self, names: Iterable[str], company: groups.Company
     ) -> Iterator[wire.PeerFit]:
-        """What each PC says, by slice and name; last those of no slice."""
+        """What each PC says, by slice and name; last those of no slice.
+
+        A gateway is no PC.
+        """
         order = {name: number for number, name in enumerate(names)}
         for verdict in sorted(
             self._verdicts.values(),
@@ -142,6 +145,8 @@ class _Kind:
                 one.fact.one.name,
             ),
         ):
+            if verdict.fact.one.is_no_pc:
+                continue
             found, slice_ = verdict.among(company), verdict.fact.slice
             reason = found.reason
             if slice_ not in order:

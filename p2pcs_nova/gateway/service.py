@@ -499,7 +499,8 @@ class GatewayService:
     def fits(self, request: wire.FitRequest, request_id: str) -> wire.Fits:
         """Which slices can take such an instance now, by the records.
 
-        :raises NotFound: a slice is wished that there is not
+        :raises NotFound: a slice is wished that there is not, or that
+            takes nothing new
         :raises Malformed: the query is none
         """
         rows = self._running.book.rows
@@ -512,6 +513,12 @@ class GatewayService:
                 texts.or_dash(request_id),
                 instance,
                 fitting.fits_to_text(found),
+            )
+        wished, open_ = request.wishes.slice, self._view.partition.open
+        if wished and wished not in open_:
+            raise errors.NotFound(
+                f'slice {wished} is drained: it takes nothing new; the '
+                f'policy has {", ".join(open_) or "none"}'
             )
         return found
 

@@ -64,8 +64,9 @@ class Teller:
         fits = () if row is not None else self._explain(instance)
         if not own.lines and not peers and not fits:
             raise errors.NotFound(
-                f'nothing is known of {server}; what is older than the '
-                'journal is forgotten'
+                f'nothing is known of {server}: what is older than the '
+                'journal is forgotten, and of a wish that is none only the '
+                "server's fault tells"
             )
         parts, remarks = [own], []
         if problem:
@@ -166,8 +167,8 @@ def _resolve(server: str, rows: Iterable[store.InstanceRow]) -> str:
         )
     if not found:
         raise errors.NotFound(
-            'no instance has this name now; one that is gone is known by its '
-            'id'
+            'no PC has an instance of this name; one that has found no PC, '
+            'or is gone, is known by its id'
         )
     return found[0]
 

@@ -110,6 +110,11 @@ class PeerView:
         return self.liveness in REACHABLE
 
     @property
+    def is_no_pc(self) -> bool:
+        """Whether it is a gateway."""
+        return self.seen is not None and self.seen.role != 'peer'
+
+    @property
     def name(self) -> str:
         """Its host name; its id as long as that is not known."""
         if self.record is not None:
@@ -216,7 +221,7 @@ class View:
         not change slice.
         """
         one = self.peer(peer)
-        if _is_no_pc(one):
+        if one.is_no_pc:
             return ''
         if peer in holdings:
             return holdings[peer].slice
@@ -235,7 +240,7 @@ class View:
         found = {
             peer
             for peer, held in holdings.items()
-            if held.slice == name and not _is_no_pc(self.peer(peer))
+            if held.slice == name and not self.peer(peer).is_no_pc
         }
         if self._takes(name):
             found |= self._chosen.get(name, set()) - holdings.keys()
@@ -343,13 +348,9 @@ def _counted(
             yield need
 
 
-def _is_no_pc(one: PeerView) -> bool:
-    return one.seen is not None and one.seen.role != 'peer'
-
-
 def _slice_said(one: PeerView) -> str:
     """The slice that a PC has chosen, whatever there is; '' if none."""
-    if _is_no_pc(one) or one.record is None:
+    if one.is_no_pc or one.record is None:
         return ''
     return one.record.slice
 
@@ -387,7 +388,7 @@ def _reason(one: PeerView, slice_: str) -> str:
     """Why a PC gives less than one would expect, in words."""
     if one.bar is not None:
         return one.bar.reason
-    if one.seen is not None and one.seen.role != 'peer':
+    if one.is_no_pc:
         return ''
     if one.record is None:
         return 'it has not yet said what it offers'

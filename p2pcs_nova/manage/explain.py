@@ -106,7 +106,7 @@ class Explain(lister.Lister):
         parser.add_argument(
             'server',
             metavar='SERVER',
-            help='id of the server; its name will do while it exists',
+            help='id of the server; its name will do while it is on a PC',
         )
         parser.add_argument(
             '--nova-log',

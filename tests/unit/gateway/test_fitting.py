@@ -301,6 +301,10 @@ def test_what_was_asked_for_an_instance_is_explained_pc_by_pc() -> None:
     view = make(record(owner='anna'), record(), record(slice_='silver'))
     view.take_record(peer(5), record(slice_=''))
     see(view, 5, views.Liveness.ALIVE)
+    gateway = views.PeerSeen(
+        peer(6), 'gateway', '::1', 7400, views.Liveness.ALIVE
+    )
+    view.see(gateway)
     fits = fitting.Fitting(view)
     asked = [str(uuid.uuid4()) for _ in range(fitting.ASKED)]
     first = str(uuid.uuid4())

@@ -420,6 +420,11 @@ async def test_a_slice_that_is_drained_takes_nothing_new(
         assert service.slice_names == ('new', 'all')
         with pytest.raises(errors.NoPeerFits, match='all is being drained'):
             await spawn(service, 1)
+        wish = wire.FitRequest(SMALL, wishes=wire.Wishes(slice='all'))
+        with pytest.raises(
+            errors.NotFound, match=r'all is drained: .*; the policy has new'
+        ):
+            service.fits(wish, '')
         assert pcs.live(placed.status.instance)
 
 
