@@ -170,12 +170,14 @@ def _left(
 ) -> dict[str, int]:
     """What is left of the shares for so many PCs that are free.
 
-    What some slices have too much, those lack that have the most left.
+    What some slices have too much, or is still in a slice that is drained,
+    those lack that have the most left; of equals the lowest, so that the
+    best PCs are not taken from above.
     """
     left = {
         name: max(share - bound.get(name, 0), 0)
         for name, share in shares.items()
     }
     for _ in range(sum(left.values()) - free):
-        left[max(left, key=lambda name: left[name])] -= 1
+        left[max(reversed(left), key=lambda name: left[name])] -= 1
     return left

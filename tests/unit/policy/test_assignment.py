@@ -70,6 +70,20 @@ def test_the_best_are_in_the_first_slice() -> None:
     ]
 
 
+def test_the_best_stays_above_while_others_hold_on_in_a_drained_slice() -> (
+    None
+):
+    halves = partition([Slice(name, WHOLE // 2) for name in ('gold', 'rest')])
+    scores = {'gold': 1, 'rest': 2, 'drained': 3}
+    held = ['gold', 'rest', 'rest', 'drained', 'drained']
+    pcs = [
+        Pc(f'{n:032x}', {'site': 'rome', 'score': scores[name]}, name, True)
+        for n, name in enumerate(held)
+    ]
+    best = Pc(f'{9:032x}', {'site': 'rome', 'score': 4}, 'gold')
+    assert assign(halves, [*pcs, best]).slices[best.peer] == 'gold'
+
+
 @given(some_slices, scores, st.integers(0, 9))
 def test_every_pc_is_in_one_slice_or_named_as_left_out(
     slices: list[Slice], values: list[int], strangers: int
