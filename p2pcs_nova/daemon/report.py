@@ -43,7 +43,7 @@ def _lines(status: wire.DaemonStatus) -> Iterator[str]:
         yield from _instances(status)
     known = '' if status.offer is None else status.offer.reason
     for reason in status.reasons:
-        if reason != known:
+        if reason not in known:
             yield f'Note: {reason}'
 
 

@@ -76,7 +76,9 @@ def load_text(path: pathlib.Path) -> str:
     """
     try:
         return path.read_text(encoding='utf-8')
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise PolicyError(f'{path}: {error.strerror}') from None
+    except UnicodeDecodeError as error:
         raise PolicyError(f'{path}: {error}') from None
 
 

@@ -51,6 +51,17 @@ def test_status_says_what_runs_and_what_is_offered_and_why() -> None:
     assert 'Note: libvirt does not answer.' in text
 
 
+def test_each_reason_is_told_once() -> None:
+    one, other = 'KVM is not offered', 'the owner keeps 1 CPU'
+    assert STATUS.offer is not None
+    offer = msgspec.structs.replace(STATUS.offer, reason=f'{one}; {other}')
+    status = msgspec.structs.replace(
+        STATUS, offer=offer, reasons=(one, other, 'the clock is wrong')
+    )
+    text = report.status_to_text(status)
+    assert [text.count(said) for said in status.reasons] == [1, 1, 1]
+
+
 @pytest.mark.parametrize('state', wire.InstanceState)
 def test_every_state_has_its_words(state: wire.InstanceState) -> None:
     [row] = STATUS.instances
