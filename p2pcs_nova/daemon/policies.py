@@ -187,7 +187,8 @@ class Policies:
                 'version %d of the policy is in force', new.policy.version
             )
         if new.era is not None and new.era != self.in_force.era:
-            LOG.info('era %d is in force: %s', new.era.number, new.era.reason)
+            reason = new.era.reason or 'no reason was given'
+            LOG.info('era %d is in force: %s', new.era.number, reason)
         self.in_force = new
         self.publish()
         self.on_change(new.partition)

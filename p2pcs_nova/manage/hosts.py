@@ -8,6 +8,7 @@ import pathlib
 
 from cliff import command
 
+from p2pcs_nova import errors
 from p2pcs_nova.manage import daemon
 from p2pcs_nova.policy import in_force
 
@@ -39,8 +40,15 @@ class SlicePublish(command.Command):
 
         with daemon.connect(self) as client:
             partition = in_force.read_partition(client.policy())
-        outcome = nova.follow(nova.connect(parsed_args.nova_conf), partition)
+        path = parsed_args.nova_conf
+        if not path.is_file():
+            raise errors.NotFound(
+                f'there is no {path}: name a nova.conf by --nova-conf'
+            )
+        outcome = nova.follow(nova.connect(path), partition)
         for step in outcome.done:
             self.app.stdout.write(f'{step}\n')
         for why in outcome.waiting:
             self.app.stdout.write(f'not yet: {why}\n')
+        if not outcome.done and not outcome.waiting:
+            self.app.stdout.write('all is as it should be\n')

@@ -14,6 +14,7 @@ from p2pcs_nova import errors, wire
 from p2pcs_nova.identity.authority import Authority
 from p2pcs_nova.manage import ca_dir, daemon
 from p2pcs_nova.policy import reading, signing
+from p2pcs_nova.policy.document import Policy
 
 
 class _OfFile(command.Command):
@@ -102,7 +103,7 @@ class PolicyDiff(_OfFile):
         """Compare, and ask the daemon."""
         path = parsed_args.file
         text = reading.load_text(path)
-        reading.read_policy(text, str(path))
+        policy = reading.read_policy(text, str(path))
         with daemon.connect(self) as client:
             signed = client.policy().policy
             found = client.plan_policy(text)
@@ -115,6 +116,11 @@ class PolicyDiff(_OfFile):
             lineterm='',
         ):
             self.write(line)
+        if signed is not None:
+            for line in slices_to_lines(
+                reading.read_policy(before, 'in force'), policy
+            ):
+                self.write(line)
         for line in plan_to_lines(found):
             self.write(line)
 
@@ -137,6 +143,16 @@ def bundle_to_lines(bundle: wire.PolicyBundle) -> Iterator[str]:
         yield '# there is no policy yet: see `p2pcs-manage policy apply`'
     else:
         yield bundle.policy.text.rstrip('\n')
+
+
+def slices_to_lines(before: Policy, after: Policy) -> Iterator[str]:
+    """Which slices would come and go."""
+    for name in after.names:
+        if name not in before.names:
+            yield f'slice {name}: new'
+    for name in before.names:
+        if name not in after.names:
+            yield f'slice {name}: drained, and closed when it is empty'
 
 
 def plan_to_lines(found: wire.PolicyPlan) -> Iterator[str]:

@@ -8,7 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from p2pcs_nova import wire
 from p2pcs_nova.manage import cli, policy
-from p2pcs_nova.policy import signing
+from p2pcs_nova.policy import reading, signing
+from p2pcs_nova.policy.document import Policy
 
 KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
 
@@ -59,4 +60,16 @@ def test_a_plan_tells_who_moves_and_what_speaks_against_it() -> None:
         'pc1: - -> gold',
         'pc2: gold -> -',
         'refused: gold: zone: no',
+    ]
+
+
+def test_a_diff_tells_which_slices_come_and_go() -> None:
+    def read(names: str) -> Policy:
+        rows = ', '.join(f'{{name: {x}, match: {{a: {x}}}}}' for x in names)
+        return reading.read_policy(f'version: 1\nslices: [{rows}]', 'policy')
+
+    lines = list(policy.slices_to_lines(read('ab'), read('bc')))
+    assert lines == [
+        'slice c: new',
+        'slice a: drained, and closed when it is empty',
     ]
