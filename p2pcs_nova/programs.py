@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--config-file',
         action='append',
         default=[],
-        help='again for another one, which goes before; default: '
+        help='file of options; of several, the later go before; default: '
         f'{layout.CONFIG_FILE}, if it is there',
     )
     parser.add_argument('--debug', action='store_true', help='log in detail')

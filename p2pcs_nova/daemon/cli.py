@@ -114,7 +114,10 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, text: str) -> argparse.ArgumentParser:
         return commands.add_parser(
-            name, help=text, description=f'{text}.', parents=[common]
+            name,
+            help=text,
+            description=f'{text[0].upper()}{text[1:]}.',
+            parents=[common],
         )
 
     join = add('join', 'make this PC a member, by a token of the operator')
