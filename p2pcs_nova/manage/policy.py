@@ -53,6 +53,7 @@ class PolicyValidate(_OfFile):
         try:
             with daemon.connect(self) as client:
                 found = client.plan_policy(text)
+                known = client.wishable().attributes
         except errors.Unavailable:
             self.write(f'{said}\nno daemon runs here: no PC was looked at')
             return
@@ -61,6 +62,8 @@ class PolicyValidate(_OfFile):
                 '; '.join(f'{path}: {fault}' for fault in found.faults)
             )
         self.write(f'{said}\n{len(found.moves)} PCs would move')
+        for line in unranked_to_lines(policy, known):
+            self.write(line)
 
 
 class PolicyApply(_OfFile):
@@ -107,6 +110,7 @@ class PolicyDiff(_OfFile):
         with daemon.connect(self) as client:
             signed = client.policy().policy
             found = client.plan_policy(text)
+            known = client.wishable().attributes
         before = '' if signed is None else signed.text
         for line in difflib.unified_diff(
             before.splitlines(),
@@ -121,7 +125,7 @@ class PolicyDiff(_OfFile):
                 reading.read_policy(before, 'in force'), policy
             ):
                 self.write(line)
-        for line in plan_to_lines(found):
+        for line in (*plan_to_lines(found), *unranked_to_lines(policy, known)):
             self.write(line)
 
 
@@ -153,6 +157,19 @@ def slices_to_lines(before: Policy, after: Policy) -> Iterator[str]:
     for name in before.names:
         if name not in after.names:
             yield f'slice {name}: drained, and closed when it is empty'
+
+
+def unranked_to_lines(new: Policy, known: wire.Vocabulary) -> Iterator[str]:
+    """Which sites are ranked by what no PC says.
+
+    That is no fault: owners may say it later.
+    """
+    for site in new.sites:
+        if site.rank and site.rank not in known:
+            yield (
+                f'site {site.name}: no PC says {site.rank!r}, its rank; until '
+                'one does, chance decides'
+            )
 
 
 def plan_to_lines(found: wire.PolicyPlan) -> Iterator[str]:

@@ -63,6 +63,22 @@ def test_a_plan_tells_who_moves_and_what_speaks_against_it() -> None:
     ]
 
 
+def test_rank_that_no_pc_says_is_told() -> None:
+    text = """
+version: 1
+sites:
+- {name: lab, match: {}, rank: RANK, slices: [{name: all, share: 100%}]}
+"""
+    known = {'floor': wire.Kind.NUMBER}
+    good, bad = (
+        reading.read_policy(text.replace('RANK', rank), 'policy')
+        for rank in ('floor', 'flor')
+    )
+    assert not list(policy.unranked_to_lines(good, known))
+    (line,) = policy.unranked_to_lines(bad, known)
+    assert line.startswith("site lab: no PC says 'flor', its rank")
+
+
 def test_a_diff_tells_which_slices_come_and_go() -> None:
     def read(names: str) -> Policy:
         rows = ', '.join(f'{{name: {x}, match: {{a: {x}}}}}' for x in names)
