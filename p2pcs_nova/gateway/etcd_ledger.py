@@ -59,6 +59,10 @@ class _Found:
     row: InstanceRow | None
     graves: list[Grave]
 
+    def graves_in(self, slice_: str) -> list[Grave]:
+        """Those of a slice."""
+        return [grave for grave in self.graves if grave.slice == slice_]
+
 
 class EtcdLedger:
     """See :class:`p2pcs_nova.gateway.book.Ledger` and ``Former``."""
@@ -134,22 +138,22 @@ class EtcdLedger:
     def place(self, command: wire.Command, row: InstanceRow) -> list[Grave]:
         """Write who is about to build; an earlier row becomes a grave.
 
-        :returns: all graves of the instance
+        :returns: all graves of the instance that are the slice's
         :raises WrongState: another slice has this instance
         """
         put = self._put_row(row)
         for _ in range(TRIES):
             found = self._read(row.instance)
-            old = found.row
+            old, graves = found.row, found.graves_in(row.slice)
             if old is None:
-                graves, steps = found.graves, [put]
+                steps = [put]
             elif old.epoch == row.epoch:
-                return found.graves
+                return graves
             elif old.slice != row.slice:
                 raise errors.WrongState(f'slice {old.slice} has this instance')
             else:
                 grave = _grave_of(old)
-                graves = [*found.graves, grave]
+                graves.append(grave)
                 steps = [put, self._put_grave(grave)]
             if self._write(command, [found.unchanged], steps).held:
                 return graves
@@ -176,7 +180,7 @@ class EtcdLedger:
         """
         for _ in range(TRIES):
             found = self._read(instance)
-            graves = [g for g in found.graves if g.slice == command.slice]
+            graves = found.graves_in(command.slice)
             if found.row is None or found.row.slice != command.slice:
                 return graves
             grave = _grave_of(found.row)

@@ -185,7 +185,7 @@ class Store(database.Database):
     def place(self, command: wire.Command, row: InstanceRow) -> list[Grave]:
         """Write who is about to build; an earlier row becomes a grave.
 
-        :returns: all graves of the instance
+        :returns: all graves of the instance that are the slice's
         :raises WrongState: another slice has this instance
         """
         with self._transaction() as db:

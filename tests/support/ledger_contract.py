@@ -185,6 +185,18 @@ class LedgerContract:
         assert subject.ledger.bury(other, written.instance) == []
         assert subject.ledger.rows() == [written]
 
+    def test_grave_of_another_slice_is_not_told_of(
+        self, subject: Subject
+    ) -> None:
+        """Who commands that one carries it out, and forgets it."""
+        there = row(subject.ledger.next_epoch(subject.command), slice_='other')
+        grave = store.Grave(there.instance, there.epoch, PEER, 'pc1', 'other')
+        era = subject.ledger.stands().era + 1
+        subject.ledger.begin(era, store.Carried((), (grave,), is_all=True))
+        assert subject.place(subject.row()) == []
+        assert subject.bury(there.instance) != [grave]
+        assert grave in subject.ledger.graves()
+
     def test_several_epochs_of_an_instance_have_graves_of_their_own(
         self, subject: Subject
     ) -> None:
