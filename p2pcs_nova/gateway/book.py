@@ -5,7 +5,8 @@ Reading never waits; writing waits for a disk or for etcd, in a thread.
 What is in memory changes only after it is durable, and a write that has
 begun cannot be cancelled, so that the two differ only by what etcd has done
 and could not say: the next write about the instance, or its slice's next
-term, learns that.  What is written of a slice is written by its term.
+term, learns that.  What is written of a slice is written by its term; of one
+that others may write about nothing is in memory.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Ledger(Protocol):
     ) -> list[stores.Grave]:
         """Write who is about to build; an earlier row becomes a grave.
 
-        :returns: all graves of the instance
+        :returns: all graves of the instance that are the slice's
         :raises WrongState: another slice has this instance
         """
 
@@ -142,18 +143,20 @@ class Book:
         """By digest."""
         self._written: collections.Counter[str] = collections.Counter()
         """Writes that have come to their end, by slice."""
+        self._open: set[str] = set()
+        """The slices that nobody else writes about."""
 
     async def read(self) -> None:
         """Take what is ours alone from the disk; once, at the start."""
         images = await self._run(self._store.images)
         self.images = {image.digest: image for image in images}
         if not self._ledger.is_shared:
-            await self._take(None)
+            await self._take()
 
     async def begun(self) -> None:
         """An era has begun: an only gateway has what went along with it."""
         if not self._ledger.is_shared:
-            await self._take(None)
+            await self._take()
 
     async def open(self, slice_: str) -> None:
         """Take what earlier gateways of a slice have written.
@@ -164,14 +167,21 @@ class Book:
 
         :raises Unavailable: the ledger does not answer
         """
+        if not self._ledger.is_shared:
+            return
         before = None
-        while self._ledger.is_shared and before != self._written[slice_]:
+        while before != self._written[slice_]:
             before = self._written[slice_]
-            await self._take(slice_)
+            rows = await self._run(self._ledger.rows, slice_)
+            graves = await self._run(self._ledger.graves, slice_)
+        self.close(slice_)
+        self._open.add(slice_)
+        self._put(rows, graves)
 
     def close(self, slice_: str) -> None:
         """Forget what another gateway may change from now on."""
         if self._ledger.is_shared:
+            self._open.discard(slice_)
             self.rows = {
                 key: row
                 for key, row in self.rows.items()
@@ -183,13 +193,26 @@ class Book:
                 if grave.slice != slice_
             }
 
-    async def _take(self, slice_: str | None) -> None:
-        rows = await self._run(self._ledger.rows, slice_)
-        graves = await self._run(self._ledger.graves, slice_)
-        if slice_ is not None:
-            self.close(slice_)
-        self.rows |= {row.instance: row for row in rows}
-        self._dig(graves)
+    async def _take(self) -> None:
+        """Take what is ours alone."""
+        rows = await self._run(self._ledger.rows)
+        self._put(rows, await self._run(self._ledger.graves))
+
+    def _put(
+        self, rows: list[stores.InstanceRow], graves: list[stores.Grave]
+    ) -> None:
+        """Have these in memory, if they are still ours."""
+        self.rows |= {
+            one.instance: one for one in rows if self._is_ours(one.slice)
+        }
+        self.graves |= {
+            (one.instance, one.epoch): one
+            for one in graves
+            if self._is_ours(one.slice)
+        }
+
+    def _is_ours(self, slice_: str) -> bool:
+        return not self._ledger.is_shared or slice_ in self._open
 
     async def next_number(self) -> wire.Counter:
         """A number that this machine has never given before."""
@@ -207,8 +230,7 @@ class Book:
         """Write who is about to build; an earlier row becomes a grave."""
         command = self._commands.command(row.slice)
         graves = await self._run(self._ledger.place, command, row)
-        self.rows[row.instance] = row
-        self._dig(graves)
+        self._put([row], graves)
         self._written[row.slice] += 1
 
     async def set_placed(self, row: stores.InstanceRow) -> bool:
@@ -238,11 +260,8 @@ class Book:
         row = self.rows.get(instance)
         if row is not None and row.slice == slice_:
             del self.rows[instance]
-        self._dig(graves)
+        self._put([], graves)
         self._written[slice_] += 1
-
-    def _dig(self, graves: list[stores.Grave]) -> None:
-        self.graves |= {(one.instance, one.epoch): one for one in graves}
 
     def graves_of(self, instance: str) -> list[stores.Grave]:
         """Its epochs that are still to be destroyed."""

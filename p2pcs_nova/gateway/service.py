@@ -299,7 +299,14 @@ class GatewayService:
             before = self._commands.highest(name)
             if self._commands.is_news(held):
                 await parts.book.open(name)
-            if self._commands.take(held):
+            try:
+                begins = self._commands.take(held)
+            except errors.StaleTerm:
+                # It has ended meanwhile: others may write about the slice.
+                if not self._commands.holds(name):
+                    parts.book.close(name)
+                raise
+            if begins:
                 LOG.info('slice %s: term %s begins', name, term)
                 self._begin(parts, name, is_new=before != term)
             self._taken.notify()

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
@@ -15,11 +16,14 @@ from trio.testing import MockClock
 from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import service as services
+from p2pcs_nova.gateway import store
 from p2pcs_nova.gateway import view as views
-from tests.support import fake_pcs, gateways
+from tests.support import fake_pcs, gateways, ledger_contract
 from tests.support.small_office import SMALL, office, spawn
 
 pytestmark = pytest.mark.trio
+
+T = TypeVar('T')
 
 TTL_S = 8.0
 
@@ -265,3 +269,40 @@ async def test_term_of_no_slice_is_refused(
     async with gateways.running(tmp_path, office(1)) as service:
         with pytest.raises(errors.NotFound, match='no slice bronze'):
             await service.take_term('bronze', wire.TermRequest(1e9))
+
+
+class Shared(store.Store):
+    """A ledger that others write to as well, for all that anybody knows."""
+
+    is_shared = True
+
+    def holders(self) -> dict[str, str]:
+        return {}
+
+
+async def test_nothing_is_known_of_a_slice_whose_term_ends_as_it_begins(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    ledger = Shared(tmp_path / 'shared.sqlite')
+    slow = trio.Event()
+
+    async def run_blocking(call: Callable[..., T], /, *arguments: Any) -> T:
+        if call == ledger.graves and not slow.is_set():
+            slow.set()
+            await trio.sleep(5.0)
+        return await gateways.at_once(call, *arguments)
+
+    ledger.place(wire.Command('all', term(1)), ledger_contract.row(term(1)))
+    service = gateways.make_service(
+        tmp_path, pcs, ledger=ledger, run_blocking=run_blocking
+    )
+    async with trio.open_nursery() as nursery:
+        await nursery.start(service.run)
+        with pytest.raises(errors.StaleTerm):
+            await take(service, 1, 3.0)
+        assert service.placements('all').instances == ()
+        await take(service, 2)
+        assert len(service.placements('all').instances) == 1
+        nursery.cancel_scope.cancel()
+    ledger.close()
