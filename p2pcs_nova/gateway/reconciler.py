@@ -219,6 +219,8 @@ class Reconciler:
         if not hearsay.MOST.fits(held.spec.need):
             LOG.warning('instance %s: too much for %s', status.instance, name)
             return False
+        if row is not None and row.slice != right.slice:
+            await self._bury(row)
         await self._book.place(
             store.InstanceRow(
                 right.instance,

@@ -16,11 +16,16 @@ from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import view as views
 from p2pcs_nova.peer import terms
 from tests.support import fake_pcs, gateways
-from tests.support.small_office import look, office, spawn
+from tests.support.small_office import ROOM_FOR_3, SMALL, look, office, spawn
 
 pytestmark = pytest.mark.trio
 
 STATE = wire.InstanceState
+TWO_SLICES = """\
+slices:
+  - {name: gold, match: {tier: gold}}
+  - {name: silver, match: {tier: silver}}
+"""
 
 
 async def test_list_of_a_pc_does_not_judge_a_build_that_is_going_on(
@@ -216,3 +221,38 @@ async def test_what_a_pc_has_no_right_to_is_not_taken_into_the_book(
         await trio.sleep(1)
         assert (await service.placed_rows()).instances == ()
         assert pc.instances[status.instance].state is STATE.QUARANTINED
+
+
+async def test_later_epoch_of_another_slice_is_taken_for_an_earlier_one(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    """A build had failed in the one, and come to its end in the other."""
+    pcs = fake_pcs.Office(
+        *(
+            fake_pcs.FakePc(
+                number, ROOM_FOR_3, attributes={'tier': tier}, slice_=tier
+            )
+            for number, tier in enumerate(('gold', 'silver'), 1)
+        )
+    )
+    early, late = pcs.pcs.values()
+    request = fake_pcs.spawn_request(0, SMALL)
+    instance = request.claim.instance
+    async with gateways.running(
+        tmp_path / 'lost', pcs, policy=TWO_SLICES
+    ) as service:
+        await service.instances.spawn('gold', request)
+        pcs.tell_liveness(service, early, views.Liveness.FAILED)
+        await service.instances.destroy('gold', instance, '')
+        await service.instances.spawn('silver', request)
+    late.cut = True
+    async with gateways.running(
+        tmp_path / 'new', pcs, policy=TWO_SLICES, era=lambda: LOST
+    ) as service:
+        await trio.sleep(1.0)
+        assert early.instances[instance].state is STATE.PLUGGED
+        late.cut = False
+        await trio.sleep(60.0)
+        (known,) = (await service.placed_rows()).instances
+        assert (known.peer, known.status.slice) == (late.id, 'silver')
+        assert not early.running(instance)
