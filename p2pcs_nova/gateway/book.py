@@ -64,7 +64,9 @@ class Ledger(Protocol):
     def stands(self) -> eras.Stand:
         """How far its numbers have come."""
 
-    def begin(self, era: int, carried: stores.Carried | None) -> None:
+    def begin(
+        self, era: int, carried: stores.Carried | None, by: str = ''
+    ) -> None:
         """Have numbers be of this era, once what goes along is here.
 
         By no term: there is none of this era yet.  Interrupted, it is to be
@@ -73,6 +75,7 @@ class Ledger(Protocol):
 
         :param era: higher than that of :meth:`stands`
         :param carried: None: nothing comes from elsewhere
+        :param by: id of this gateway; the others are told
         :raises Unavailable: another gateway has begun one meanwhile
         """
 

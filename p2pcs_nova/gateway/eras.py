@@ -36,6 +36,8 @@ class Stand:
     place: str
     number: wire.Counter | None
     """The highest that it has given; None: none, or it has forgotten all."""
+    begun_by: str = ''
+    """Id of the gateway that has begun its era; '': that is not told."""
 
     @property
     def era(self) -> int:

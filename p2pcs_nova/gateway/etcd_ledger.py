@@ -7,6 +7,7 @@
     PREFIX/graves/INSTANCE/EPOCH   a tombstone that waits for its PC
     PREFIX/epochs                  written for the revision that this makes
     PREFIX/era                     that of the revisions
+    PREFIX/begun                   id of the gateway that has begun it
 
 Every write is a transaction that holds only as long as the key of the
 slice is the one that the term's gateway has created: a gateway that was
@@ -75,13 +76,16 @@ class EtcdLedger:
 
     def stands(self) -> eras.Stand:
         """The revision of the whole store, in the era that it is in."""
-        outcome = self._etcd.transact((), [Get(era_key(self._prefix))])
-        (found,) = outcome.found
+        outcome = self._etcd.transact(
+            (), [Get(era_key(self._prefix)), Get(self._key('begun'))]
+        )
+        found, begun = outcome.found
         return eras.Stand(
             f'etcd {outcome.cluster:x} {self._prefix}',
             wire.Counter(entry_to_era(found[0]), outcome.revision)
             if found
             else None,
+            begun[0].value.decode(errors='replace') if begun else '',
         )
 
     def users(self) -> list[str]:
@@ -103,7 +107,7 @@ class EtcdLedger:
             for entry in slices
         }
 
-    def begin(self, era: int, carried: Carried | None) -> None:
+    def begin(self, era: int, carried: Carried | None, by: str = '') -> None:
         """Write the era last: a gateway that sees it sees all the rest."""
         key = era_key(self._prefix)
         (found,) = self._etcd.read(Get(key))
@@ -112,8 +116,8 @@ class EtcdLedger:
         if carried is not None:
             self._take(carried)
         unchanged = Changed(key, found[0].changed if found else 0)
-        put = Put(key, b'%d' % era)
-        if not self._etcd.transact([unchanged], [put]).held:
+        puts = (Put(key, b'%d' % era), Put(self._key('begun'), by.encode()))
+        if not self._etcd.transact([unchanged], puts).held:
             raise errors.Unavailable('etcd: another gateway begins an era')
 
     def _take(self, carried: Carried) -> None:

@@ -53,7 +53,7 @@ class Settling:
         begins = self._must_begin(stand, last, word, others)
         if word is not None and begins:
             carried = self._carried(stand, last, word)
-            self.ledger.begin(word.number, carried)
+            self.ledger.begin(word.number, carried, self.me)
             stand = self.ledger.stands()
             LOG.info('%s: era %d begins', eras.named(stand.place), stand.era)
         if stand.number is not None:
@@ -105,10 +105,12 @@ class Settling:
     def _check_left(
         self, stand: eras.Stand, last: eras.Last, word: wire.Era | None
     ) -> None:
-        """Refuse to go on where another gateway has begun without us."""
-        if word is not None and (
-            word.gateway == self.me or word.lost >= last.number.era
-        ):
+        """Refuse to go on where another gateway has begun without us.
+
+        Whoever the word names: two gateways may be told the same number.
+        """
+        may_be_lost = word is not None and word.lost >= last.number.era
+        if may_be_lost or stand.begun_by == self.me:
             return
         rows, graves = self.store.rows(), self.store.graves()
         if rows or graves:
