@@ -74,7 +74,7 @@ def _run(conf: cfg.ConfigOpts, kept: compute.Options) -> bool:
     """One life; whether it was told to stop.
 
     :raises EraRefused: terms may not come from where they are to
-    :raises OSError: what nova-computes are told cannot be written
+    :raises OSError: a file of etcd's certificates cannot be read
     """
     refused: list[BaseException] = []
     lapsed = False

@@ -103,24 +103,21 @@ def slice_configuration(options: Options, slice_: str) -> str:
 
 
 class Compute:
-    """The one nova-compute of a slice's term; blocks on a local disk.
-
-    :raises OSError: what it is told cannot be written
-    """
+    """The one nova-compute of a slice's term; blocks on a local disk."""
 
     def __init__(self, options: Options, slice_: str) -> None:
         self._options = options
         self._slice = slice_
         self._process: subprocess.Popen[bytes] | None = None
         self._beat = options.beat_file(slice_)
-        home = options.home(slice_)
-        for folder in ('instances', 'locks'):
-            (home / 'state' / folder).mkdir(parents=True, exist_ok=True)
-        (home / 'nova.conf').write_text(slice_configuration(options, slice_))
 
     def renew(self, held: wire.HeldTerm) -> None:
-        """Let it act by this term until then."""
+        """Let it act by this term until then.
+
+        :raises OSError: that cannot be written; it ends when its time is over
+        """
         path = self._options.term_file(self._slice)
+        path.parent.mkdir(parents=True, exist_ok=True)
         files.put(path, msgspec.json.encode(held))
 
     def kill(self) -> None:
@@ -131,10 +128,19 @@ class Compute:
     async def keep(self) -> float:
         """Start it; cancelled, end it.
 
-        :returns: seconds of its life, once it has ended by itself
+        :returns: seconds of its life, once it has ended by itself; 0: it
+            could not be started
         """
         began = trio.current_time()
-        code = await self._run()
+        try:
+            code = await self._run()
+        except OSError as error:
+            LOG.warning(
+                'slice %s: no nova-compute can be started: %s',
+                self._slice,
+                error,
+            )
+            return 0.0
         lived_s = trio.current_time() - began
         LOG.warning(
             'slice %s: nova-compute has ended (%s) after %.0f s',
@@ -170,6 +176,17 @@ class Compute:
         process.kill()
 
     def _start(self) -> subprocess.Popen[bytes]:
+        """Start it.
+
+        :raises OSError: the program is not there, or something that it needs
+            cannot be written
+        """
+        home = self._options.home(self._slice)
+        for part in ('instances', 'locks'):
+            (home / 'state' / part).mkdir(parents=True, exist_ok=True)
+        (home / 'nova.conf').write_text(
+            slice_configuration(self._options, self._slice)
+        )
         self._beat.unlink(missing_ok=True)
         with contextlib.ExitStack() as stack:
             log = None

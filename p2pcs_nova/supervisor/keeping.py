@@ -66,11 +66,17 @@ class Kept:
 
     def __post_init__(self) -> None:
         self.telling = Trouble(f'slice {self.held.slice}: telling the daemon')
+        self.writing = Trouble(f'slice {self.held.slice}: its term')
 
     def renew(self, until_s: float) -> None:
-        """Let its nova-compute go on until then."""
+        """Let its nova-compute go on until then; not told, it ends."""
         self.held = msgspec.structs.replace(self.held, until_s=until_s)
-        self.compute.renew(self.held)
+        try:
+            self.compute.renew(self.held)
+        except OSError as error:
+            self.writing.note(str(error))
+        else:
+            self.writing.note('')
 
     @property
     def command(self) -> wire.Command:

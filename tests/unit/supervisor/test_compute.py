@@ -32,9 +32,20 @@ async def test_nova_compute_without_a_sign_of_life_is_killed(
     options = compute.Options('none', (), tmp_path, None, '')
     one = compute.Compute(options, 'gold')
     if has_begun:
+        options.home('gold').mkdir()
         options.beat_file('gold').touch()
     with idle() as process:
         await one._end_if_hung(process)
         assert process.wait() == -signal.SIGKILL
     waited_s = trio.current_time()
     assert limit_s <= waited_s <= limit_s + 2 * compute.BEAT_S
+
+
+async def test_nova_compute_that_cannot_be_started_has_not_lived(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / 'file'
+    folder.write_text('no folder')
+    options = compute.Options('none', (), folder, None, '')
+    assert await compute.Compute(options, 'gold').keep() == 0.0
+    assert 'no nova-compute can be started' in caplog.text

@@ -314,6 +314,20 @@ async def test_gateway_that_cannot_keep_nova_computes_leaves_all_to_others(
         assert set(office.holders().values()) == {'bad', 'good'}
 
 
+async def test_gateway_whose_disk_is_full_leaves_all_to_others(
+    autojump_clock: MockClock, begin: Begin, tmp_path: pathlib.Path
+) -> None:
+    """A nova-compute that is not told of its term ends with it."""
+    (tmp_path / 'bad').write_text('no folder')
+    async with begin('gold', 'silver', 'tin') as scene:
+        scene.begin('bad', life_s=TTL_S)
+        await trio.sleep(60.0)
+        scene.begin('good')
+        await trio.sleep(10.0)
+        assert set(scene.office.holders().values()) == {'good'}
+        assert len(scene.office.held) == 3
+
+
 async def test_hanging_daemon_delays_no_renewal_however_many_slices_there_are(
     autojump_clock: MockClock,
     begin: Begin,
