@@ -42,7 +42,12 @@ from p2pcs_nova.etcd import (
 )
 from p2pcs_nova.gateway import eras
 from p2pcs_nova.gateway.store import Carried, Grave, InstanceRow, RowState
-from p2pcs_nova.terms.shared import entry_to_era, era_key, slice_key
+from p2pcs_nova.terms.shared import (
+    entries_to_holders,
+    entry_to_era,
+    era_key,
+    slice_key,
+)
 
 T = TypeVar('T')
 
@@ -98,14 +103,9 @@ class EtcdLedger:
 
     def holders(self) -> dict[str, str]:
         """Gateway by slice; those that nobody commands are not there."""
-        prefix = slice_key(self._prefix, '')
-        (slices,) = self._etcd.read(Get(prefix, prefix=True))
-        return {
-            entry.key.removeprefix(prefix): entry.value.decode(
-                errors='replace'
-            )
-            for entry in slices
-        }
+        every = Get(slice_key(self._prefix, ''), prefix=True)
+        (slices,) = self._etcd.read(every)
+        return entries_to_holders(slices)
 
     def begin(self, era: int, carried: Carried | None, by: str = '') -> None:
         """Write the era last: a gateway that sees it sees all the rest."""

@@ -147,10 +147,11 @@ def gone(
     aggregates: Sequence[Aggregate],
 ) -> Iterator[str]:
     """The closed slices of which Nova has nothing any more."""
-    left = {one.host for one in services}
-    left |= {one.name.removeprefix(PREFIX) for one in aggregates}
+    left = {f'{PREFIX}{one.host}' for one in services}
+    left |= {one.name for one in aggregates}
     for row in partition.rows:
-        if row.state is wire.SliceState.CLOSED and row.name not in left:
+        is_closed = row.state is wire.SliceState.CLOSED
+        if is_closed and f'{PREFIX}{row.name}' not in left:
             yield row.name
 
 

@@ -17,7 +17,7 @@ WHOLE = 1_000_000
 SLOT = wire.Capacity(1, 2048, 20480)
 SLOTS_MAX = 200
 """Of one PC: as many as a slice has, so that one PC's word makes one slice
-more at most."""
+more at most, unless the policy has smaller ones."""
 
 
 class Placing(enum.StrEnum):

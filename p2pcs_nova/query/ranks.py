@@ -50,8 +50,8 @@ class Rank:
 
         A number that a PC says: so many percent of all say less, rounded
         down, so that the best tenth of ten PCs is one.  There is nothing
-        between two of them (as definition 3 of Hyndman and Fan 1996, and
-        not their 7): whoever says an absurd number takes the place of one
+        between two of them (as in definitions 1 to 3 of Hyndman and Fan 1996,
+        and not in 7): whoever says an absurd number takes the place of one
         PC, and no more.
         """
         numbers = sorted(

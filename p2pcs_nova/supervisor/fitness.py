@@ -4,7 +4,8 @@
 Rules:
 
 1. a slice whose nova-compute has ended by itself waits for the next one
-   here, twice as long each time; meanwhile others may have it;
+   here, twice as long each time; meanwhile others that have less than their
+   share may have it;
 2. a gateway is failing, for a while, when its nova-computes have ended soon
    several times in a row, whichever slices they were of, and none of them
    runs steadily.

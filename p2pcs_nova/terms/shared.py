@@ -15,7 +15,7 @@ higher, whatever becomes of either.  Before an era has begun there is none.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from oslo_config import cfg
 
@@ -73,6 +73,13 @@ def entry_to_era(entry: Entry) -> int:
         return int(entry.value)
     except ValueError:
         raise errors.Unavailable('the era in etcd is no number') from None
+
+
+def entries_to_holders(entries: Iterable[Entry]) -> dict[str, str]:
+    """Gateway by slice, of the keys of slices that are there."""
+    return {
+        _last(entry): entry.value.decode(errors='replace') for entry in entries
+    }
 
 
 class OneOfSeveral:
@@ -141,15 +148,11 @@ class OneOfSeveral:
             Get(self._key('gateways', ''), prefix=True),
             Get(self._key('slices', ''), prefix=True),
         )
-        holders = {
-            _last(entry): entry.value.decode(errors='replace')
-            for entry in slices
-        }
         return Shares(
             frozenset(map(_last, gateways)),
             {
                 slice_: holder
-                for slice_, holder in holders.items()
+                for slice_, holder in entries_to_holders(slices).items()
                 if holder != self.name or slice_ in self._held
             },
         )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import pytest
@@ -92,6 +93,9 @@ def test_a_closed_slice_is_gone_when_nova_has_nothing_of_it() -> None:
     assert list(plan.gone(partition, [Service('t', 'old')], [])) == []
     assert list(plan.gone(partition, [], [old])) == []
     assert list(plan.gone(partition, [], [READY])) == ['old']
+    # The operator has named one of his own like the slice.
+    own = dataclasses.replace(old, name='old')
+    assert list(plan.gone(partition, [], [own])) == ['old']
     drained = with_old(wire.SliceState.DRAINING)
     assert list(plan.gone(drained, [], [])) == []
 
