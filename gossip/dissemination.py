@@ -26,7 +26,8 @@ spend nothing; and each step is bounded.
    peer, is answered again after ``sync_interval_s``, then twice that, and so
    on up to 5 minutes: two that cannot agree, for one refuses what the other
    keeps, do not quarrel for long; and the datagrams of an answer may have
-   been lost. What else differs is answered at once.
+   been lost. What else differs is answered at once, and so is everything
+   after an answer of which we had to leave out a part.
 
 Everything sent is signed by its writer: a liar can withhold, not invent.
 All this goes to the address that a peer has signed, and nowhere else: anybody
@@ -199,11 +200,14 @@ class Dissemination:
         if now >= self._next_at and self._again is None:
             self._begin(sender.peer, now)
 
-    def on_gain(self, sender: protocol.Origin) -> None:
-        """What a peer gave in an exchange was new to us."""
+    def on_gain(self, sender: protocol.Origin, now: float) -> None:
+        """What a peer gave in an exchange was new to us: ask for more."""
+        interval = self._config.sync_interval_s
         asked = self._asked.get(sender.peer)
         if asked is not None:
-            asked.wait = self._config.sync_interval_s
+            asked.wait = interval
+        if self._again is None:
+            self._again = now + interval, sender.peer
 
     # Step 1
 
@@ -279,7 +283,7 @@ class Dissemination:
         frames = map(codec.encode, haves)
         most = self._config.sync_datagrams // 4 or 1
         groups = rumours.cut(frames, seal.MAX_PLAIN)
-        self._send(sender, map(b''.join, itertools.islice(groups, most)))
+        self._send(sender, map(b''.join, groups), most)
 
     def _is_due(
         self, peer: descriptor.PeerId, bucket: int, difference: int, now: float
@@ -414,14 +418,22 @@ class Dissemination:
         self._gives.setdefault(to, {}).update(dict.fromkeys(wanted))
 
     def _send_all(self, to: protocol.Origin, letters: Iterator[bytes]) -> None:
-        self._send(to, itertools.islice(letters, self._config.sync_datagrams))
+        self._send(to, letters, self._config.sync_datagrams)
 
-    def _send(self, to: protocol.Origin, letters: Iterable[bytes]) -> None:
+    def _send(
+        self, to: protocol.Origin, letters: Iterator[bytes], most: int
+    ) -> None:
         """Send as many of these as the peer may be sent now."""
-        for plain in letters:
-            if not self._allowance.take(to.peer, self._now):
+        for number, plain in enumerate(letters):
+            if number >= most or not self._allowance.take(to.peer, self._now):
+                self._forget_answers(to.peer)
                 break
             self._outbox.send_plain(to.address, plain)
+
+    def _forget_answers(self, peer: descriptor.PeerId) -> None:
+        """Answer a peer at once when it asks again: we left out a part."""
+        for number in range(messages.BUCKETS):
+            self._answered.pop((peer, number), None)
 
     def _letters(
         self, wanted: Iterable[messages.WantItem], to: protocol.Origin
@@ -430,15 +442,18 @@ class Dissemination:
 
         An issuer comes before what it has signed; its own peers know it.
         """
-        reader = self._view.get(to.peer)
-        known = set() if reader is None else {reader.credential.issuer}
-        frames: list[bytes] = []
-        for want in wanted:
-            for message in self._items(want, known):
-                frames.append(codec.encode(message))
         head = codec.encode(messages.Bulk())
+        frames = self._frames(wanted, to)
         for group in rumours.cut(frames, seal.MAX_PLAIN - len(head)):
             yield head + b''.join(group)
+
+    def _frames(
+        self, wanted: Iterable[messages.WantItem], to: protocol.Origin
+    ) -> Iterator[bytes]:
+        reader = self._view.get(to.peer)
+        known = set() if reader is None else {reader.credential.issuer}
+        for want in wanted:
+            yield from map(codec.encode, self._items(want, known))
 
     def _items(
         self, want: messages.WantItem, known: set[bytes]

@@ -257,7 +257,7 @@ class Intake:
             self._rumours.way is rumours.Way.STORED
             and self._view.digest.changes != before
         ):
-            self._dissemination.on_gain(origin)
+            self._dissemination.on_gain(origin, now)
         return reads_on
 
     def _knows(self, opened: seal.Opened, address: descriptor.Address) -> bool:

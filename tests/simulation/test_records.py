@@ -3,9 +3,10 @@
 
 import pytest
 
-from gossip import events, throwaway
+from gossip import events, messages, throwaway
 from gossip.descriptor import PeerId, Version
 from gossip.simulator import NetworkConfig, Simulation
+from tests.support.gossip_case import THERE, Other
 
 AT_REST = 180
 """Bytes a second of each peer, at most."""
@@ -72,6 +73,33 @@ def test_all_changes_arrive_under_loss_and_in_order() -> None:
         20,
     )
     check_monotone(simulation)
+
+
+def test_who_lacks_much_gets_it_from_one_who_has_it() -> None:
+    """More than a peer is sent in a second, and of peers that are gone."""
+    simulation = Simulation(1)
+    simulation.add_many(2)
+    simulation.run(5)
+    first = simulation.peers[0]
+    others = [
+        Other(simulation.overlay, simulation.overlay.make_identity())
+        for _ in range(60)
+    ]
+    first.node.receive(others[0].hello(), THERE, simulation.now)
+    for one in others:
+        parts = [one.record(bytes(880), part=f'{n}') for n in range(16)]
+        for item in (one.member(), *parts):
+            letter = others[0].say(messages.Bulk(), item)
+            first.node.receive(letter, THERE, simulation.now)
+
+    def has_all(number: int) -> bool:
+        node = simulation.peers[number].node
+        return all(len(node.records(one.who.peer)) == 16 for one in others)
+
+    assert has_all(0)
+    simulation.run_until(lambda: has_all(1), 20)
+    simulation.add([0])
+    simulation.run_until(lambda: has_all(2), 20)
 
 
 def test_newcomer_gets_everything() -> None:
