@@ -25,9 +25,10 @@ Rules:
 6. Eight parts of each peer hold its news, which so reach everybody in the
    end. A piece of news joins those of the part that was begun last while it
    has room, so whoever hears a later piece hears the earlier ones with it.
-   Else the part that was told or heard of longest ago is begun anew, if that
-   was 20 s ago: until then anti-entropy brings it to everybody, also at a
-   loss of a fifth. If not, the writer is told when: nothing is lost unsaid.
+   Else the part that was told longest ago, in whatever boot, is begun anew,
+   if that was 20 s ago: until then anti-entropy brings it to everybody, also
+   at a loss of a fifth. If not, the writer is told when: nothing is lost
+   unsaid.
 7. A part of news of an earlier boot of ours stays: who has not heard them
    yet shall. A boot begins with a part that the boots before it did not.
 8. What came down a tree is new, whatever the clocks say. What came from a
@@ -97,7 +98,7 @@ class Store:
         self._n = 0
         self._slot = ''
         self._touched: dict[str, float] = {}
-        """When our parts of news were told or heard of."""
+        """When our parts of news were told, in an earlier boot too."""
         self._spread: collections.Counter[descriptor.PeerId] = (
             collections.Counter()
         )
@@ -198,7 +199,8 @@ class Store:
         else:
             self._hear(said.peer, news, held)
             if said.peer == self._view.identity.peer:
-                self._touched[said.part] = now
+                age = max(self._view.now_wall - news.made_at, 0.0)
+                self._touched[said.part] = now - age
         return True
 
     def drop(self, peer: descriptor.PeerId) -> None:

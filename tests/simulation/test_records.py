@@ -124,6 +124,29 @@ def test_newcomer_gets_everything() -> None:
     assert took <= 5
 
 
+def test_who_told_much_long_ago_has_room_for_news_when_it_is_back() -> None:
+    simulation = Simulation(6)
+    simulation.add_many(4)
+    for number in range(8):
+        simulation.broadcast(3, bytes([number]) * 500)
+        simulation.run(5)
+    simulation.kill(3)
+    simulation.run(20)
+    simulation.restart(3, [0])
+    simulation.run(3)
+
+    simulation.broadcast(3, b'back')
+    simulation.run(1)
+
+    heard = [
+        seen.number
+        for seen in simulation.seen(events.NewsHeard)
+        if isinstance(seen.event, events.NewsHeard)
+        and seen.event.payload == b'back'
+    ]
+    assert sorted(heard) == [0, 1, 2, 3]
+
+
 def test_deleted_part_is_gone_everywhere() -> None:
     simulation = Simulation(5)
     simulation.add_many(10)
