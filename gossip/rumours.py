@@ -80,6 +80,7 @@ class Rumours:
         self._fresh: dict[Key, Fresh] = {}
         self._riding: dict[Key, _Riding] = {}
         self._relayed: list[bytes] = []
+        self._repeated: list[bytes] = []
         self._held_back: dict[int, None] = {}
         self._hurries = False
         self._calm_at: float | None = None
@@ -109,7 +110,7 @@ class Rumours:
         if self.way is Way.RELAYED:
             frame = codec.encode(message)
             if hash(frame) not in self._held_back:
-                self._relayed.append(frame)
+                self._repeated.append(frame)
 
     def drop(self, key: Key) -> None:
         """Pass this on no longer."""
@@ -141,6 +142,11 @@ class Rumours:
     def take_relayed(self) -> list[bytes]:
         """The frames that go down the tree they came by; each once."""
         frames, self._relayed = self._relayed, []
+        return frames
+
+    def take_repeated(self) -> list[bytes]:
+        """As much, but of what is no news to us."""
+        frames, self._repeated = self._repeated, []
         return frames
 
     def take_riding(self, room: int, peers: int) -> bytes:

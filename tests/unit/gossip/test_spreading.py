@@ -371,6 +371,21 @@ def test_so_many_answers_are_waited_for_and_no_more(
     assert len(of_kind(relayed(case), messages.RecordItem)) == 2
 
 
+def test_what_is_known_is_told_to_so_many_ranges_for_one_who_asks() -> None:
+    case = Case()
+    case.meet()
+    case.meet_many(1)
+    record = case.other.record(b'x')
+    case.hear(case.other.say(messages.Bulk(), record))
+    case.sent()
+
+    for number in range(100):
+        whom = messages.Relay(0, 0, 2**32 - 1 - number)
+        case.hear(case.other.say(whom, record))
+
+    assert relayed(case).count(record) == 64
+
+
 def test_who_does_not_answer_is_told_again_and_then_another_of_its_part() -> (
     None
 ):
