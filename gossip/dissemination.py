@@ -32,10 +32,11 @@ spend nothing; and each step is bounded.
 Everything sent is signed by its writer: a liar can withhold, not invent.
 All this goes to the address that a peer has signed, and nowhere else: anybody
 can send a datagram again in the name of another address, and the answers are
-some hundred times as long. Buckets and Want count from that address only; for
-an answer to our own Buckets it is enough that we asked, and it says of each
-peer once what it has. A peer is sent ``sync_datagrams`` in each
-``sync_interval_s``, and at first four times as many.
+some hundred times as long. Buckets, Have and Want count from that address
+only: nobody has us send at length where he does not speak from. Have counts
+only if we asked, and says of each peer once what it has. A peer is sent
+``sync_datagrams`` in each ``sync_interval_s``, and at first four times as
+many.
 What came by an exchange is not spread as news: others have it already, or
 will get it the same way. Each step is bounded to ``sync_datagrams``.
 """
@@ -164,12 +165,12 @@ class Dissemination:
         match message:
             case messages.Ping() | messages.Ack():
                 self._compare(message.summary, home, now)
-            case messages.Have():
-                self._settle(message, home, now)
             case _ if sender != home:
                 raise errors.Refused(ELSEWHERE)
             case messages.Buckets():
                 self._answer(message, home, now)
+            case messages.Have():
+                self._settle(message, home, now)
             case messages.Want():
                 self._serve(message, home)
 

@@ -749,6 +749,11 @@ def test_answers_at_length_go_where_the_peer_says_it_lives(
     ]
     assert to == [THERE]
 
+    nothing = messages.Have(bytes(16), b'\xff' * 16, ())
+    case.node.receive(third.say(nothing), ELSEWHERE, 1.0)
+    assert case.dropped == {'elsewhere': 2}
+    assert not of_kind(case.sent(), messages.Bulk)
+
 
 def test_who_asks_again_and_again_gets_so_much() -> None:
     case = Case(config.NodeConfig(sync_datagrams=1))
