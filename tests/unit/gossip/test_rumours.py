@@ -164,4 +164,4 @@ def test_so_much_is_held_back_and_no_more() -> None:
     for number in (0, 1, 1024):
         many.repeat(news(number, 10 + number))
 
-    assert many.take_relayed() == [codec.encode(news(0))]
+    assert many.take_repeated() == [codec.encode(news(0))]
