@@ -61,13 +61,18 @@ def test_deaths_that_nobody_knows_are_counted(
 
 
 def test_nobody_tells_news_in_the_moment_of_his_death(
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], tmp_path: pathlib.Path
 ) -> None:
+    """Half of them are off when the sixth piece of news is told."""
+    trace = tmp_path / 'trace'
+    trace.write_text(
+        ''.join(f'{n} 0 {30 if n % 2 else 1000}\n' for n in range(20))
+    )
     found = measure(
         capsys,
         '--peers=20',
         '--cycles=60',
-        '--churn=massacre',
+        f'--churn={trace}',
         '--measure=dissemination',
     )
 
