@@ -110,6 +110,15 @@ class Compute:
         self._slice = slice_
         self._process: subprocess.Popen[bytes] | None = None
         self._beat = options.beat_file(slice_)
+        self._alive_since: float | None = None
+        """When it gave its first sign of life."""
+
+    @property
+    def lived_s(self) -> float:
+        """Seconds since its first sign of life; 0: it has given none."""
+        if self._alive_since is None:
+            return 0.0
+        return trio.current_time() - self._alive_since
 
     def renew(self, held: wire.HeldTerm) -> None:
         """Let it act by this term until then.
@@ -128,8 +137,7 @@ class Compute:
     async def keep(self) -> float:
         """Start it; cancelled, end it.
 
-        :returns: seconds of its life, once it has ended by itself; 0: it
-            could not be started
+        :returns: :attr:`lived_s`, once it has ended by itself
         """
         began = trio.current_time()
         try:
@@ -141,14 +149,13 @@ class Compute:
                 error,
             )
             return 0.0
-        lived_s = trio.current_time() - began
         LOG.warning(
             'slice %s: nova-compute has ended (%s) after %.0f s',
             self._slice,
             code,
-            lived_s,
+            trio.current_time() - began,
         )
-        return lived_s
+        return self.lived_s
 
     async def _run(self) -> int:
         """From its start to its end, which comes with ours."""
@@ -172,6 +179,7 @@ class Compute:
             last, beat = beat, _changed_at(self._beat)
             if beat != last:
                 since = trio.current_time()
+                self._alive_since = self._alive_since or since
         LOG.warning('slice %s: nova-compute does nothing: killed', self._slice)
         process.kill()
 

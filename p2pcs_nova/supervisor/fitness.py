@@ -8,7 +8,9 @@ Rules:
    share may have it;
 2. a gateway is failing, for a while, when its nova-computes have ended soon
    several times in a row, whichever slices they were of, and none of them
-   runs steadily.
+   runs steadily;
+3. a nova-compute lives from its first sign of life on: one that has given
+   none, as it cannot reach Nova perhaps, ends soon however long it took.
 """
 
 from __future__ import annotations
@@ -57,13 +59,13 @@ class Fitness:
         """Whether a nova-compute of the slice may start here."""
         return now >= self._due.get(slice_, now)
 
-    def is_failing(self, started: Iterable[float], now: float) -> bool:
+    def is_failing(self, lives: Iterable[float], now: float) -> bool:
         """Whether other gateways are better for every slice.
 
-        :param started: when those that run now have begun
+        :param lives: seconds of those that run now
         """
         return (
             self._failures >= FAILURES
             and now - self._failed_at < FAILING_S
-            and all(now - since < STEADY_S for since in started)
+            and all(lived_s < STEADY_S for lived_s in lives)
         )

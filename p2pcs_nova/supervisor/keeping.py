@@ -57,8 +57,6 @@ class Kept:
 
     held: wire.HeldTerm
     compute: compute.Compute
-    since_s: float
-    """When it began."""
     scope: trio.CancelScope = dataclasses.field(
         default_factory=trio.CancelScope
     )
@@ -290,12 +288,12 @@ class Keeper:
 
     def _is_failing(self, now: float) -> bool:
         """Whether other gateways are better for our slices."""
-        started = [
-            kept.since_s
+        lives = [
+            kept.compute.lived_s
             for kept in self._kept.values()
             if not kept.scope.cancel_called
         ]
-        is_failing = self._fitness.is_failing(started, now)
+        is_failing = self._fitness.is_failing(lives, now)
         self._computes.note(
             'they end soon after their start: others may have the slices for '
             f'{fitness.FAILING_S:g} s'
@@ -310,7 +308,7 @@ class Keeper:
             return
         LOG.info('slice %s: term %s begins', name, term)
         held = wire.HeldTerm(name, term, self._until_s)
-        kept = Kept(held, self._make(name), self._clock())
+        kept = Kept(held, self._make(name))
         self._kept[name] = kept
         kept.renew(self._until_s)
         self._check_time()

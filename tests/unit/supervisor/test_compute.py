@@ -49,3 +49,15 @@ async def test_nova_compute_that_cannot_be_started_has_not_lived(
     options = compute.Options('none', (), folder, None, '')
     assert await compute.Compute(options, 'gold').keep() == 0.0
     assert 'no nova-compute can be started' in caplog.text
+
+
+async def test_nova_compute_that_never_gave_a_sign_of_life_has_not_lived(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    program = tmp_path / 'nova-compute'
+    program.write_text('#!/bin/sh\nexec sleep 1000\n')
+    program.chmod(0o755)
+    options = compute.Options(str(program), (), tmp_path, None, '')
+    one = compute.Compute(options, 'gold')
+    assert await one.keep() == 0.0
+    assert trio.current_time() >= compute.FIRST_S

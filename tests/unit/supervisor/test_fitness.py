@@ -37,6 +37,6 @@ def test_gateway_fails_that_keeps_no_nova_compute(
     for name, lived_s in zip('abcd', lives, strict=False):
         fit.ended(name, lived_s, 0.0)
     assert fit.is_failing([], 1.0) is is_failing
-    assert fit.is_failing([0.0], 1.0) is is_failing
-    assert not fit.is_failing([0.0], STEADY_S)
+    assert fit.is_failing([1.0], 1.0) is is_failing
+    assert not fit.is_failing([1.0, STEADY_S], 1.0)
     assert not fit.is_failing([], FAILING_S)

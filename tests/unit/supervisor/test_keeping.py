@@ -138,20 +138,30 @@ class Computes:
         self.last_s = 0.0
         """Each takes so long to end."""
         self.killed_at: list[float] = []
+        self.is_mute = False
+        """None gives a sign of life."""
 
     def make(self, slice_: str) -> compute.Compute:
         computes = self
 
         class Played(compute.Compute):
+            began = 0.0
+
+            @property
+            def lived_s(self) -> float:
+                if computes.is_mute:
+                    return 0.0
+                return trio.current_time() - self.began
+
             async def keep(self) -> float:
-                began = trio.current_time()
+                self.began = trio.current_time()
                 try:
                     with trio.move_on_after(computes.life_s):
                         await computes.ending.wait()
                 finally:
                     with trio.CancelScope(shield=True):
                         await trio.sleep(computes.last_s)
-                return trio.current_time() - began
+                return self.lived_s
 
             def kill(self) -> None:
                 computes.killed_at.append(trio.current_time())
@@ -312,6 +322,19 @@ async def test_gateway_that_cannot_keep_nova_computes_leaves_all_to_others(
         bad.computes.life_s = math.inf
         await trio.sleep(fitness.FAILING_S)
         assert set(office.holders().values()) == {'bad', 'good'}
+
+
+async def test_gateway_whose_nova_computes_cannot_begin_leaves_them_to_others(
+    autojump_clock: MockClock, begin: Begin
+) -> None:
+    """They wait for Nova, which it cannot reach, and are killed at last."""
+    async with begin('gold', 'silver', 'tin', 'lead') as scene:
+        bad = scene.begin('bad', life_s=compute.FIRST_S)
+        bad.computes.is_mute = True
+        scene.begin('good')
+        await trio.sleep(3 * compute.FIRST_S)
+        assert set(scene.office.holders().values()) == {'good'}
+        assert len(scene.office.held) == 4
 
 
 async def test_gateway_whose_disk_is_full_leaves_all_to_others(
