@@ -6,10 +6,11 @@ Das, Gupta, Motivala 2002, SWIM, with Lifeguard's additions (2018).
 Rules, for a peer at one (boot, incarnation):
 
 1. alive -> suspect: our own probe failed, or a signed suspicion came.
-   Each accuser counts once, and its suspicion only unless it is dead itself:
-   what it has found dead may outlive it. A claim is passed on while it
-   still counts; what rests on a refusal always, for the few who were
-   refused are believed together. Of a silence all are aware by themselves.
+   Each accuser counts once, and nothing that it says of others while it is
+   dead itself: whom it has found dead may outlive it, if another tells. A
+   claim is passed on while it still counts; what rests on a refusal always,
+   for the few who were refused are believed together. Of a silence all are
+   aware by themselves.
 2. suspect -> alive: only by a descriptor with a greater incarnation, which
    only the suspect can sign. It is told directly, and answers who told it,
    but no accuser more than twice in ``suspicion_min_s``: what it has left
@@ -180,7 +181,7 @@ class Detection:
         self, item: messages.ClaimItem, sender: protocol.Origin, now: float
     ) -> None:
         claim = self._view.check_claim(item)
-        self._check_author(claim)
+        self._check_author(claim, sender)
         if claim.subject == self._view.identity.peer:
             self._refute(claim, sender, now)
             return
@@ -205,10 +206,18 @@ class Detection:
         else:
             self._accuse(entry, claim.author, item, now)
 
-    def _check_author(self, claim: messages.Claim) -> None:
+    def _check_author(
+        self, claim: messages.Claim, sender: protocol.Origin
+    ) -> None:
         author = self._view.get(claim.author)
-        if claim.kind == Status.SUSPECT and (
-            author is None or author.settled is not Status.ALIVE
+        if author is not None and author.settled is Status.ALIVE:
+            return
+        own = self._view.identity.peer
+        is_told_by_itself = (
+            sender.peer == claim.author and claim.subject != own
+        )
+        if claim.kind == Status.SUSPECT or (
+            claim.kind == Status.DEAD and is_told_by_itself
         ):
             raise errors.Refused('claim_author')
 

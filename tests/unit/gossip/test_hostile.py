@@ -503,7 +503,8 @@ def test_who_was_put_out_does_not_come_back_when_the_table_was_full() -> None:
     assert case.node.revoked() == (put_out.who.peer,)
 
 
-def test_dead_accuser_does_not_count(case: Case) -> None:
+@pytest.mark.parametrize('kind', [Status.SUSPECT, Status.DEAD])
+def test_dead_accuser_does_not_count(case: Case, kind: Status) -> None:
     case.meet()
     dead, victim = (
         Other(case.overlay, case.overlay.make_identity()) for _ in range(2)
@@ -512,12 +513,24 @@ def test_dead_accuser_does_not_count(case: Case) -> None:
     end = case.other.claim(Status.DEAD, dead.who.peer)
     case.hear(case.other.say(dead.member(claim=end.signature + end.body)))
 
-    case.hear(case.other.say(dead.claim(Status.SUSPECT, victim.who.peer)))
+    case.hear(dead.say(dead.claim(kind, victim.who.peer)))
 
     assert case.dropped == {'claim_author': 1}
-    member = case.node.member(victim.who.peer)
-    assert member is not None
-    assert member.status is Status.ALIVE
+    assert case.status(victim) is Status.ALIVE
+
+
+def test_whom_the_dead_had_found_dead_is_suspected_if_another_tells(
+    case: Case,
+) -> None:
+    case.meet()
+    (victim,) = case.meet_many(1)
+    dead = Other(case.overlay, case.overlay.make_identity())
+    end = case.other.claim(Status.DEAD, dead.who.peer)
+    case.hear(case.other.say(dead.member(claim=end.signature + end.body)))
+
+    case.hear(case.other.say(dead.claim(Status.DEAD, victim.who.peer)))
+
+    assert case.status(victim) is Status.SUSPECT
 
 
 @pytest.mark.parametrize(
