@@ -27,7 +27,7 @@ import functools
 import logging
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -47,6 +47,10 @@ RENEW_S = 2.0
 """Between two renewals: a term outlives some that fail."""
 SHARE_S = 1.0
 """Between two looks at what the others have."""
+STRANDED_S = 20.0
+"""So long a slice may be free before whoever has his share takes it too: it
+is taken within some seconds, unless its nova-compute does not keep running
+at the gateway that has room for it."""
 DEAF_S = 15.0
 """So long the daemon may not answer before the slices are given up."""
 
@@ -105,6 +109,11 @@ class Keeper:
         self._fitness = fitness.Fitness()
         self._slices: list[str] = []
         """Of the policy, in the order in which we want them."""
+        self._free_since: dict[str, float] = {}
+        """When a slice that nobody has was first seen so."""
+        self._rescued: set[str] = set()
+        """Those of ours that others may not be able to keep: the last that
+        we give up."""
         self._until_s = 0.0
         """As long as what we hold is ours for sure."""
         self._heard_at = clock()
@@ -267,21 +276,43 @@ class Keeper:
         await _blocking(self._terms.want, wants)
         if self._stopping or (is_deaf and not others):
             return
+        stranded = self._find_stranded(shares.holders, now)
         move = sharing.next_move(
             me,
-            sorted(self._slices, key=lambda name: not self._may(name, now)),
+            sorted(self._slices, key=lambda name: self._rank(name, now)),
             holder.Shares(others | {me} if wants else others, shares.holders),
             self._kept.keys(),
+            stranded,
         )
         for name in move.take if self._settled else ():
             if self._may(name, now):
                 await self._take(name, nursery)
+                self._rescued |= stranded & {name}
         if not any(k.scope.cancel_called for k in self._kept.values()):
             for name in move.give:
                 # What was taken meanwhile took time: it may have ended.
                 if (kept := self._kept.get(name)) is not None:
                     LOG.info('slice %s is given up', name)
                     kept.scope.cancel()
+
+    def _find_stranded(
+        self, holders: Mapping[str, str], now: float
+    ) -> set[str]:
+        """The slices that have been free for long."""
+        self._free_since = {
+            name: self._free_since.get(name, now)
+            for name in self._slices
+            if name not in holders
+        }
+        return {
+            name
+            for name, since in self._free_since.items()
+            if now - since >= STRANDED_S
+        }
+
+    def _rank(self, name: str, now: float) -> tuple[bool, bool]:
+        """The lower, the more we want a slice."""
+        return name not in self._rescued, not self._may(name, now)
 
     def _may(self, name: str, now: float) -> bool:
         return self._fitness.may_start(name, now)
@@ -327,6 +358,7 @@ class Keeper:
         await _blocking(_quietly, self._client.end_term, kept.command)
         await self._give_back(kept.command)
         del self._kept[name]
+        self._rescued.discard(name)
         self._look.set()
 
     async def _give_back(self, command: wire.Command) -> None:

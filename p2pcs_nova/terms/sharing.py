@@ -4,9 +4,11 @@
 Rules, for each gateway by itself:
 
 1. a free slice is taken by who has less than the larger share: together
-   they take all;
+   they take all; one that stays free, for it does not run where there is
+   room for it, by anybody;
 2. who has more than the larger share gives one up; who has more than the
-   smaller share does so as long as another has less than that;
+   smaller share does so as long as another has less than that; of its own it
+   gives the one that it wants least;
 3. one slice at a time is given up: its nova-compute starts elsewhere, and
    its users wait for that.
 """
@@ -31,12 +33,17 @@ class Move:
 
 
 def next_move(
-    me: str, slices: Sequence[str], shares: Shares, held: Collection[str]
+    me: str,
+    slices: Sequence[str],
+    shares: Shares,
+    held: Collection[str],
+    stranded: Collection[str] = (),
 ) -> Move:
     """What this gateway does next.
 
     :param slices: of the policy, in this gateway's order of preference
     :param held: what it commands; what is not in the policy goes
+    :param stranded: free slices that nobody has taken for long
     """
     gone = tuple(sorted(set(held) - set(slices)))
     if me not in shares.gateways:
@@ -45,9 +52,12 @@ def next_move(
     larger = smaller + bool(rest)
     mine = [name for name in slices if name in held]
     free = [name for name in slices if name not in shares.holders]
-    take = tuple(name for name in free if name not in held)[
-        : max(larger - len(mine), 0)
-    ]
+    others = [name for name in free if name not in held]
+    room = max(larger - len(mine), 0)
+    take = (
+        *others[:room],
+        *(name for name in others[room:] if name in stranded),
+    )
     if gone or take or free:
         return Move(take, gone)
     counts = collections.Counter(shares.holders.values())

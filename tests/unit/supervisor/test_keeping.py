@@ -132,6 +132,8 @@ class Computes:
     """The nova-computes of a gateway: how long each lives."""
 
     def __init__(self, folder: pathlib.Path, life_s: float) -> None:
+        self._broken = ''
+        self._lives: dict[str, trio.CancelScope] = {}
         self._options = compute.Options('none', (), folder, None, '')
         self.life_s = life_s
         self.ending = trio.Event()
@@ -140,6 +142,11 @@ class Computes:
         self.killed_at: list[float] = []
         self.is_mute = False
         """None gives a sign of life."""
+
+    def break_(self, slice_: str) -> None:
+        """This slice's ends, and those that follow live for 5 s."""
+        self._broken = slice_
+        self._lives[slice_].cancel()
 
     def make(self, slice_: str) -> compute.Compute:
         computes = self
@@ -155,8 +162,10 @@ class Computes:
 
             async def keep(self) -> float:
                 self.began = trio.current_time()
+                life_s = 5.0 if slice_ == computes._broken else computes.life_s
                 try:
-                    with trio.move_on_after(computes.life_s):
+                    with trio.move_on_after(life_s) as life:
+                        computes._lives[slice_] = life
                         await computes.ending.wait()
                 finally:
                     with trio.CancelScope(shield=True):
@@ -322,6 +331,25 @@ async def test_gateway_that_cannot_keep_nova_computes_leaves_all_to_others(
         bad.computes.life_s = math.inf
         await trio.sleep(fitness.FAILING_S)
         assert set(office.holders().values()) == {'bad', 'good'}
+
+
+async def test_slice_that_does_not_run_on_one_gateway_runs_on_another(
+    autojump_clock: MockClock, begin: Begin
+) -> None:
+    """Each has its share all the same."""
+    async with begin('gold', 'lead', 'silver', 'tin') as scene:
+        office = scene.office
+        one = scene.begin('a')
+        scene.begin('b')
+        await trio.sleep(60.0)
+        broken = min(s for s, who in office.holders().items() if who == 'a')
+        one.computes.break_(broken)
+        await trio.sleep(300.0)
+        for _ in range(600):
+            await trio.sleep(1.0)
+            assert office.holders()[broken] == 'b'
+            assert len(office.held) == 4
+        assert sorted(office.holders().values()) == ['a', 'a', 'b', 'b']
 
 
 async def test_gateway_whose_nova_computes_cannot_begin_leaves_them_to_others(

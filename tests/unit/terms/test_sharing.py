@@ -23,6 +23,14 @@ def test_free_slice_is_left_to_who_has_less() -> None:
     assert next_move('b', SLICES, shares, ()) == Move(take=('bronze',))
 
 
+def test_slice_that_stays_free_is_taken_by_who_has_enough_too() -> None:
+    shares = Shares(frozenset({'a', 'b'}), {'gold': 'a', 'silver': 'a'})
+    move = next_move('a', SLICES, shares, ('gold', 'silver'), {'bronze'})
+    assert move == Move(take=('bronze',))
+    move = next_move('b', SLICES, shares, (), {'bronze'})
+    assert move == Move(take=('bronze',))
+
+
 def test_who_has_too_much_gives_one_up() -> None:
     shares = Shares(frozenset({'a', 'b'}), dict.fromkeys(SLICES, 'a'))
     assert next_move('a', SLICES, shares, SLICES) == Move(give=('silver',))
