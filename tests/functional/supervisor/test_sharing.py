@@ -124,6 +124,7 @@ def test_frozen_gateway_finds_out_that_another_one_serves_its_slice(
     a, b = two
     ((mine, pid),) = a.computes().items()
     acts = a.program.homes / mine / 'acts'
+    until(acts.exists)
     a.program.send(signal.SIGSTOP)
     os.kill(pid, signal.SIGSTOP)
     begin = time.monotonic()
