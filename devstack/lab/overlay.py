@@ -260,10 +260,16 @@ def wait_for_offers(layout: Layout, *numbers: int) -> None:
         raise LabError(f'{error}\n{lines}') from None
 
 
+def _slice_rows(layout: Layout) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = ask(
+        machines.get(layout, CONTROL), '/v1/slices'
+    )['slices']
+    return rows
+
+
 def slices(layout: Layout) -> list[str]:
     """The slices that there are; those that are drained too."""
-    rows = ask(machines.get(layout, CONTROL), '/v1/slices')['slices']
-    return [row['name'] for row in rows]
+    return [row['name'] for row in _slice_rows(layout)]
 
 
 def slices_with_room(layout: Layout) -> list[str]:
@@ -271,8 +277,9 @@ def slices_with_room(layout: Layout) -> list[str]:
 
     :raises LabError: none has
     """
-    rows = ask(machines.get(layout, CONTROL), '/v1/slices')['slices']
-    found = [row['name'] for row in rows if row['largest']['vcpus']]
+    found = [
+        row['name'] for row in _slice_rows(layout) if row['largest']['vcpus']
+    ]
     if not found:
         raise LabError(
             'no PC takes servers: are all of them drained? '

@@ -287,7 +287,7 @@ class Keeper:
         for name in move.take if self._settled else ():
             if self._may(name, now):
                 await self._take(name, nursery)
-                self._rescued |= stranded & {name}
+        self._rescued |= stranded & self._kept.keys()
         if not any(k.scope.cancel_called for k in self._kept.values()):
             for name in move.give:
                 # What was taken meanwhile took time: it may have ended.
