@@ -25,7 +25,7 @@ from devstack.lab import (
     services,
 )
 from devstack.lab import settings as ports
-from devstack.lab.ini import Ini, render
+from devstack.lab.ini import Ini, Section, render
 from devstack.lab.layout import (
     CONTROL_ADDRESS,
     GATEWAY,
@@ -123,6 +123,23 @@ class Pair:
             '--ca-dir', str(self.lab.layout.control / 'ca'),
         )  # fmt: skip
 
+    def go_back_to_one(self) -> None:
+        """Have terms come from the first gateway's counter again."""
+        services.stop(self.second, compute.GATEWAY)
+        _take_terms(
+            self.settings, self.lab.control, CONTROL_ADDRESS,
+            {**TERMS, 'alone': True},
+        )  # fmt: skip
+        self.raise_era()
+        self.start_first()
+
+    def do_without_etcd(self) -> None:
+        """Once there is one gateway again: it is gone, and its options."""
+        services.stop(self.lab.control, ETCD)
+        shutil.rmtree(_data(self.settings))
+        _take_terms(self.settings, self.lab.control, CONTROL_ADDRESS, {})
+        self.start_first()
+
     def start_first(self) -> None:
         """Have the first gateway's program up."""
         services.ensure(
@@ -171,12 +188,12 @@ def bring_up(lab: Lab) -> Pair:
     settings = Settings(lab.layout, passwords.load(lab.layout.passwords))
     for service in (_etcd(settings), _relay(settings)):
         services.ensure(lab.layout, lab.control, service)
-    _share(settings, lab.control, CONTROL_ADDRESS)
+    _take_terms(settings, lab.control, CONTROL_ADDRESS, TERMS)
     pair = Pair(lab, settings)
     pair.raise_era()
     pair.start_first()
     _join(settings)
-    _share(settings, pair.second, GATEWAY_ADDRESS)
+    _take_terms(settings, pair.second, GATEWAY_ADDRESS, TERMS)
     pair.second.path(TOLLS).mkdir(exist_ok=True)
     services.ensure(lab.layout, pair.second, _gate(settings))
     pair.start_second()
@@ -266,14 +283,19 @@ def _join(settings: Settings) -> None:
     write_private(layout.compute_conf(GATEWAY), render(told))  # type: ignore[arg-type]
 
 
-def _share(settings: Settings, machine: Machine, address: str) -> None:
-    """Have the gateway of a machine take terms by etcd; its daemon is up."""
+def _take_terms(
+    settings: Settings,
+    machine: Machine,
+    address: str,
+    terms: Section,
+) -> None:
+    """Have a gateway take terms by these options; its daemon is up."""
     layout = settings.layout
     services.stop(machine, compute.GATEWAY)
     etc = layout.disk(machine.name) / 'etc' / 'p2pcs'
     told: Ini = {
         **overlay.gateway_configuration(layout, machine.name, address),
-        'terms': TERMS,
+        'terms': terms,
     }
     write_private(etc / 'p2pcs.conf', render(told))
     write_private(
