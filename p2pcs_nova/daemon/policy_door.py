@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from p2pcs_nova import errors, names, wire
 from p2pcs_nova.daemon.choosing import record_to_pc
-from p2pcs_nova.daemon.map_writer import bound_slices
+from p2pcs_nova.daemon.map_writer import bound_slices, slots_of
 from p2pcs_nova.daemon.role import Role
 from p2pcs_nova.daemon.station import Station
 from p2pcs_nova.policy import changes, reading, signing
@@ -88,11 +88,13 @@ async def plan(
     :raises Unavailable: nobody can say which slices hold instances
     """
     occupied = await role.occupied()
-    records = station.net.peer_records()
+    by_peer = station.net.peer_records()
+    records = list(by_peer.values())
     return changes.plan(
         station.policies.in_force.partition,
         policy,
-        [record_to_pc(peer, record) for peer, record in records.items()],
-        {peer: record.name for peer, record in records.items()},
-        occupied | bound_slices(list(records.values())),
+        [record_to_pc(peer, record) for peer, record in by_peer.items()],
+        {peer: record.name for peer, record in by_peer.items()},
+        occupied | bound_slices(records),
+        slots_of(policy, records),
     )

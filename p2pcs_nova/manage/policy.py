@@ -62,6 +62,8 @@ class PolicyValidate(_OfFile):
                 '; '.join(f'{path}: {fault}' for fault in found.faults)
             )
         self.write(f'{said}\n{len(found.moves)} PCs would move')
+        for line in slices_to_lines(found):
+            self.write(line)
         for line in unranked_to_lines(policy, known):
             self.write(line)
 
@@ -120,11 +122,6 @@ class PolicyDiff(_OfFile):
             lineterm='',
         ):
             self.write(line)
-        if signed is not None:
-            for line in slices_to_lines(
-                reading.read_policy(before, 'in force'), policy
-            ):
-                self.write(line)
         for line in (*plan_to_lines(found), *unranked_to_lines(policy, known)):
             self.write(line)
 
@@ -149,16 +146,6 @@ def bundle_to_lines(bundle: wire.PolicyBundle) -> Iterator[str]:
         yield bundle.policy.text.rstrip('\n')
 
 
-def slices_to_lines(before: Policy, after: Policy) -> Iterator[str]:
-    """Which slices would come and go."""
-    for name in after.names:
-        if name not in before.names:
-            yield f'slice {name}: new'
-    for name in before.names:
-        if name not in after.names:
-            yield f'slice {name}: drained, and closed when it is empty'
-
-
 def unranked_to_lines(new: Policy, known: wire.Vocabulary) -> Iterator[str]:
     """Which sites are ranked by what no PC says.
 
@@ -172,8 +159,19 @@ def unranked_to_lines(new: Policy, known: wire.Vocabulary) -> Iterator[str]:
             )
 
 
+def slices_to_lines(found: wire.PolicyPlan) -> Iterator[str]:
+    """Which slices would come and go."""
+    for name in found.opened:
+        yield f'slice {name}: new'
+    for name in found.drained:
+        yield f'slice {name}: drained, and closed when it is empty'
+    for name in found.merged:
+        yield f'slice {name}: too small now, so its neighbour has its PCs'
+
+
 def plan_to_lines(found: wire.PolicyPlan) -> Iterator[str]:
-    """Who would move, and what speaks against it."""
+    """Which slices come and go, who moves, and what speaks against it."""
+    yield from slices_to_lines(found)
     for move in found.moves:
         yield f'{move.pc}: {move.before or "-"} -> {move.after or "-"}'
     for fault in found.faults:

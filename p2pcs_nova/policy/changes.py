@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What another policy would do to the PCs that there are."""
+"""What another policy would do to the PCs and slices that there are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from p2pcs_nova import wire
 from p2pcs_nova.policy.assignment import Pc, assign
 from p2pcs_nova.policy.document import Policy, words_of
-from p2pcs_nova.policy.partition import Partition
+from p2pcs_nova.policy.partition import Partition, next_map
 
 FAULTS_MAX = 20
 """That are told at once."""
@@ -20,29 +20,39 @@ def plan(
     pcs: Sequence[Pc],
     names: Mapping[str, str],
     occupied: Collection[str],
+    slots: Mapping[str, int],
 ) -> wire.PolicyPlan:
     """Whether a policy can follow the one in force, and who would move.
 
     :param pcs: all PCs of the overlay
     :param names: their host names, by peer id
     :param occupied: the slices that hold instances
+    :param slots: of all PCs of a site of the new policy, by its name
     """
     faults = [
         *_version(now.policy, new),
         *_zones(now, new, occupied),
         *_claims(new, pcs, names),
     ]
-    after = assign(Partition(new, now.map), pcs).slices
+    after = Partition(new, next_map(new, now.map, slots, occupied))
+    slices = assign(after, pcs).slices
     moves = sorted(
-        (names.get(pc.peer, pc.peer), pc.slice, after.get(pc.peer, ''))
+        (names.get(pc.peer, pc.peer), pc.slice, slices.get(pc.peer, ''))
         for pc in pcs
-        if pc.slice != after.get(pc.peer, '')
+        if pc.slice != slices.get(pc.peer, '')
     )
     return wire.PolicyPlan(
         now.policy.version,
         tuple(faults[:FAULTS_MAX]),
         tuple(wire.PolicyMove(*move) for move in moves),
+        opened=_missing(after.open, now.open),
+        drained=_missing(now.open, after.open),
+        merged=_missing(new.names, after.open),
     )
+
+
+def _missing(names: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in there)
 
 
 def _version(old: Policy, new: Policy) -> Iterator[str]:

@@ -104,3 +104,9 @@ class PolicyPlan(msgspec.Struct, frozen=True):
     faults: tuple[str, ...] = ()
     """Why it would be refused."""
     moves: tuple[PolicyMove, ...] = ()
+    opened: tuple[str, ...] = ()
+    """The slices that would be new."""
+    drained: tuple[str, ...] = ()
+    """The slices that would be open no more."""
+    merged: tuple[str, ...] = ()
+    """Those of the policy whose PCs a neighbour would have."""

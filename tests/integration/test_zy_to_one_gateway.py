@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One of two gateways goes for good, and etcd with it; no server is lost.
 
-The last of its folder that use the lab: it has one gateway from here on.
+Almost last of its folder: the lab has one gateway from here on, and no etcd.
 """
 
 from __future__ import annotations

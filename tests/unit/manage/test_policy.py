@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from p2pcs_nova import wire
 from p2pcs_nova.manage import cli, policy
 from p2pcs_nova.policy import reading, signing
-from p2pcs_nova.policy.document import Policy
 
 KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
 
@@ -55,8 +54,14 @@ def test_a_plan_tells_who_moves_and_what_speaks_against_it() -> None:
             wire.PolicyMove('pc1', '', 'gold'),
             wire.PolicyMove('pc2', 'gold', ''),
         ),
+        opened=('gold-2',),
+        drained=('lead',),
+        merged=('tin',),
     )
     assert list(policy.plan_to_lines(plan)) == [
+        'slice gold-2: new',
+        'slice lead: drained, and closed when it is empty',
+        'slice tin: too small now, so its neighbour has its PCs',
         'pc1: - -> gold',
         'pc2: gold -> -',
         'refused: gold: zone: no',
@@ -77,15 +82,3 @@ sites:
     assert not list(policy.unranked_to_lines(good, known))
     (line,) = policy.unranked_to_lines(bad, known)
     assert line.startswith("site lab: no PC says 'flor', its rank")
-
-
-def test_a_diff_tells_which_slices_come_and_go() -> None:
-    def read(names: str) -> Policy:
-        rows = ', '.join(f'{{name: {x}, match: {{a: {x}}}}}' for x in names)
-        return reading.read_policy(f'version: 1\nslices: [{rows}]', 'policy')
-
-    lines = list(policy.slices_to_lines(read('ab'), read('bc')))
-    assert lines == [
-        'slice c: new',
-        'slice a: drained, and closed when it is empty',
-    ]

@@ -20,6 +20,7 @@ PCS = (
     Pc('a' * 32, {'site': 'rome', 'tier': 'gold'}, 'rome', bound=True),
     Pc('b' * 32, {'site': 'oslo'}, 'oslo'),
 )
+SLOTS = {'rome': 8, 'oslo': 8}
 NAMES = {'a' * 32: 'desk-a', 'b' * 32: 'desk-b'}
 
 
@@ -28,7 +29,7 @@ def read(text: str) -> Policy:
 
 
 def tried(text: str, *occupied: str) -> wire.PolicyPlan:
-    return plan(Partition(read(OLD)), read(text), PCS, NAMES, occupied)
+    return plan(Partition(read(OLD)), read(text), PCS, NAMES, occupied, SLOTS)
 
 
 def test_the_same_policy_with_a_higher_version_moves_nobody() -> None:
@@ -41,6 +42,21 @@ def test_who_moves_is_named_and_who_is_bound_does_not() -> None:
     assert tried(text).moves == (
         wire.PolicyMove('desk-b', 'oslo', 'new-oslo'),
     )
+
+
+def test_slices_that_come_and_go_are_named() -> None:
+    found = tried(OLD.replace('3', '4').replace('name: oslo', 'name: new'))
+    assert (found.opened, found.drained) == (('new',), ('oslo',))
+
+
+def test_what_is_divided_or_merged_is_foreseen() -> None:
+    found = tried(OLD.replace('3', '4').replace('zone: it', 'maximum: 4'))
+    assert found.opened == ('rome-2',)
+    found = tried(
+        'version: 4\nsites: [{name: rome, match: {}, rank: tier, slices: '
+        '[{name: rome, share: 75%}, {name: few, share: 25%, minimum: 5}]}]'
+    )
+    assert (found.drained, found.merged) == (('oslo',), ('few',))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +85,7 @@ def test_what_the_pcs_do_not_allow_is_a_fault(text: str, fault: str) -> None:
 def test_a_pc_with_two_values_may_be_claimed_twice() -> None:
     pcs = [Pc('c' * 32, {'site': ('rome', 'oslo')})]
     found = plan(
-        Partition(read(OLD)), read(OLD.replace('3', '4')), pcs, {}, ()
+        Partition(read(OLD)), read(OLD.replace('3', '4')), pcs, {}, (), {}
     )
     assert 'would be in rome and in oslo' in found.faults[0]
 
