@@ -149,7 +149,7 @@ class Teller:
             f'{grave.peer_name} has still to destroy epoch {grave.epoch}'
             for grave in waiting
         ]
-        return '; '.join(['no PC shall run it', *graves])
+        return '; '.join(['it is on no PC', *graves])
 
 
 def _resolve(server: str, rows: Iterable[store.InstanceRow]) -> str:

@@ -61,7 +61,9 @@ def write_node_id(slice_name: str, host: str) -> None:
         if one.uuid != own:
             raise exception.InvalidConfiguration(
                 f'slice {slice_name}: host {host} is another nova-compute: '
-                f'its node is {one.uuid}, and ours would be {own}'
+                f'its node is {one.uuid}, and ours would be {own}; give the '
+                'slice another name in the policy, or delete that compute '
+                'service in Nova if it is no more'
             )
     if known is None:
         node.write_local_node_uuid(own)

@@ -77,7 +77,7 @@ def test_explain_tells_the_story_of_a_server_that_is_gone_too(
     assert order == sorted(order)
     bench.delete(found)
     now, *lines = pcs.explain(lab, found)
-    assert now['What'] == f'{found}: no PC shall run it'
+    assert now['What'] == f'{found}: it is on no PC'
     last = [line['What'] for line in lines if line['Machine'] == pc][-1]
     assert last == f'[instance {found}] {Step.RIGHT_FORGOTTEN}'
 

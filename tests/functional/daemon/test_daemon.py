@@ -143,7 +143,7 @@ def test_a_story_outlives_the_daemon_that_was_in_it(
     office.gateway.start()
     with office.gateway.client as client:
         found = client.story(instance)
-    assert found.now == 'no PC shall run it'
+    assert found.now == 'it is on no PC'
     (line,) = found.lines
     assert line.machine == 'gw'
     assert line.text == f'[req-1] instance {instance}: destroyed'

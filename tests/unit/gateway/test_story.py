@@ -99,7 +99,7 @@ async def test_a_deleted_instance_has_a_story(
             instance = await spawn(service)
             await service.instances.destroy('all', instance, 'req-x')
         found = await service.story(instance)
-    assert found.now == 'no PC shall run it'
+    assert found.now == 'it is on no PC'
     assert 'destroyed' in found.lines[-1].text
 
 
