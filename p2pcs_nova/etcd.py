@@ -53,6 +53,8 @@ _TLS = {
 """By what OpenSSL says."""
 API = '/v3/'
 """Since etcd 3.4."""
+PART = 500
+"""Keys that are read at once: a member must answer in time."""
 _FAILURES = (
     exceptions.Etcd3Exception,
     OSError,
@@ -157,17 +159,24 @@ class Delete:
 
 @dataclasses.dataclass(frozen=True)
 class Get:
-    """Read a key, or all whose names begin so."""
+    """Read a key, or all whose names begin so, in their order.
+
+    :param since: with ``prefix``: only from this one on
+    :param limit: with ``prefix``: at most so many; 0: all
+    """
 
     key: str
     prefix: bool = False
+    since: str = ''
+    limit: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As etcd's gateway takes it."""
         key = self.key.encode()
-        found = {'key': _text(key)}
+        found: dict[str, Any] = {'key': _text(self.since.encode() or key)}
         if self.prefix:
             found['range_end'] = _text(key[:-1] + bytes([key[-1] + 1]))
+            found['limit'] = self.limit
         return {'request_range': found}
 
 
@@ -220,6 +229,17 @@ class Etcd:
     def read(self, *gets: Get) -> tuple[tuple[Entry, ...], ...]:
         """What is there, all at one moment."""
         return self.transact((), gets).found
+
+    def read_all(self, prefix: str) -> Iterator[Entry]:
+        """All whose names begin so, in parts, however many they are.
+
+        What is written meanwhile may be among them or not.
+        """
+        since = prefix
+        while since:
+            (found,) = self.read(Get(prefix, True, since, PART))
+            yield from found
+            since = found[-1].key + '\0' if len(found) == PART else ''
 
     def grant(self, ttl_s: int) -> int:
         """A new lease, which lasts at least so long."""

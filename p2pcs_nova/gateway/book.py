@@ -111,6 +111,12 @@ class Ledger(Protocol):
     def graves(self, slice_: str | None = None) -> list[stores.Grave]:
         """Every tombstone that is not yet carried out; likewise."""
 
+    def occupied(self) -> set[str]:
+        """The slices that have rows."""
+
+    def buried(self) -> set[str]:
+        """The slices that have graves."""
+
 
 class SharedLedger(Ledger, Protocol):
     """One that several gateways share."""
@@ -291,6 +297,20 @@ class Book:
         if self._ledger.is_shared:
             return await self._run(self._ledger.graves)
         return list(self.graves.values())
+
+    async def occupied(self) -> frozenset[str]:
+        """The slices of which any gateway has rows.
+
+        :raises Unavailable: the ledger does not answer
+        """
+        return frozenset(await self._run(self._ledger.occupied))
+
+    async def buried(self) -> frozenset[str]:
+        """The slices of which any gateway has graves.
+
+        :raises Unavailable: the ledger does not answer
+        """
+        return frozenset(await self._run(self._ledger.buried))
 
     async def forget(self, grave: stores.Grave) -> None:
         """Its PC has carried it out, or is given up; idempotent."""

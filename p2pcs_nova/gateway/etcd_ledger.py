@@ -3,17 +3,19 @@
 
 ::
 
-    PREFIX/rows/INSTANCE           its latest epoch
-    PREFIX/graves/INSTANCE/EPOCH   a tombstone that waits for its PC
-    PREFIX/epochs                  written for the revision that this makes
-    PREFIX/era                     that of the revisions
-    PREFIX/begun                   id of the gateway that has begun it
+    PREFIX/rows/SLICE/INSTANCE           its latest epoch
+    PREFIX/owners/INSTANCE               its slice, written with every row
+    PREFIX/graves/SLICE/INSTANCE/EPOCH   a tombstone that waits for its PC
+    PREFIX/epochs                        written for its revision
+    PREFIX/era                           that of the revisions
+    PREFIX/begun                         id of the gateway that has begun it
 
 Every write is a transaction that holds only as long as the key of the
 slice is the one that the term's gateway has created: a gateway that was
 frozen between check and act writes nothing.  A row is written as it was
 read, or read again: then a write of ours whose answer was lost may be there
-already, and is answered as if it had just been done.
+already, and is answered as if it had just been done.  Whoever takes a slice
+reads what is the slice's, however many others there are.
 
 Before an era has begun there is no term of it, and nobody writes but the
 gateway that begins it.  See also :mod:`p2pcs_nova.terms.shared`.
@@ -22,7 +24,7 @@ gateway that begins it.  See also :mod:`p2pcs_nova.terms.shared`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -50,6 +52,8 @@ from p2pcs_nova.terms.shared import (
 )
 
 T = TypeVar('T')
+_AFTER = chr(ord('/') + 1)
+"""What ends a key that comes after all of its slice."""
 
 TRIES = 3
 """Of a write whose row another one has changed meanwhile: a lost answer of
@@ -58,16 +62,15 @@ ours can have done that, and nobody else."""
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """What is written of an instance."""
+    """What is written of an instance in a slice."""
 
     unchanged: Condition
-    """Whether its row is still so."""
+    """Whether its row, in any slice, is still so."""
+    owner: str
+    """The slice that has the row; '' if there is none."""
     row: InstanceRow | None
+    """None: there is none, or another slice has it."""
     graves: list[Grave]
-
-    def graves_in(self, slice_: str) -> list[Grave]:
-        """Those of a slice."""
-        return [grave for grave in self.graves if grave.slice == slice_]
 
 
 class EtcdLedger:
@@ -123,16 +126,23 @@ class EtcdLedger:
     def _take(self, carried: Carried) -> None:
         """Write what comes from elsewhere; idempotent."""
         if carried.is_all:
-            for kind in ('rows', 'graves'):
-                (old,) = self._etcd.read(Get(self._key(kind, ''), prefix=True))
-                for entry in old:
+            for kind in ('rows', 'owners', 'graves'):
+                for entry in self._etcd.read_all(self._key(kind, '')):
                     self._etcd.transact((), [Delete(entry.key)])
         for grave in carried.graves:
             self._etcd.transact((), [self._put_grave(grave)])
         for row in carried.rows:
-            found = self._read(row.instance).row
-            if found is None or found.epoch < row.epoch:
-                self._etcd.transact((), [self._put_row(row)])
+            self._take_row(row)
+
+    def _take_row(self, row: InstanceRow) -> None:
+        """Write it, unless a later epoch is there, in whichever slice."""
+        owner = self._read(row.slice, row.instance).owner
+        old = self._read(owner, row.instance).row if owner else None
+        if old is not None:
+            if old.epoch >= row.epoch:
+                return
+            self._etcd.transact((), self._delete_row(old))
+        self._etcd.transact((), self._put_row(row))
 
     def next_epoch(self, command: wire.Command) -> wire.Counter:
         """The revision of a write, in the era of the term."""
@@ -145,20 +155,20 @@ class EtcdLedger:
         :returns: all graves of the instance that are the slice's
         :raises WrongState: another slice has this instance
         """
-        put = self._put_row(row)
         for _ in range(TRIES):
-            found = self._read(row.instance)
-            old, graves = found.row, found.graves_in(row.slice)
-            if old is None:
-                steps = [put]
-            elif old.epoch == row.epoch:
-                return graves
-            elif old.slice != row.slice:
-                raise errors.WrongState(f'slice {old.slice} has this instance')
-            else:
+            found = self._read(row.slice, row.instance)
+            old, graves = found.row, found.graves
+            if found.owner not in ('', row.slice):
+                raise errors.WrongState(
+                    f'slice {found.owner} has this instance'
+                )
+            steps = self._put_row(row)
+            if old is not None:
+                if old.epoch == row.epoch:
+                    return graves
                 grave = _grave_of(old)
                 graves.append(grave)
-                steps = [put, self._put_grave(grave)]
+                steps.append(self._put_grave(grave))
             if self._write(command, [found.unchanged], steps).held:
                 return graves
         raise _unsettled(row.instance)
@@ -168,12 +178,12 @@ class EtcdLedger:
     ) -> bool:
         """Write that the PC has built this epoch; False if it is gone."""
         for _ in range(TRIES):
-            found = self._read(instance)
+            found = self._read(command.slice, instance)
             if found.row is None or found.row.epoch != epoch:
                 return False
             placed = dataclasses.replace(found.row, state=RowState.PLACED)
-            put = self._put_row(placed)
-            if self._write(command, [found.unchanged], [put]).held:
+            steps = self._put_row(placed)
+            if self._write(command, [found.unchanged], steps).held:
                 return True
         raise _unsettled(instance)
 
@@ -183,17 +193,13 @@ class EtcdLedger:
         :returns: all graves of the instance that are the slice's
         """
         for _ in range(TRIES):
-            found = self._read(instance)
-            graves = found.graves_in(command.slice)
-            if found.row is None or found.row.slice != command.slice:
-                return graves
+            found = self._read(command.slice, instance)
+            if found.row is None:
+                return found.graves
             grave = _grave_of(found.row)
-            steps = (
-                Delete(self._row_key(instance)),
-                self._put_grave(grave),
-            )
+            steps = [*self._delete_row(found.row), self._put_grave(grave)]
             if self._write(command, [found.unchanged], steps).held:
-                return [*graves, grave]
+                return [*found.graves, grave]
         raise _unsettled(instance)
 
     def forget(self, command: wire.Command, grave: Grave) -> None:
@@ -202,15 +208,21 @@ class EtcdLedger:
 
     def rows(self, slice_: str | None = None) -> list[InstanceRow]:
         """Every instance that has a run right; None: of any slice."""
-        (found,) = self._etcd.read(Get(self._key('rows', ''), prefix=True))
-        rows = [_decode(entry, InstanceRow) for entry in found]
-        return [row for row in rows if slice_ in (None, row.slice)]
+        found = self._etcd.read_all(self._of('rows', slice_))
+        return [_decode(entry, InstanceRow) for entry in found]
 
     def graves(self, slice_: str | None = None) -> list[Grave]:
         """Every tombstone that is not yet carried out; likewise."""
-        (found,) = self._etcd.read(Get(self._key('graves', ''), prefix=True))
-        graves = [_decode(entry, Grave) for entry in found]
-        return [grave for grave in graves if slice_ in (None, grave.slice)]
+        found = self._etcd.read_all(self._of('graves', slice_))
+        return [_decode(entry, Grave) for entry in found]
+
+    def occupied(self) -> set[str]:
+        """The slices that have rows."""
+        return set(self._slices_of('rows'))
+
+    def buried(self) -> set[str]:
+        """The slices that have graves."""
+        return set(self._slices_of('graves'))
 
     # -- how ----------------------------------------------------------------
 
@@ -237,28 +249,65 @@ class EtcdLedger:
                 )
         return outcome
 
-    def _read(self, instance: str) -> _Found:
-        """What is written of an instance."""
-        key = self._row_key(instance)
-        of_it = Get(self._key('graves', instance, ''), prefix=True)
-        rows, graves = self._etcd.read(Get(key), of_it)
+    def _read(self, slice_: str, instance: str) -> _Found:
+        """What is written of an instance in a slice."""
+        key = self._owner_key(instance)
+        owners, rows, graves = self._etcd.read(
+            Get(key),
+            Get(self._row_key(slice_, instance)),
+            Get(self._key('graves', slice_, instance, ''), prefix=True),
+        )
         return _Found(
-            Changed(key, rows[0].changed if rows else 0),
+            Changed(key, owners[0].changed if owners else 0),
+            owners[0].value.decode(errors='replace') if owners else '',
             _decode(rows[0], InstanceRow) if rows else None,
             [_decode(entry, Grave) for entry in graves],
         )
 
-    def _put_row(self, row: InstanceRow) -> Put:
-        return Put(self._row_key(row.instance), msgspec.json.encode(row))
+    def _slices_of(self, kind: str) -> Iterator[str]:
+        """The slices that have any; asks for one key of each."""
+        every = self._key(kind, '')
+        since = every
+        while True:
+            (found,) = self._etcd.read(Get(every, True, since, limit=1))
+            if not found:
+                return
+            slice_ = found[0].key.removeprefix(every).partition('/')[0]
+            yield slice_
+            since = self._key(kind, slice_ + _AFTER)
+
+    def _put_row(self, row: InstanceRow) -> list[Step]:
+        return [
+            Put(
+                self._row_key(row.slice, row.instance),
+                msgspec.json.encode(row),
+            ),
+            Put(self._owner_key(row.instance), row.slice.encode()),
+        ]
+
+    def _delete_row(self, row: InstanceRow) -> list[Step]:
+        return [
+            Delete(self._row_key(row.slice, row.instance)),
+            Delete(self._owner_key(row.instance)),
+        ]
 
     def _put_grave(self, grave: Grave) -> Put:
         return Put(self._grave_key(grave), msgspec.json.encode(grave))
 
-    def _row_key(self, instance: str) -> str:
-        return self._key('rows', instance)
+    def _row_key(self, slice_: str, instance: str) -> str:
+        return self._key('rows', slice_, instance)
+
+    def _owner_key(self, instance: str) -> str:
+        return self._key('owners', instance)
 
     def _grave_key(self, grave: Grave) -> str:
-        return self._key('graves', grave.instance, str(grave.epoch))
+        return self._key(
+            'graves', grave.slice, grave.instance, str(grave.epoch)
+        )
+
+    def _of(self, kind: str, slice_: str | None) -> str:
+        """What their keys begin with; None: of any slice."""
+        return self._key(kind, *([] if slice_ is None else [slice_]), '')
 
     def _key(self, *parts: str) -> str:
         return '/'.join((self._prefix, *parts))

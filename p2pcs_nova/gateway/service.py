@@ -224,16 +224,14 @@ class GatewayService:
 
         :raises Unavailable: they cannot be read now
         """
-        rows = await self._running.book.all_rows()
-        return frozenset(row.slice for row in rows)
+        return await self._running.book.occupied()
 
     async def needed(self) -> frozenset[str]:
         """The slices that somebody must command: graves count too.
 
         :raises Unavailable: that cannot be said now
         """
-        graves = await self._running.book.all_graves()
-        return await self.occupied() | {grave.slice for grave in graves}
+        return await self.occupied() | await self._running.book.buried()
 
     # -- terms --------------------------------------------------------------
 

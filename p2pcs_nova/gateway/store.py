@@ -269,6 +269,18 @@ class Store(database.Database):
             for uuid, slice_, peer, name, era, n, state, right, spec in found
         ]
 
+    def occupied(self) -> set[str]:
+        """The slices that have rows."""
+        return self._names('SELECT DISTINCT slice FROM instances')
+
+    def buried(self) -> set[str]:
+        """The slices that have graves."""
+        return self._names('SELECT DISTINCT slice FROM graves')
+
+    def _names(self, query: str) -> set[str]:
+        with self._transaction() as db:
+            return {name for (name,) in db.execute(query)}
+
     def graves(self, slice_: str | None = None) -> list[Grave]:
         """Every tombstone that is not yet carried out.
 

@@ -185,6 +185,27 @@ class LedgerContract:
         assert subject.ledger.bury(other, written.instance) == []
         assert subject.ledger.rows() == [written]
 
+    def test_slices_that_have_anything_are_named(
+        self, subject: Subject
+    ) -> None:
+        rows = [
+            row(subject.ledger.next_epoch(subject.command), number, slice_=one)
+            for number, one in enumerate(('all', 'all-2', 'all', 'b'), 1)
+        ]
+        graves = [
+            store.Grave(one.instance, one.epoch, PEER, 'pc1', f'{one.slice}-x')
+            for one in rows
+        ]
+        assert subject.ledger.occupied() == subject.ledger.buried() == set()
+        era = subject.ledger.stands().era + 1
+        carried = store.Carried(tuple(rows), tuple(graves), is_all=True)
+        subject.ledger.begin(era, carried)
+        assert subject.ledger.occupied() == {'all', 'all-2', 'b'}
+        assert subject.ledger.buried() == {'all-x', 'all-2-x', 'b-x'}
+        for name in ('all', 'all-2'):
+            found = subject.ledger.rows(name)
+            assert {one.slice for one in found} == {name}
+
     def test_grave_of_another_slice_is_not_told_of(
         self, subject: Subject
     ) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 
@@ -215,9 +216,62 @@ def test_write_that_is_done_by_one_member_is_known_by_the_next(
     assert subject.ledger.rows() == []
 
 
+def test_instance_that_another_slice_takes_meanwhile_is_refused(
+    server: etcd_server.Server, prefix: str, subject: ledger_contract.Subject
+) -> None:
+    other = term_begins(server, prefix, 'other')
+    epoch = subject.ledger.next_epoch(other)
+    theirs = ledger_contract.row(epoch, slice_='other')
+
+    class Overtaken(Etcd):
+        """The other one places between our look and our write."""
+
+        def read(self, *gets: Get) -> tuple[tuple[Entry, ...], ...]:
+            found = super().read(*gets)
+            subject.ledger.place(other, theirs)
+            return found
+
+    ledger = EtcdLedger(Overtaken(server.cluster), prefix)
+    with pytest.raises(errors.WrongState, match='slice other has'):
+        ledger.place(subject.command, subject.row())
+    assert subject.ledger.rows() == [theirs]
+
+
+def test_row_that_another_slice_has_gives_way_to_a_later_epoch(
+    subject: ledger_contract.Subject,
+) -> None:
+    earlier, latest = subject.row(1), subject.row(2)
+    for one in (earlier, latest):
+        subject.place(one)
+    moved = dataclasses.replace(subject.row(1), slice='other')
+    late = dataclasses.replace(
+        latest, slice='other', epoch=wire.Counter(ERA, 1)
+    )
+    carried = Carried((moved, late), (), is_all=False)
+    subject.ledger.begin(ERA + 1, carried)
+    assert subject.ledger.rows(SLICE) == [latest]
+    assert subject.ledger.rows('other') == [moved]
+
+
+def test_more_rows_than_are_read_at_once_are_read(
+    server: etcd_server.Server,
+    prefix: str,
+    subject: ledger_contract.Subject,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr('p2pcs_nova.etcd.PART', 2)
+    rows = [subject.row(number) for number in range(1, 6)]
+    for count, one in enumerate(rows, 1):
+        subject.place(one)
+        found = subject.ledger.rows()
+        assert sorted(found, key=lambda row: row.epoch) == rows[:count]
+    assert subject.ledger.graves() == []
+
+
 def test_what_no_gateway_has_written_is_named(
     server: etcd_server.Server, prefix: str, subject: ledger_contract.Subject
 ) -> None:
-    server.connect().transact((), [Put(f'{prefix}/rows/strange', b'{')])
-    with pytest.raises(errors.Unavailable, match='rows/strange'):
+    key = f'{prefix}/rows/{SLICE}/strange'
+    server.connect().transact((), [Put(key, b'{')])
+    with pytest.raises(errors.Unavailable, match=f'rows/{SLICE}/strange'):
         subject.ledger.rows()
