@@ -21,7 +21,7 @@ from devstack.lab.names import FIRST_SERVER
 from p2pcs_nova import errors
 from tests.conftest import Figure
 from tests.support import pcs, programs, scene
-from tests.support.gateway_faults import FAULTS, compute_frozen
+from tests.support.gateway_faults import COMPUTE_FAULTS, FAULTS
 from tests.support.lab import Lab
 from tests.support.second_gateway import SERVED_S, Pair
 from tests.support.servers import Bench, Server
@@ -160,20 +160,21 @@ def test_gateway_fails_at_each_request(
     assert len(pcs.running_on(lab, bystander)) == 1
 
 
-def test_nova_compute_is_frozen_at_each_request(
-    lab: Lab, bench: Bench, pair: Pair, figure: Figure
+@pytest.mark.parametrize('what', COMPUTE_FAULTS)
+def test_nova_compute_fails_at_each_request(
+    lab: Lab, bench: Bench, pair: Pair, what: str, figure: Figure
 ) -> None:
     """It is replaced where it was; what it has asked comes too late."""
     name = pair.slice_of(pair.second)
     with halfway(lab, bench, pair) as half:
         begin = time.monotonic()
-        with compute_frozen(pair, name):
+        with COMPUTE_FAULTS[what](pair, name):
             until(lambda: not pair.serves(pair.second, name), SERVED_S)
             until(lambda: pair.serves(pair.second, name), SERVED_S)
-            what = 'nova-compute frozen at requests'
-            figure(f'{what}: served again', time.monotonic() - begin)
+            said = f'nova-compute {what} at requests'
+            figure(f'{said}: served again', time.monotonic() - begin)
             half.wait_until_settled()
-            wait_until_none_is_built(lab, what, figure, begin)
+            wait_until_none_is_built(lab, said, figure, begin)
             churn(bench, name)
     for toll in LATE:
         assert pair.answer(toll) in REFUSED, toll

@@ -60,9 +60,17 @@ def unplugged(pair: Pair, slice_name: str) -> Iterator[None]:
         network.set_link(switch, GATEWAY, up=True)
 
 
+@contextlib.contextmanager
+def compute_killed(pair: Pair, slice_name: str) -> Iterator[None]:
+    """The slice's nova-compute is killed; its gateway starts another."""
+    running = services.find(pair.second, COMPUTE.format(slice_name))
+    assert running is not None
+    for pid in running.pids():
+        processes.kill(pid, signal.SIGKILL)
+    yield
+
+
 SUPERVISOR, COMPUTE = compute.GATEWAY, 'nova-compute-{}'
-compute_frozen = functools.partial(frozen, (COMPUTE,))
-"""The second gateway goes on with another nova-compute."""
 FAULTS: dict[str, Fault] = {
     'killed': killed,
     'supervisor frozen': functools.partial(frozen, (SUPERVISOR,)),
@@ -71,3 +79,8 @@ FAULTS: dict[str, Fault] = {
     'unplugged': unplugged,
 }
 """After which the first one serves the slice."""
+COMPUTE_FAULTS: dict[str, Fault] = {
+    'frozen': functools.partial(frozen, (COMPUTE,)),
+    'killed': compute_killed,
+}
+"""After which the second one serves it with another nova-compute."""
