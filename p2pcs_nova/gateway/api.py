@@ -107,7 +107,7 @@ class Local:
     async def fits(self, request: Request) -> Response:
         wanted = await handling.decode(request, wire.FitRequest)
         return handling.answer(
-            self._service.fits(wanted, handling.request_id(request))
+            await self._service.fits(wanted, handling.request_id(request))
         )
 
     async def wishable(self, request: Request) -> Response:

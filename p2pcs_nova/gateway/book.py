@@ -28,8 +28,16 @@ class RunBlocking(Protocol):
     """How a blocking call is made; ``trio.to_thread.run_sync`` is one."""
 
     def __call__(
-        self, call: Callable[..., T], /, *arguments: Any
-    ) -> Awaitable[T]: ...
+        self,
+        call: Callable[..., T],
+        /,
+        *arguments: Any,
+        abandon_on_cancel: bool = False,
+    ) -> Awaitable[T]:
+        """Await what it returns.
+
+        :param abandon_on_cancel: cancelled, wait for its end no more
+        """
 
 
 class Former(Protocol):
@@ -123,6 +131,9 @@ class SharedLedger(Ledger, Protocol):
 
     def holders(self) -> dict[str, str]:
         """Gateway by slice; those that nobody commands are not there."""
+
+    def of_group(self, group: str) -> dict[str, str]:
+        """The PC of each instance of a server group, in any slice."""
 
 
 class Book:

@@ -5,6 +5,7 @@
 
     PREFIX/rows/SLICE/INSTANCE           its latest epoch
     PREFIX/owners/INSTANCE               its slice, written with every row
+    PREFIX/groups/GROUP/INSTANCE         its PC; likewise, of a server group
     PREFIX/graves/SLICE/INSTANCE/EPOCH   a tombstone that waits for its PC
     PREFIX/epochs                        written for its revision
     PREFIX/era                           that of the revisions
@@ -110,6 +111,14 @@ class EtcdLedger:
         (slices,) = self._etcd.read(every)
         return entries_to_holders(slices)
 
+    def of_group(self, group: str) -> dict[str, str]:
+        """The PC of each instance of a server group, in any slice."""
+        every = self._key('groups', group, '')
+        return {
+            entry.key.removeprefix(every): entry.value.decode(errors='replace')
+            for entry in self._etcd.read_all(every)
+        }
+
     def begin(self, era: int, carried: Carried | None, by: str = '') -> None:
         """Write the era last: a gateway that sees it sees all the rest."""
         key = era_key(self._prefix)
@@ -126,7 +135,7 @@ class EtcdLedger:
     def _take(self, carried: Carried) -> None:
         """Write what comes from elsewhere; idempotent."""
         if carried.is_all:
-            for kind in ('rows', 'owners', 'graves'):
+            for kind in ('rows', 'owners', 'groups', 'graves'):
                 for entry in self._etcd.read_all(self._key(kind, '')):
                     self._etcd.transact((), [Delete(entry.key)])
         for grave in carried.graves:
@@ -162,7 +171,7 @@ class EtcdLedger:
                 raise errors.WrongState(
                     f'slice {found.owner} has this instance'
                 )
-            steps = self._put_row(row)
+            steps = self._put_row(row, old)
             if old is not None:
                 if old.epoch == row.epoch:
                     return graves
@@ -276,20 +285,30 @@ class EtcdLedger:
             yield slice_
             since = self._key(kind, slice_ + _AFTER)
 
-    def _put_row(self, row: InstanceRow) -> list[Step]:
+    def _put_row(
+        self, row: InstanceRow, old: InstanceRow | None = None
+    ) -> list[Step]:
+        """In the place of the old one, if there is one."""
+        new = self._entries(row)
+        gone = self._entries(old).keys() - new.keys() if old else ()
         return [
-            Put(
-                self._row_key(row.slice, row.instance),
-                msgspec.json.encode(row),
-            ),
-            Put(self._owner_key(row.instance), row.slice.encode()),
+            *(Put(key, value) for key, value in new.items()),
+            *map(Delete, sorted(gone)),
         ]
 
     def _delete_row(self, row: InstanceRow) -> list[Step]:
-        return [
-            Delete(self._row_key(row.slice, row.instance)),
-            Delete(self._owner_key(row.instance)),
-        ]
+        return [Delete(key) for key in self._entries(row)]
+
+    def _entries(self, row: InstanceRow) -> dict[str, bytes]:
+        """All that is written with a row."""
+        found = {
+            self._row_key(row.slice, row.instance): msgspec.json.encode(row),
+            self._owner_key(row.instance): row.slice.encode(),
+        }
+        if row.spec.group is not None:
+            key = self._key('groups', row.spec.group.id, row.instance)
+            found[key] = row.peer.encode()
+        return found
 
     def _put_grave(self, grave: Grave) -> Put:
         return Put(self._grave_key(grave), msgspec.json.encode(grave))

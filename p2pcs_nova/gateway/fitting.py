@@ -197,11 +197,13 @@ class Fitting:
         request: wire.FitRequest,
         rows: facts.Rows,
         choices: Iterable[groups.Choice] = (),
+        elsewhere: Mapping[str, str] | None = None,
     ) -> wire.Fits:
         """All slices that take anything new, in the policy's order.
 
         :param rows: the instances of this gateway, by id
         :param choices: PCs that are about to get one
+        :param elsewhere: PC by instance of its group, other gateways' too
         :raises Malformed: the wishes are none
         """
         for instance in request.instances:
@@ -209,24 +211,23 @@ class Fitting:
             self._asked.move_to_end(instance)
         while len(self._asked) > ASKED:
             self._asked.popitem(last=False)
-        kind, company = self._look(request, rows, choices)
+        kind, company = self._look(request, rows, choices, elsewhere)
         return wire.Fits(kind.fits(self._view.partition.open, company))
+
+    def asked(self, instance: str) -> wire.FitRequest | None:
+        """What was asked last for an instance; None: that is forgotten."""
+        return self._asked.get(instance)
 
     def explain(
         self,
-        instance: str,
+        request: wire.FitRequest,
         rows: facts.Rows,
         choices: Iterable[groups.Choice] = (),
+        elsewhere: Mapping[str, str] | None = None,
     ) -> tuple[wire.PeerFit, ...]:
-        """What each PC says now to what was asked for an instance.
-
-        Nothing if that is forgotten, or was no request.
-        """
-        request = self._asked.get(instance)
-        if request is None:
-            return ()
+        """What each PC says now to a request; nothing if it is none."""
         try:
-            kind, company = self._look(request, rows, choices)
+            kind, company = self._look(request, rows, choices, elsewhere)
         except errors.Malformed:
             return ()
         return tuple(kind.by_peer(self._view.partition.open, company))
@@ -236,6 +237,7 @@ class Fitting:
         request: wire.FitRequest,
         rows: facts.Rows,
         choices: Iterable[groups.Choice],
+        elsewhere: Mapping[str, str] | None,
     ) -> tuple[_Kind, groups.Company]:
         """The verdicts on a request, and where its group is."""
         asked = msgspec.structs.replace(request, group=None, instances=())
@@ -247,6 +249,10 @@ class Fitting:
             self._kinds.popitem(last=False)
         kind.follow(self._facts.refresh(rows))
         company = groups.find_company(
-            request.group, rows.values(), choices, request.instances
+            request.group,
+            rows.values(),
+            choices,
+            request.instances,
+            elsewhere,
         )
         return kind, company

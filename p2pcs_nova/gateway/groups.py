@@ -18,6 +18,8 @@ from p2pcs_nova import wire
 from p2pcs_nova.gateway import store
 
 Policy = wire.GroupPolicy
+LIMITS = (Policy.AFFINITY, Policy.ANTI_AFFINITY)
+"""They say where a server may be; the others what is better."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,19 +98,22 @@ def find_company(
     rows: Iterable[store.InstanceRow],
     choices: Iterable[Choice],
     instances: Collection[str],
+    elsewhere: Mapping[str, str] | None = None,
 ) -> Company:
     """The others of a group, as run rights and choices are now.
 
     :param instances: those that a PC is looked for
+    :param elsewhere: PC by instance of the group, as all gateways have
+        written; what is ours is newer
     """
     if group is None:
         return ALONE
     found: list[Choice | store.InstanceRow] = [*rows, *choices]
-    where = {
+    where = dict(elsewhere or {})
+    where |= {
         one.spec.instance: one.peer
         for one in found
-        if one.spec.group is not None
-        and one.spec.group.id == group.id
-        and one.spec.instance not in instances
+        if one.spec.group is not None and one.spec.group.id == group.id
     }
-    return Company(group, collections.Counter(where.values()))
+    others = (peer for key, peer in where.items() if key not in instances)
+    return Company(group, collections.Counter(others))

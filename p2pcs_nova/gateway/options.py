@@ -57,6 +57,9 @@ class Options:
     term_wait_s: float = 3.0
     """How long a request waits for the term of its slice to be renewed:
     somewhat longer than its holder takes from one renewal to the next."""
+    group_timeout_s: float = 1.0
+    """Time etcd has to say where other gateways have the servers of a
+    group; the scheduler, which waits for the answer, has 2 s."""
     poll_limit_s: float = 60.0
     """The longest time that a question for changes is kept open."""
 

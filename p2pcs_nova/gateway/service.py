@@ -2,8 +2,9 @@
 """A gateway: what the daemon feeds, what driver and operator ask.
 
 Answers about slices and states come from memory and never wait for a
-socket; everything that asks a PC has a deadline, and a PC that does not
-answer delays nobody who does not ask for it.
+socket, but for what only the ledger of all gateways has; everything that
+asks a PC has a deadline, and a PC that does not answer delays nobody who
+does not ask for it.
 """
 
 from __future__ import annotations
@@ -501,17 +502,22 @@ class GatewayService:
             return wire.Holders(dict.fromkeys(mine, self._name))
         return wire.Holders(await self._run_blocking(self._ledger.holders))
 
-    def fits(self, request: wire.FitRequest, request_id: str) -> wire.Fits:
+    async def fits(
+        self, request: wire.FitRequest, request_id: str
+    ) -> wire.Fits:
         """Which slices can take such an instance now, by the records.
 
         :raises NotFound: a slice is wished that there is not, or that
             takes nothing new
         :raises Malformed: the query is none
         """
-        rows = self._running.book.rows
         if request.wishes.slice:
             self.check_slice(request.wishes.slice)
-        found = self._fitting.answer(request, rows, self._choices.values())
+        elsewhere = await self._elsewhere(request.group)
+        rows = self._running.book.rows
+        found = self._fitting.answer(
+            request, rows, self._choices.values(), elsewhere
+        )
         for instance in request.instances:
             LOG.info(
                 '[%s] instance %s: a slice is looked for; %s',
@@ -527,12 +533,46 @@ class GatewayService:
             )
         return found
 
-    def _explain(self, instance: str) -> tuple[wire.PeerFit, ...]:
+    async def _explain(self, instance: str) -> tuple[wire.PeerFit, ...]:
         """What the PCs say to an instance that is on none of them."""
+        request = self._fitting.asked(instance)
+        if request is None:
+            return ()
+        elsewhere = await self._elsewhere(request.group)
         rows = self._rows()
         if instance in rows:
             return ()
-        return self._fitting.explain(instance, rows, self._choices.values())
+        return self._fitting.explain(
+            request, rows, self._choices.values(), elsewhere
+        )
+
+    async def _elsewhere(
+        self, group: wire.ServerGroup | None
+    ) -> Mapping[str, str]:
+        """PC by instance of a group that has limits, whoever wrote it down.
+
+        Nothing if etcd does not say in time: then only our own count, and
+        who commands a slice refuses what its PCs must not have.
+        """
+        if (
+            self._ledger is None
+            or group is None
+            or group.policy not in groups.LIMITS
+        ):
+            return {}
+        try:
+            with trio.fail_after(self._options.group_timeout_s):
+                return await self._run_blocking(
+                    self._ledger.of_group, group.id, abandon_on_cancel=True
+                )
+        except (errors.Unavailable, trio.TooSlowError) as error:
+            LOG.warning(
+                'where other gateways have servers of group %s is not '
+                'known: %s',
+                group.id,
+                str(error) or 'etcd does not answer in time',
+            )
+            return {}
 
     def wishable(self) -> wire.Wishable:
         """What a wish can name."""

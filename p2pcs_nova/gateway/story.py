@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 import trio
@@ -38,7 +38,7 @@ class Teller:
         tools: claims.Tools,
         known: instances.Instances,
         own: journal.Journal,
-        explain: Callable[[str], tuple[wire.PeerFit, ...]],
+        explain: Callable[[str], Awaitable[tuple[wire.PeerFit, ...]]],
         run_blocking: books.RunBlocking,
     ) -> None:
         self._tools = tools
@@ -61,7 +61,7 @@ class Teller:
         own = await self._run(self._journal.chapter, instance)
         peers = {peer for x in own.lines for peer in _PEER.findall(x.text)}
         peers |= {one.peer for one in (row, *waiting) if one is not None}
-        fits = () if row is not None else self._explain(instance)
+        fits = () if row is not None else await self._explain(instance)
         if not own.lines and not peers and not fits:
             raise errors.NotFound(
                 f'nothing is known of {server}: what is older than the '

@@ -59,7 +59,12 @@ def verify(signed: wire.Signed) -> wire.RunRight:
     )
 
 
-async def at_once(call: Callable[..., T], /, *arguments: Any) -> T:
+async def at_once(
+    call: Callable[..., T],
+    /,
+    *arguments: Any,
+    abandon_on_cancel: bool = False,
+) -> T:
     """A blocking call in place: no thread, so the virtual clock stays."""
     await trio.lowlevel.checkpoint()
     return call(*arguments)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
 import pytest
 
 from p2pcs_nova import errors, wire
@@ -21,7 +23,7 @@ from p2pcs_nova.etcd import (
     Step,
 )
 from p2pcs_nova.gateway.etcd_ledger import EtcdLedger
-from p2pcs_nova.gateway.store import Carried, Grave
+from p2pcs_nova.gateway.store import Carried, Grave, InstanceRow
 from p2pcs_nova.terms.shared import slice_key
 from tests.support import etcd_server, ledger_contract
 
@@ -275,3 +277,61 @@ def test_what_no_gateway_has_written_is_named(
     server.connect().transact((), [Put(key, b'{')])
     with pytest.raises(errors.Unavailable, match=f'rows/{SLICE}/strange'):
         subject.ledger.rows()
+
+
+def grouped(
+    subject: ledger_contract.Subject, number: int, group: int | None = 1
+) -> InstanceRow:
+    """A row of a server that is in a group, not yet written."""
+    row = subject.row(number)
+    wanted = None if group is None else apart(group)
+    spec = msgspec.structs.replace(row.spec, group=wanted)
+    return dataclasses.replace(row, spec=spec)
+
+
+def apart(number: int) -> wire.ServerGroup:
+    return wire.ServerGroup(
+        str(uuid.UUID(int=number)), wire.GroupPolicy.ANTI_AFFINITY
+    )
+
+
+def test_group_has_the_pc_of_each_server_as_long_as_that_has_one(
+    subject: ledger_contract.Subject,
+) -> None:
+    ledger, id_ = subject.ledger, apart(1).id
+    assert isinstance(ledger, EtcdLedger)
+    one, two = grouped(subject, 1), grouped(subject, 2)
+    for row in (one, two, grouped(subject, 3, 2), grouped(subject, 4, None)):
+        subject.place(row)
+    peers = {one.instance: one.peer, two.instance: two.peer}
+    assert ledger.of_group(id_) == peers
+    again = dataclasses.replace(grouped(subject, 1), peer='b' * 32)
+    subject.place(again)
+    assert ledger.of_group(id_) == peers | {one.instance: again.peer}
+    ledger.set_placed(subject.command, again.instance, again.epoch)
+    subject.bury(two.instance)
+    assert ledger.of_group(id_) == {one.instance: again.peer}
+
+
+def test_server_that_is_in_its_group_no_more_is_not_counted_there(
+    subject: ledger_contract.Subject,
+) -> None:
+    """A user may delete a group whose servers live on."""
+    assert isinstance(subject.ledger, EtcdLedger)
+    subject.place(grouped(subject, 1))
+    subject.place(grouped(subject, 1, None))
+    assert subject.ledger.of_group(apart(1).id) == {}
+
+
+@pytest.mark.parametrize('is_all', [False, True])
+def test_groups_come_along_with_their_servers(
+    subject: ledger_contract.Subject, is_all: bool
+) -> None:
+    ledger, id_ = subject.ledger, apart(1).id
+    assert isinstance(ledger, EtcdLedger)
+    here = grouped(subject, 1)
+    subject.place(here)
+    carried = grouped(subject, 2)
+    ledger.begin(ERA + 1, Carried((carried,), (), is_all=is_all))
+    stay = set() if is_all else {here.instance}
+    assert ledger.of_group(id_).keys() == stay | {carried.instance}

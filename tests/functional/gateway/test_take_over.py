@@ -14,16 +14,13 @@ import trio
 from p2pcs_nova import errors, wire
 from p2pcs_nova.bootclock import boottime
 from p2pcs_nova.gateway import service as services
-from p2pcs_nova.gateway.etcd_ledger import EtcdLedger
 from p2pcs_nova.terms.holder import TTL_S
-from p2pcs_nova.terms.shared import OneOfSeveral
-from tests.support import etcd_server, fake_pcs, gateways
+from tests.support import etcd_server, fake_pcs, sharing_gateways
+from tests.support.sharing_gateways import DEADLINE_S, SLICE, Gateway
 from tests.support.small_office import SMALL, office, spawn
 
 pytestmark = [pytest.mark.etcd, pytest.mark.trio]
 
-SLICE = 'all'
-DEADLINE_S = 60.0
 STATE = wire.InstanceState
 START = wire.ActionRequest(wire.Action.START)
 
@@ -36,61 +33,14 @@ def server(
         yield server
 
 
-class Gateway:
-    """One of several, which takes the slice when it is told to."""
-
-    def __init__(
-        self,
-        folder: pathlib.Path,
-        name: str,
-        pcs: fake_pcs.Office,
-        server: etcd_server.Server,
-    ) -> None:
-        prefix = str(folder)
-        self.pcs = pcs
-        self.terms = OneOfSeveral(name, prefix, server.connect, boottime)
-        self.service = gateways.make_service(
-            folder / name,
-            pcs,
-            clock=boottime,
-            ledger=EtcdLedger(server.connect(), prefix),
-        )
-        self.command = wire.Command(SLICE, wire.Counter(0, 0))
-
-    async def take(self, seconds: float = DEADLINE_S) -> None:
-        """Command the slice, which nobody has."""
-        await self.service.settle_era()
-        self.terms.renew()
-        term = self.terms.take(SLICE)
-        assert term is not None
-        self.command = wire.Command(SLICE, term)
-        await self.service.take_term(
-            SLICE, wire.TermRequest(boottime() + seconds, term)
-        )
-
-    def lose(self) -> None:
-        """The slice is free; this gateway does not know so."""
-        self.terms.give_back(self.command)
-
-    def placed(self) -> list[wire.Placed]:
-        """What it knows of the slice."""
-        return list(self.service.placements(SLICE).instances)
-
-
 @contextlib.asynccontextmanager
 async def running(
     folder: pathlib.Path, pcs: fake_pcs.Office, server: etcd_server.Server
 ) -> AsyncIterator[tuple[Gateway, Gateway]]:
-    server.begin_era(str(folder))
-    one, two = (Gateway(folder, name, pcs, server) for name in 'ab')
-    with trio.fail_after(DEADLINE_S):
-        async with trio.open_nursery() as nursery:
-            for gateway in (one, two):
-                await nursery.start(gateway.service.run)
-                pcs.tell(gateway.service)
-            await one.take()
-            yield one, two
-            nursery.cancel_scope.cancel()
+    """Two, of which the first has the slice."""
+    async with sharing_gateways.running(folder, pcs, server) as (one, two):
+        await one.take()
+        yield one, two
 
 
 def quick_office() -> fake_pcs.Office:

@@ -34,7 +34,13 @@ class Slow:
         self._name = name
         self.called, self.go_on = trio.Event(), trio.Event()
 
-    async def run(self, call: Callable[..., T], /, *arguments: object) -> T:
+    async def run(
+        self,
+        call: Callable[..., T],
+        /,
+        *arguments: object,
+        abandon_on_cancel: bool = False,
+    ) -> T:
         result = call(*arguments)
         if call.__name__ == self._name and not self.called.is_set():
             self.called.set()

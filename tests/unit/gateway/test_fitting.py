@@ -312,18 +312,24 @@ def test_what_was_asked_for_an_instance_is_explained_pc_by_pc() -> None:
     fits.answer(
         wire.FitRequest(FLAVORS[0], wishes=wishes, instances=(first,)), {}
     )
-    assert fits.explain(first, {}) == (
+
+    def explained(instance: str) -> tuple[wire.PeerFit, ...]:
+        request = fits.asked(instance)
+        assert request is not None
+        return fits.explain(request, {})
+
+    assert explained(first) == (
         wire.PeerFit('gold', 'pc', 0, 'of that owner'),
         wire.PeerFit('gold', 'pc', 4),
         wire.PeerFit('silver', 'pc', 4),
         wire.PeerFit('', 'pc', 0, 'in no slice'),
     )
     view.partition = OTHER
-    assert fits.explain(first, {})[0] == wire.PeerFit('silver', 'pc', 4)
+    assert explained(first)[0] == wire.PeerFit('silver', 'pc', 4)
     for one in asked:
         fits.answer(wire.FitRequest(FLAVORS[0], instances=(one,)), {})
-    assert fits.explain(first, {}) == ()
-    assert fits.explain(asked[0], {})
+    assert fits.asked(first) is None
+    assert explained(asked[0])
 
 
 def test_pc_of_which_nothing_is_known_matches_no_wish() -> None:

@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import collections
+import contextlib
+import math
 import pathlib
 import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import pytest
 import trio
@@ -13,11 +17,14 @@ from trio.testing import MockClock
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import service as services
+from p2pcs_nova.gateway.options import DEFAULTS
 from tests.support import fake_pcs, gateways
+from tests.support.shared_store import SharedStore
 from tests.support.small_office import SMALL, office
 
 pytestmark = pytest.mark.trio
 
+T = TypeVar('T')
 Policy = wire.GroupPolicy
 
 
@@ -174,3 +181,34 @@ async def test_group_that_is_to_be_together_is_in_one_slice(
         await spawn(service, 0, group, 'gold')
         with pytest.raises(errors.NoPeerFits, match='1 away from its group'):
             await spawn(service, 1, group, 'silver')
+
+
+async def test_scheduler_is_answered_in_time_though_the_ledger_is_silent(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    group = group_of(Policy.ANTI_AFFINITY)
+    ledger = SharedStore(tmp_path / 'shared.sqlite')
+
+    async def run_blocking(
+        call: Callable[..., T], /, *arguments: Any, **how: bool
+    ) -> T:
+        if call == ledger.of_group:
+            assert how == {'abandon_on_cancel': True}
+            await trio.sleep(math.inf)
+        return await gateways.at_once(call, *arguments, **how)
+
+    with contextlib.closing(ledger):
+        async with gateways.running(
+            tmp_path, office(1), ledger=ledger, run_blocking=run_blocking
+        ) as service:
+            await spawn(service, 0, group)
+            for wanted, matching, most_s in (
+                (group, 0, DEFAULTS.group_timeout_s),
+                (group_of(Policy.SOFT_ANTI_AFFINITY), 1, 0.0),
+                (None, 1, 0.0),
+            ):
+                begin = trio.current_time()
+                request = wire.FitRequest(SMALL, group=wanted)
+                (found,) = (await service.fits(request, '')).slices
+                assert found.matching == matching
+                assert trio.current_time() - begin == pytest.approx(most_s)

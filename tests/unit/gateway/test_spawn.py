@@ -424,7 +424,7 @@ async def test_a_slice_that_is_drained_takes_nothing_new(
         with pytest.raises(
             errors.NotFound, match=r'all is drained: .*; the policy has new'
         ):
-            service.fits(wish, '')
+            await service.fits(wish, '')
         assert pcs.live(placed.status.instance)
 
 

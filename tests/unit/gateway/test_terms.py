@@ -16,9 +16,9 @@ from trio.testing import MockClock
 from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import options as config
 from p2pcs_nova.gateway import service as services
-from p2pcs_nova.gateway import store
 from p2pcs_nova.gateway import view as views
 from tests.support import fake_pcs, gateways, ledger_contract
+from tests.support.shared_store import SharedStore
 from tests.support.small_office import SMALL, office, spawn
 
 pytestmark = pytest.mark.trio
@@ -271,27 +271,20 @@ async def test_term_of_no_slice_is_refused(
             await service.take_term('bronze', wire.TermRequest(1e9))
 
 
-class Shared(store.Store):
-    """A ledger that others write to as well, for all that anybody knows."""
-
-    is_shared = True
-
-    def holders(self) -> dict[str, str]:
-        return {}
-
-
 async def test_nothing_is_known_of_a_slice_whose_term_ends_as_it_begins(
     autojump_clock: MockClock, tmp_path: pathlib.Path
 ) -> None:
     pcs = office(1)
-    ledger = Shared(tmp_path / 'shared.sqlite')
+    ledger = SharedStore(tmp_path / 'shared.sqlite')
     slow = trio.Event()
 
-    async def run_blocking(call: Callable[..., T], /, *arguments: Any) -> T:
+    async def run_blocking(
+        call: Callable[..., T], /, *arguments: Any, **how: bool
+    ) -> T:
         if call == ledger.graves and not slow.is_set():
             slow.set()
             await trio.sleep(5.0)
-        return await gateways.at_once(call, *arguments)
+        return await gateways.at_once(call, *arguments, **how)
 
     ledger.place(wire.Command('all', term(1)), ledger_contract.row(term(1)))
     service = gateways.make_service(
