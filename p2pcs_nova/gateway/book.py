@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from p2pcs_nova import wire
 from p2pcs_nova.gateway import commands as terms
-from p2pcs_nova.gateway import eras
+from p2pcs_nova.gateway import entries, eras
 from p2pcs_nova.gateway import store as stores
 
 T = TypeVar('T')
@@ -155,10 +155,8 @@ class Book:
         self._ledger = ledger
         self._commands = commands
         self._run = run_blocking
-        self.rows: dict[str, stores.InstanceRow] = {}
-        """By instance."""
-        self.graves: dict[tuple[str, wire.Counter], stores.Grave] = {}
-        """By (instance, epoch)."""
+        self.rows = entries.Rows()
+        self.graves = entries.Graves()
         self.images: dict[str, wire.Image] = {}
         """By digest."""
         self._written: collections.Counter[str] = collections.Counter()
@@ -202,16 +200,10 @@ class Book:
         """Forget what another gateway may change from now on."""
         if self._ledger.is_shared:
             self._open.discard(slice_)
-            self.rows = {
-                key: row
-                for key, row in self.rows.items()
-                if row.slice != slice_
-            }
-            self.graves = {
-                key: grave
-                for key, grave in self.graves.items()
-                if grave.slice != slice_
-            }
+            for row in self.rows.of_slice(slice_):
+                del self.rows[row.instance]
+            for grave in self.graves.of_slice(slice_):
+                del self.graves[grave.instance, grave.epoch]
 
     async def _take(self) -> None:
         """Take what is ours alone."""
@@ -222,14 +214,12 @@ class Book:
         self, rows: list[stores.InstanceRow], graves: list[stores.Grave]
     ) -> None:
         """Have these in memory, if they are still ours."""
-        self.rows |= {
-            one.instance: one for one in rows if self._is_ours(one.slice)
-        }
-        self.graves |= {
-            (one.instance, one.epoch): one
-            for one in graves
-            if self._is_ours(one.slice)
-        }
+        for row in rows:
+            if self._is_ours(row.slice):
+                self.rows[row.instance] = row
+        for grave in graves:
+            if self._is_ours(grave.slice):
+                self.graves[grave.instance, grave.epoch] = grave
 
     def _is_ours(self, slice_: str) -> bool:
         return not self._ledger.is_shared or slice_ in self._open
@@ -282,14 +272,6 @@ class Book:
             del self.rows[instance]
         self._put([], graves)
         self._written[slice_] += 1
-
-    def graves_of(self, instance: str) -> list[stores.Grave]:
-        """Its epochs that are still to be destroyed."""
-        return [
-            grave
-            for grave in self.graves.values()
-            if grave.instance == instance
-        ]
 
     async def all_rows(self) -> list[stores.InstanceRow]:
         """Those of all slices, whichever gateway commands them.

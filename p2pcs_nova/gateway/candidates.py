@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from p2pcs_nova import texts, wire
 from p2pcs_nova.gateway import groups
 from p2pcs_nova.gateway import view as views
+from p2pcs_nova.gateway.holdings import Holdings
 from p2pcs_nova.policy.document import Placing
 
 REASON_LIMIT = 200
@@ -48,7 +49,7 @@ class Screening:
 
 def screen(
     members: Iterable[views.PeerView],
-    holdings: views.Holdings,
+    holdings: Holdings,
     claim: wire.Claim,
     mismatch: Callable[[views.PeerView], str],
     company: groups.Company = groups.ALONE,
@@ -70,7 +71,7 @@ def screen(
             continue
         slots = count_slots(
             one.record.offer.total,
-            one.used(holdings.get(one.peer)),
+            one.used(holdings.on(one.peer)),
             claim.need,
         )
         suspect = one.liveness is views.Liveness.SUSPECT

@@ -72,15 +72,11 @@ class Tools:
     choices: dict[str, groups.Choice] = dataclasses.field(default_factory=dict)
     """PCs that are about to get a run right, by instance."""
 
-    def holdings(self) -> views.Holdings:
-        """What the PCs hold by this gateway's run rights."""
-        return views.rows_to_holdings(self.book.rows.values())
-
     def company(self, spec: wire.InstanceSpec) -> groups.Company:
         """Where the others of its server group are."""
         return groups.find_company(
             spec.group,
-            self.book.rows.values(),
+            self.book.rows.of_group(spec.group),
             self.choices.values(),
             (spec.instance,),
         )
@@ -176,7 +172,7 @@ class Spawn:
 
     def _screen(self) -> choosing.Screening:
         tools = self._tools
-        holdings = tools.holdings()
+        holdings = tools.book.rows.holdings
         members = tools.view.members(self._slice, holdings)
         return choosing.screen(
             members,

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from p2pcs_nova import errors, texts, wire
-from p2pcs_nova.gateway import candidates, facts, groups, wanting
+from p2pcs_nova.gateway import candidates, entries, facts, groups, wanting
 from p2pcs_nova.gateway import view as views
 
 KINDS = 32
@@ -195,13 +195,13 @@ class Fitting:
     def answer(
         self,
         request: wire.FitRequest,
-        rows: facts.Rows,
+        rows: entries.Rows,
         choices: Iterable[groups.Choice] = (),
         elsewhere: Mapping[str, str] | None = None,
     ) -> wire.Fits:
         """All slices that take anything new, in the policy's order.
 
-        :param rows: the instances of this gateway, by id
+        :param rows: the instances of this gateway
         :param choices: PCs that are about to get one
         :param elsewhere: PC by instance of its group, other gateways' too
         :raises Malformed: the wishes are none
@@ -221,7 +221,7 @@ class Fitting:
     def explain(
         self,
         request: wire.FitRequest,
-        rows: facts.Rows,
+        rows: entries.Rows,
         choices: Iterable[groups.Choice] = (),
         elsewhere: Mapping[str, str] | None = None,
     ) -> tuple[wire.PeerFit, ...]:
@@ -235,7 +235,7 @@ class Fitting:
     def _look(
         self,
         request: wire.FitRequest,
-        rows: facts.Rows,
+        rows: entries.Rows,
         choices: Iterable[groups.Choice],
         elsewhere: Mapping[str, str] | None,
     ) -> tuple[_Kind, groups.Company]:
@@ -247,10 +247,10 @@ class Fitting:
         self._kinds.move_to_end(asked)
         if len(self._kinds) > KINDS:
             self._kinds.popitem(last=False)
-        kind.follow(self._facts.refresh(rows))
+        kind.follow(self._facts.refresh(rows.holdings))
         company = groups.find_company(
             request.group,
-            rows.values(),
+            rows.of_group(request.group),
             choices,
             request.instances,
             elsewhere,

@@ -25,10 +25,11 @@ class Graves:
 
     def listed(self, instance: str | None = None) -> wire.Graves:
         """All of them, or those of one instance."""
+        graves = self._tools.book.graves
         return to_wire(
-            grave
-            for grave in self._tools.book.graves.values()
-            if instance in (None, grave.instance)
+            graves.values()
+            if instance is None
+            else graves.of_instance(instance)
         )
 
     async def wait(self, slice_: str, instance: str) -> list[store.Grave]:
@@ -73,7 +74,7 @@ class Graves:
         """Its epochs whose PCs have not yet obeyed, the latest first."""
         found = [
             grave
-            for grave in self._tools.book.graves_of(instance)
+            for grave in self._tools.book.graves.of_instance(instance)
             if grave.slice == slice_
         ]
         return sorted(found, key=lambda grave: grave.epoch, reverse=True)

@@ -78,11 +78,9 @@ class Instances:
 
     def rows(self, slice_: str) -> list[wire.Placed]:
         """All instances of a slice that is commanded here, by uuid."""
-        return [
-            self.placed(row)
-            for _, row in sorted(self._tools.book.rows.items())
-            if row.slice == slice_
-        ]
+        rows = self._tools.book.rows.of_slice(slice_)
+        rows.sort(key=lambda row: row.instance)
+        return [self.placed(row) for row in rows]
 
     def placed(
         self, row: store.InstanceRow, silent: bool = False

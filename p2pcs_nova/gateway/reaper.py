@@ -63,10 +63,9 @@ class Reaper:
 
     def peer_is_back(self, peer: str) -> None:
         """Ask this PC at once, whatever failed before."""
-        for key, grave in self._book.graves.items():
-            if grave.peer == peer:
-                self._failures.pop(key, None)
-                self._not_before.pop(key, None)
+        for grave in self._book.graves.on(peer):
+            self._failures.pop(_key(grave), None)
+            self._not_before.pop(_key(grave), None)
         self.wake.notify()
 
     async def run(self) -> None:
@@ -86,11 +85,13 @@ class Reaper:
                     await self.wake.wait()
 
     def _pending(self) -> list[store.Grave]:
+        graves = self._book.graves
         return [
             grave
-            for key, grave in self._book.graves.items()
-            if key not in self._busy
-            and self._view.peer(grave.peer).reachable
+            for peer in graves.peers()
+            if self._view.peer(peer).reachable
+            for grave in graves.on(peer)
+            if _key(grave) not in self._busy
             and self._peers.may_ask(grave.slice)
         ]
 

@@ -126,7 +126,7 @@ class Reconciler:
         """Ask and compare until that works, as long as we may."""
         failures = 0
         while self._view.peer(peer).reachable:
-            rows = self._rows_on(peer)
+            rows = self._book.rows.on(peer)
             record = self._view.peer(peer).record
             holds = record is not None and record.used != wire.Capacity()
             bound = record.slice if record is not None and holds else ''
@@ -148,9 +148,6 @@ class Reconciler:
                 await trio.sleep(self._backoff.pause_s(failures))
             else:
                 return
-
-    def _rows_on(self, peer: str) -> list[store.InstanceRow]:
-        return [row for row in self._book.rows.values() if row.peer == peer]
 
     async def _compare(
         self, rows: list[store.InstanceRow], listed: wire.InstanceList

@@ -24,6 +24,7 @@ from p2pcs_nova.gateway import book as books
 from p2pcs_nova.gateway import (
     claims,
     commands,
+    entries,
     fitting,
     groups,
     images,
@@ -40,6 +41,7 @@ from p2pcs_nova.gateway import reaper as reapers
 from p2pcs_nova.gateway import reconciler as reconcilers
 from p2pcs_nova.gateway import settling as settlers
 from p2pcs_nova.gateway import view as views
+from p2pcs_nova.gateway.holdings import Holdings
 from p2pcs_nova.policy.partition import Partition
 
 LOG = logging.getLogger(__name__)
@@ -427,13 +429,13 @@ class GatewayService:
         if parts and record and parts.reconciler.concerns(peer, record):
             parts.reconciler.ask_soon(peer)
 
-    def _rows(self) -> Mapping[str, store.InstanceRow]:
+    def _rows(self) -> entries.Rows:
         """All rows; none before the service runs."""
-        return {} if self._parts is None else self._parts.book.rows
+        parts = self._parts
+        return entries.Rows() if parts is None else parts.book.rows
 
     def _touch_slices_on(self, peer: str) -> None:
-        rows = self._rows().values()
-        for slice_ in {row.slice for row in rows if row.peer == peer}:
+        for slice_ in {row.slice for row in self._rows().on(peer)}:
             self._states.touch(slice_)
 
     # -- answers from memory ------------------------------------------------
@@ -462,18 +464,16 @@ class GatewayService:
         """What was logged of an instance here and on its PCs."""
         return await self._running.teller.tell(server)
 
-    def _holdings(self) -> views.Holdings:
-        return views.rows_to_holdings(self._running.book.rows.values())
+    def _holdings(self) -> Holdings:
+        return self._running.book.rows.holdings
 
     def check_slice(self, name: str) -> None:
         """Refuse a slice that neither policy nor any instance names.
 
         :raises NotFound: there is no such slice
         """
-        rows = self._running.book.rows.values()
-        if name not in self.slice_names and all(
-            row.slice != name for row in rows
-        ):
+        rows = self._running.book.rows
+        if name not in self.slice_names and not rows.of_slice(name):
             raise errors.NotFound(
                 f'there is no slice {name}; the policy has '
                 f'{", ".join(self.slice_names) or "none"}'

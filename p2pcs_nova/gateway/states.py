@@ -108,9 +108,9 @@ class States:
             for instance, epoch, state in (record.rows if record else ())
         }
         concerned = [
-            row
-            for row in rows.values()
-            if row.peer == peer and row.instance in words
+            rows[instance]
+            for instance in words
+            if instance in rows and rows[instance].peer == peer
         ]
         before = [self.word(row, now).state for row in concerned]
         missing = self._still_of_use(peer, part, rows)

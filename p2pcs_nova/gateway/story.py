@@ -104,7 +104,7 @@ class Teller:
         """One PC's part, by our clock; or a remark why it is missing."""
         tools, before = self._tools, self._journal.now()
         name = tools.view.peer(peer).name
-        slice_ = tools.view.slice_of(peer, tools.holdings())
+        slice_ = tools.view.slice_of(peer, tools.book.rows.holdings)
         try:
             part = await tools.peers.ask(
                 peer,

@@ -11,11 +11,11 @@ import dataclasses
 import enum
 import functools
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from p2pcs_nova import attributes, traits, wire
 from p2pcs_nova.endpoint import endpoint_to_text
-from p2pcs_nova.gateway import store
+from p2pcs_nova.gateway.holdings import Holding, Holdings
 from p2pcs_nova.policy.document import Slice
 from p2pcs_nova.policy.partition import Partition
 
@@ -63,29 +63,6 @@ class Bar:
     reason: str
     name: str = ''
     """Its host name when it was barred."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Holding:
-    """What this gateway has given to one PC by run rights."""
-
-    slice: str
-    need: wire.Capacity
-    count: int
-
-
-Holdings = Mapping[str, Holding]
-
-
-def rows_to_holdings(rows: Iterable[store.InstanceRow]) -> Holdings:
-    """Per PC: the slice that its instances bind it to, and their sum."""
-    found: dict[str, Holding] = {}
-    for row in rows:
-        old = found.get(row.peer, Holding(row.slice, NOTHING, 0))
-        found[row.peer] = Holding(
-            row.slice, old.need + row.spec.need, old.count + 1
-        )
-    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,11 +216,12 @@ class View:
         """
         found = {
             peer
-            for peer, held in holdings.items()
-            if held.slice == name and not self.peer(peer).is_no_pc
+            for peer in holdings.bound_to(name)
+            if not self.peer(peer).is_no_pc
         }
         if self._takes(name):
-            found |= self._chosen.get(name, set()) - holdings.keys()
+            chosen = self._chosen.get(name, ())
+            found.update(peer for peer in chosen if peer not in holdings)
         return [self.peer(peer) for peer in sorted(found)]
 
     def summarize(
@@ -270,7 +248,7 @@ class View:
             largest=functools.reduce(
                 _larger, (offer.total for offer in offers), NOTHING
             ),
-            used=_sum(one.used(holdings.get(one.peer)) for one in members),
+            used=_sum(one.used(holdings.on(one.peer)) for one in members),
             largest_free=functools.reduce(
                 _larger, _free(members if is_open else (), holdings), NOTHING
             ),
@@ -317,7 +295,7 @@ class View:
 
     def _row(self, one: PeerView, holdings: Holdings) -> wire.PeerRow:
         slice_ = self.slice_of(one.peer, holdings)
-        held = holdings.get(one.peer)
+        held = holdings.on(one.peer)
         state = one.liveness.value
         if one.liveness is Liveness.ALIVE and _draining(one):
             state = 'draining'
@@ -339,7 +317,7 @@ def _counted(
     members: Iterable[PeerView], holdings: Holdings, is_open: bool
 ) -> Iterator[wire.Capacity]:
     for one in members:
-        held = holdings.get(one.peer)
+        held = holdings.on(one.peer)
         need = NOTHING if held is None else held.need
         if is_open and one.offer is not None:
             # What it holds beyond its offer is no one else's to give.
@@ -361,7 +339,7 @@ def _free(
     """What is free on each PC that takes something new."""
     for one in members:
         if one.offer is not None:
-            total, used = one.offer.total, one.used(holdings.get(one.peer))
+            total, used = one.offer.total, one.used(holdings.on(one.peer))
             yield wire.Capacity(
                 max(total.vcpus - used.vcpus, 0),
                 max(total.memory_mb - used.memory_mb, 0),

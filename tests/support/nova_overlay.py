@@ -15,7 +15,7 @@ from nova import context as nova_context
 from nova import objects
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.gateway import fitting
+from p2pcs_nova.gateway import entries, fitting
 from p2pcs_nova.gateway import view as views
 from p2pcs_nova.policy.document import Policy, Site, Slice
 from p2pcs_nova.policy.partition import Partition
@@ -48,7 +48,7 @@ class HostsAsSlices:
                 views.PeerSeen(peer, 'peer', '::1', 7400, views.Liveness.ALIVE)
             )
             view.take_record(peer, _record(node))
-        return fitting.Fitting(view).answer(request, {})
+        return fitting.Fitting(view).answer(request, entries.Rows())
 
 
 class NoOverlay(HostsAsSlices):

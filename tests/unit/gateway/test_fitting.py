@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.gateway import candidates, facts, fitting, groups, store
+from p2pcs_nova.gateway import candidates, entries, fitting, groups, store
 from p2pcs_nova.gateway import view as views
 from p2pcs_nova.policy import reading
 from p2pcs_nova.policy.partition import Partition
@@ -127,11 +127,18 @@ def row(
     )
 
 
+def rows_of(*rows: store.InstanceRow) -> entries.Rows:
+    """A book of these."""
+    found = entries.Rows()
+    found.update({one.instance: one for one in rows})
+    return found
+
+
 def as_screened(
-    view: views.View, request: wire.FitRequest, rows: facts.Rows
+    view: views.View, request: wire.FitRequest, rows: entries.Rows
 ) -> dict[str, tuple[int, int]]:
     """PCs with room and their slots, as a claim would see the slices."""
-    holdings = views.rows_to_holdings(rows.values())
+    holdings = rows.holdings
     company = groups.find_company(request.group, rows.values(), (), ())
     claim = wire.Claim(str(uuid.uuid4()), request.need, request.networks)
     found = {}
@@ -154,7 +161,7 @@ class Office:
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
         self.view = views.View(BOTH)
-        self.rows: dict[str, store.InstanceRow] = {}
+        self.rows = entries.Rows()
 
     def step(self) -> None:
         number = self.rng.randrange(12)
@@ -235,7 +242,7 @@ def test_slices_tell_who_could_take_one_and_why_others_cannot() -> None:
     held = row(3, 'silver')
     answer = fitting.Fitting(view).answer(
         wire.FitRequest(wire.Capacity(3, 100, 10), ('office',)),
-        {held.instance: held},
+        rows_of(held),
     )
     assert answer == wire.Fits(
         (
@@ -259,7 +266,7 @@ def test_wishes_are_limits(
 ) -> None:
     view = make(record(owner='anna'), record(), record(slice_='silver'))
     answer = fitting.Fitting(view).answer(
-        wire.FitRequest(FLAVORS[0], wishes=wishes), {}
+        wire.FitRequest(FLAVORS[0], wishes=wishes), entries.Rows()
     )
     assert [one.slots for one in answer.slices] == slots
     assert [one.matching for one in answer.slices] == matching
@@ -270,7 +277,7 @@ def test_group_has_room_where_it_may_have_another() -> None:
     view = make(record(), record(), record(), record(slice_='silver'))
     held = [row(0, group=apart), row(1, group=two_each)]
     held += [row(0, group=together), row(3, 'silver', group=apart)]
-    rows = {one.instance: one for one in held}
+    rows = rows_of(*held)
     fits = fitting.Fitting(view)
 
     def asked(
@@ -310,13 +317,14 @@ def test_what_was_asked_for_an_instance_is_explained_pc_by_pc() -> None:
     first = str(uuid.uuid4())
     wishes = wire.Wishes(not_owner='anna')
     fits.answer(
-        wire.FitRequest(FLAVORS[0], wishes=wishes, instances=(first,)), {}
+        wire.FitRequest(FLAVORS[0], wishes=wishes, instances=(first,)),
+        entries.Rows(),
     )
 
     def explained(instance: str) -> tuple[wire.PeerFit, ...]:
         request = fits.asked(instance)
         assert request is not None
-        return fits.explain(request, {})
+        return fits.explain(request, entries.Rows())
 
     assert explained(first) == (
         wire.PeerFit('gold', 'pc', 0, 'of that owner'),
@@ -327,7 +335,9 @@ def test_what_was_asked_for_an_instance_is_explained_pc_by_pc() -> None:
     view.partition = OTHER
     assert explained(first)[0] == wire.PeerFit('silver', 'pc', 4)
     for one in asked:
-        fits.answer(wire.FitRequest(FLAVORS[0], instances=(one,)), {})
+        fits.answer(
+            wire.FitRequest(FLAVORS[0], instances=(one,)), entries.Rows()
+        )
     assert fits.asked(first) is None
     assert explained(asked[0])
 
@@ -338,7 +348,7 @@ def test_pc_of_which_nothing_is_known_matches_no_wish() -> None:
     held = row(1)
     wishes = wire.Wishes(not_owner='anna')
     answer = fitting.Fitting(view).answer(
-        wire.FitRequest(FLAVORS[0], wishes=wishes), {held.instance: held}
+        wire.FitRequest(FLAVORS[0], wishes=wishes), rows_of(held)
     )
     gold, _ = answer.slices
     assert gold == wire.SliceFit('gold', 0, 0, {'not yet known': 1})
@@ -356,11 +366,11 @@ def test_query_takes_the_best_of_all_slices_as_they_are_now() -> None:
         FLAVORS[0], wishes=wire.Wishes(query='score >= p(75)')
     )
     kept = fitting.Fitting(view)
-    gold, other = kept.answer(request, {}).slices
+    gold, other = kept.answer(request, entries.Rows()).slices
     assert (gold.matching, other.matching) == (0, 1)
     assert gold.refused == {'not matching the query': 3}
     view.take_record(peer(7), msgspec.structs.replace(silver, attributes={}))
-    gold, _ = kept.answer(request, {}).slices
+    gold, _ = kept.answer(request, entries.Rows()).slices
     assert gold.matching == 1
 
 
@@ -368,7 +378,7 @@ def test_query_that_is_none_is_refused_with_its_place() -> None:
     wishes = wire.Wishes(query='cores > 3 && scroe > 1')
     with pytest.raises(errors.Malformed) as caught:
         fitting.Fitting(scored(1)).answer(
-            wire.FitRequest(FLAVORS[0], wishes=wishes), {}
+            wire.FitRequest(FLAVORS[0], wishes=wishes), entries.Rows()
         )
     assert caught.value.message.startswith(
         "p2pcs:query: line 1, column 14: there is no attribute 'scroe'; near:"
@@ -380,7 +390,7 @@ def test_only_so_many_kinds_of_requests_are_kept() -> None:
     counted = collections.Counter[int]()
     for vcpus in range(1, fitting.KINDS * 3):
         need = wire.Capacity(vcpus)
-        (gold, _) = kept.answer(wire.FitRequest(need), {}).slices
+        (gold, _) = kept.answer(wire.FitRequest(need), entries.Rows()).slices
         counted[gold.slots] += 1
     assert counted == {4: 1, 2: 1, 1: 2, 0: fitting.KINDS * 3 - 5}
     assert len(kept._kinds) == fitting.KINDS

@@ -6,6 +6,7 @@ import pytest
 
 from p2pcs_nova import hearsay, wire
 from p2pcs_nova.gateway import view as views
+from p2pcs_nova.gateway.holdings import Holding, Holdings
 from p2pcs_nova.policy import reading
 from p2pcs_nova.policy.partition import Partition, next_map
 
@@ -50,6 +51,17 @@ def peer(number: int) -> str:
     return f'{number:032x}'
 
 
+def holding(number: int, need: wire.Capacity) -> Holdings:
+    """One PC has an instance of this need in slice gold."""
+    found = Holdings()
+    found[peer(number)] = Holding('gold', need, 1)
+    return found
+
+
+FREE = Holdings()
+"""No PC has any."""
+
+
 def make(
     *records: wire.PeerRecord,
     liveness: views.Liveness = views.Liveness.ALIVE,
@@ -73,20 +85,16 @@ def see(
 @pytest.mark.parametrize(
     ('what', 'holdings', 'expected'),
     [
-        (record(), {}, 'gold'),
-        (record(slice_='silver'), {}, 'silver'),
-        (record(slice_=''), {}, ''),
-        (record(slice_='closed'), {}, ''),
-        (
-            record(slice_='silver'),
-            {peer(1): views.Holding('gold', ONE, 1)},
-            'gold',
-        ),
+        (record(), FREE, 'gold'),
+        (record(slice_='silver'), FREE, 'silver'),
+        (record(slice_=''), FREE, ''),
+        (record(slice_='closed'), FREE, ''),
+        (record(slice_='silver'), holding(1, ONE), 'gold'),
     ],
     ids=['first', 'second', 'none', 'foreign', 'held'],
 )
 def test_slice_of_a_pc_is_its_word_but_for_what_it_holds(
-    what: wire.PeerRecord, holdings: views.Holdings, expected: str
+    what: wire.PeerRecord, holdings: Holdings, expected: str
 ) -> None:
     assert make(what).slice_of(peer(1), holdings) == expected
 
@@ -94,12 +102,12 @@ def test_slice_of_a_pc_is_its_word_but_for_what_it_holds(
 def test_gateway_is_in_no_slice() -> None:
     view = make(record())
     see(view, 1, views.Liveness.ALIVE, 'gateway')
-    assert view.slice_of(peer(1), {}) == ''
+    assert view.slice_of(peer(1), FREE) == ''
 
 
 def test_summary_adds_what_live_pcs_offer() -> None:
     view = make(record(), record(WIDE, used=ONE), record(BIG, 'silver'))
-    summary = view.summarize('gold', TERM, {})
+    summary = view.summarize('gold', TERM, FREE)
     assert summary == wire.SliceSummary(
         name='gold',
         term=TERM,
@@ -129,7 +137,7 @@ def test_pc_that_takes_nothing_new_counts_what_it_holds(how: str) -> None:
         see(view, 2, views.Liveness.FAILED)
     elif how == 'unknown':
         view.drop(peer(2))
-    held = {peer(2): views.Holding('gold', ONE, 1)}
+    held = holding(2, ONE)
     summary = view.summarize('gold', TERM, held)
     assert summary.total == BIG + ONE
     assert summary.largest == BIG
@@ -145,7 +153,7 @@ def test_a_slice_that_is_drained_offers_what_it_holds_and_no_more() -> None:
     )
     drained = next_map(newer, SLICES.map, {}, {'gold'})
     view.partition = Partition(newer, drained)
-    held = {peer(2): views.Holding('gold', ONE, 1)}
+    held = holding(2, ONE)
     summary = view.summarize('gold', TERM, held)
     assert summary.state is wire.SliceState.DRAINING
     assert (summary.total, summary.largest) == (ONE, NOTHING)
@@ -155,25 +163,25 @@ def test_a_slice_that_is_drained_offers_what_it_holds_and_no_more() -> None:
 
 def test_suspect_pc_still_counts_as_live() -> None:
     view = make(record(), liveness=views.Liveness.SUSPECT)
-    summary = view.summarize('gold', TERM, {})
+    summary = view.summarize('gold', TERM, FREE)
     assert (summary.total, summary.unreachable) == (BIG, 0)
 
 
 def test_empty_slice_has_nothing() -> None:
-    summary = make().summarize('gold', TERM, {})
+    summary = make().summarize('gold', TERM, FREE)
     assert (summary.total, summary.peers) == (NOTHING, 0)
     assert summary.hypervisor_version == 0
 
 
 def test_own_run_rights_count_before_the_record_knows_them() -> None:
     view = make(record(used=ONE))
-    held = {peer(1): views.Holding('gold', ONE + ONE, 2)}
+    held = holding(1, ONE + ONE)
     assert view.summarize('gold', TERM, held).used == ONE + ONE
 
 
 def test_different_processors_have_no_common_model() -> None:
     view = make(record(), record(model='other'))
-    assert view.summarize('gold', TERM, {}).cpu_model == ''
+    assert view.summarize('gold', TERM, FREE).cpu_model == ''
 
 
 def test_rows_say_why_a_pc_gives_nothing() -> None:
@@ -181,7 +189,7 @@ def test_rows_say_why_a_pc_gives_nothing() -> None:
     see(view, 4, views.Liveness.ALIVE)
     see(view, 5, views.Liveness.ALIVE, 'gateway')
     view.take_record(peer(1), record(draining=True))
-    rows = {row.peer: row for row in view.rows({})}
+    rows = {row.peer: row for row in view.rows(FREE)}
     assert rows[peer(1)].state == 'draining'
     assert rows[peer(1)].address == '[::1]:7400'
     assert 'in no slice of the policy' in rows[peer(2)].reason
@@ -191,7 +199,7 @@ def test_rows_say_why_a_pc_gives_nothing() -> None:
 
 
 def test_pc_with_instances_is_listed_though_it_left() -> None:
-    held = {peer(9): views.Holding('gold', ONE, 1)}
+    held = holding(9, ONE)
     (row,) = make().rows(held)
     assert (row.state, row.slice, row.instances) == ('unknown', 'gold', 1)
     assert row.used == ONE
@@ -199,7 +207,7 @@ def test_pc_with_instances_is_listed_though_it_left() -> None:
 
 def test_largest_words_of_many_pcs_are_a_summary_still() -> None:
     lies = [record(total=hearsay.MOST, used=hearsay.MOST)] * 4096
-    summary = make(*lies).summarize('gold', TERM, {})
+    summary = make(*lies).summarize('gold', TERM, FREE)
     again = msgspec.json.decode(
         msgspec.json.encode(summary), type=wire.SliceSummary
     )
@@ -213,7 +221,7 @@ def test_a_barred_pc_gives_nothing_whatever_the_detector_says(
     liveness: views.Liveness,
 ) -> None:
     view = make(record(), record())
-    holdings = {peer(1): views.Holding('gold', ONE, 1)}
+    holdings = holding(1, ONE)
     view.bar(peer(1), views.Bar(liveness, 'stolen'))
     see(view, 1, views.Liveness.ALIVE)
     view.take_record(peer(1), record())
@@ -235,5 +243,5 @@ def test_a_revoked_pc_is_listed_by_its_name_when_its_records_are_gone() -> (
     view = make(record())
     view.bar(peer(1), views.Bar(views.Liveness.REVOKED, 'stolen'))
     view.drop(peer(1))
-    (row,) = view.rows({})
+    (row,) = view.rows(FREE)
     assert (row.name, row.role, row.state) == ('pc', '', 'revoked')

@@ -10,6 +10,7 @@ import pytest
 
 from p2pcs_nova import traits, wire
 from p2pcs_nova.gateway import view as views
+from p2pcs_nova.gateway.holdings import Holding, Holdings
 from p2pcs_nova.policy import reading
 from p2pcs_nova.policy.document import Ratios
 from p2pcs_nova.policy.partition import Partition
@@ -44,7 +45,7 @@ class Slice:
 
     def __init__(self) -> None:
         self.view = views.View(Partition(POLICY))
-        self.held: dict[str, views.Holding] = {}
+        self.held = Holdings()
         self.tree = provider_tree.ProviderTree()
         self.tree.new_root('gold', str(uuid.uuid4()))
         self.put(1, SMALL, country='IT', cpu_flags=('avx', 'aes'))
@@ -68,7 +69,7 @@ class Slice:
         self.view.see(seen)
 
     def hold(self, number: int, need: wire.Capacity) -> None:
-        self.held[peer(number)] = views.Holding('gold', need, 1)
+        self.held[peer(number)] = Holding('gold', need, 1)
 
     def update(self) -> Any:
         """What Nova would tell Placement."""
