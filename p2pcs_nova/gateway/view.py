@@ -164,18 +164,18 @@ class View:
     # -- asking -------------------------------------------------------------
 
     def peer(self, peer: str) -> PeerView:
-        """One PC; nothing is known of it if it was never heard of."""
-        one = self._peers.get(peer, PeerView(peer))
-        return dataclasses.replace(one, bar=self._bars.get(peer))
+        """One PC; nothing is known of it if it was never heard of.
+
+        The same object as long as nothing changes of a PC that the overlay
+        tells of, and that takes part.
+        """
+        one = self._peers.get(peer) or PeerView(peer)
+        bar = self._bars.get(peer)
+        return one if one.bar is bar else dataclasses.replace(one, bar=bar)
 
     def peers(self) -> Iterator[PeerView]:
-        """All that the overlay tells of, in no order.
-
-        The same object as long as nothing of that PC has changed.
-        """
-        for peer, one in self._peers.items():
-            bar = self._bars.get(peer)
-            yield one if one.bar is bar else dataclasses.replace(one, bar=bar)
+        """All that the overlay tells of, in no order."""
+        return map(self.peer, self._peers)
 
     def said(self) -> Iterator[wire.Attributes]:
         """What the PCs of all slices say of themselves, in no order.
