@@ -3,9 +3,9 @@
 
 Three ways, side by side from one run, medians in milliseconds:
 
-* ``ours_ms``: p2pcs-scheduler over slices of 100 PCs, and the claims on
-  PCs that follow, through the real client and server code; each way
-  through the network takes 1 to 5 ms;
+* ``ours_ms``: p2pcs-scheduler over slices of 100 PCs, on each of which two
+  servers run already, and the claims on PCs that follow, through the real
+  client and server code; each way through the network takes 1 to 5 ms;
 * ``stock_ms``: nova-scheduler with one host for each PC, all of which it
   considers (``max_placement_results`` is raised to their number);
 * ``stock_slices_ms``: nova-scheduler over the same slices, which leaves

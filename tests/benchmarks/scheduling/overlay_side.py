@@ -6,7 +6,8 @@ mutual TLS over loopback and a PC's listener, routes, terms and promises
 are the real ones.  At most ``LISTENERS`` of them listen, in a process of
 their own, and each answers for several PCs; all show one certificate.
 Played are what the overlay tells (every PC is alive) and what comes after
-the claim: a build is done at once.
+the claim: a build is done at once.  On every PC servers run already, and the
+gateway's book has them.
 
 ``python -m tests.benchmarks.scheduling.overlay_side FOLDER PCS SLICES``
 writes ``ready`` when the socket listens, and ends with its standard input.
@@ -14,6 +15,7 @@ writes ``ready`` when the socket listens, and ends with its standard input.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import pathlib
@@ -26,10 +28,10 @@ from typing import Any, cast
 import msgspec
 import trio
 
-from p2pcs_nova import wire
+from p2pcs_nova import layout, wire
 from p2pcs_nova.client.pool import ConnectionPool
 from p2pcs_nova.client.remote import RemoteClient
-from p2pcs_nova.gateway import api
+from p2pcs_nova.gateway import api, eras, store
 from p2pcs_nova.gateway import service as services
 from p2pcs_nova.gateway import view as views
 from p2pcs_nova.peer import api as peer_api
@@ -85,6 +87,8 @@ async def _serve_pcs(
                 slice_=sizes.slice_name(number % slices),
                 networks=(sizes.NETWORK,),
             )
+            for server in range(share * sizes.SERVERS):
+                put_server(pc, server)
             promises = cast(Orders, Promises(pc))
             addresses.append(
                 await real_pcs.serve_in(
@@ -93,6 +97,39 @@ async def _serve_pcs(
             )
         told.send(addresses)
         await trio.sleep_forever()
+
+
+def put_server(pc: fake_pcs.FakePc, number: int) -> store.InstanceRow:
+    """Have one more run on this PC.
+
+    :returns: the row that the gateway has of it
+    """
+    spec = fake_pcs.spawn_request(number, sizes.SERVER).spec
+    right = wire.RunRight(
+        spec.instance,
+        wire.Counter(eras.FIRST, number + 1),
+        pc.id,
+        pc.slice,
+        spec.image.digest,
+    )
+    pc.reservations.hold(right, spec.need)
+    pc.instances[spec.instance] = wire.InstanceStatus(
+        spec.instance,
+        right.epoch,
+        pc.slice,
+        wire.InstanceState.RUNNING,
+        spec.need,
+    )
+    return store.InstanceRow(
+        spec.instance,
+        pc.slice,
+        pc.id,
+        pc.name,
+        right.epoch,
+        store.RowState.PLACED,
+        gateways.sign(right),
+        msgspec.structs.replace(spec, config_drive=()),
+    )
 
 
 class Line:
@@ -172,6 +209,8 @@ class Office:
         self._rng = rng
         self._pcs: dict[str, fake_pcs.FakePc] = {}
         self._addresses: dict[str, listeners.Address] = {}
+        self.rows: list[store.InstanceRow] = []
+        """Of the servers that run when the gateway starts."""
         for number in range(count):
             pc = fake_pcs.FakePc(
                 number + 1,
@@ -181,6 +220,8 @@ class Office:
             )
             self._pcs[pc.id] = pc
             self._addresses[pc.id] = addresses[number % len(addresses)]
+            for _ in range(sizes.SERVERS):
+                self.rows.append(put_server(pc, len(self.rows)))
 
     def client(
         self, pc: fake_pcs.FakePc, command: wire.Command
@@ -224,6 +265,15 @@ class Office:
                 )
             )
             service.peer_record(pc.id, pc.record)
+            service.instances_record(pc.id, 'instances/0', pc.instances_record)
+
+
+def write(folder: pathlib.Path, rows: list[store.InstanceRow]) -> None:
+    """Have a gateway find these when it starts, in a later era."""
+    path = layout.Layout(folder).gateway_database
+    with contextlib.closing(store.Store(path)) as database:
+        carried = store.Carried(tuple(rows), (), is_all=True)
+        database.begin(eras.FIRST + 1, carried)
 
 
 async def serve(folder: pathlib.Path, office: Office, slices: int) -> None:
@@ -266,6 +316,7 @@ def main() -> None:
     office = Office(
         gateway, place, ours.recv(), count, slices, random.Random(1)
     )
+    write(folder / 'gateway', office.rows)
     trio.run(serve, folder, office, slices)
 
 

@@ -8,6 +8,10 @@ from p2pcs_nova import wire
 PCS_PER_SLICE = 100
 OFFER = wire.Capacity(vcpus=8, memory_mb=16384, disk_mb=100 * 1024)
 """Of each PC."""
+SERVERS = 2
+"""On each PC, for the gateway: Nova's hosts are empty, to its advantage."""
+SERVER = wire.Capacity(vcpus=1, memory_mb=2048, disk_mb=10 * 1024)
+"""What each of them has."""
 NETWORK = 'office'
 SOCKET = 'p2pcs.sock'
 """In the overlay's folder."""
