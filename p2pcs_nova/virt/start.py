@@ -6,7 +6,6 @@ from __future__ import annotations
 import pathlib
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +17,7 @@ from oslo_log import log
 
 from p2pcs_nova import errors
 from p2pcs_nova.bootclock import boottime
+from p2pcs_nova.hosts.node import node_id
 from p2pcs_nova.virt import tenure
 
 LOG = log.getLogger(__name__)
@@ -25,8 +25,6 @@ LOG = log.getLogger(__name__)
 CONF = nova.conf.CONF
 RETRY_S = 1.0
 """Between two attempts to reach the daemon."""
-NODE_NAMESPACE = uuid.UUID('7d9cf1f5-2bd5-5a1c-93a4-2f5b3a4b7f10')
-"""Of the node ids that are made from the names of slices."""
 
 
 def take_term(slice_name: str) -> tenure.Tenure | None:
@@ -49,14 +47,13 @@ def take_term(slice_name: str) -> tenure.Tenure | None:
 def write_node_id(slice_name: str, host: str) -> None:
     """Give the node an id that another gateway would give it too.
 
-    One that is there already is kept: Nova refuses a change.  Nova's own
-    check of the host is that an id is there, so a host that is no slice is
-    to be noticed before one is written.
+    Nova's own check of the host is that an id is there, so a host that is
+    no slice is to be noticed before one is written.
 
-    :raises InvalidConfiguration: Nova's; it knows the host by another node
+    :raises InvalidConfiguration: Nova's; it knows the host by another node,
+        or a file tells another id
     """
-    known = node.read_local_node_uuid()
-    own = known or str(uuid.uuid5(NODE_NAMESPACE, slice_name))
+    own = node_id(slice_name)
     for one in _nodes_of(host):
         if one.uuid != own:
             raise exception.InvalidConfiguration(
@@ -65,8 +62,15 @@ def write_node_id(slice_name: str, host: str) -> None:
                 'slice another name in the policy, or delete that compute '
                 'service in Nova if it is no more'
             )
+    known = node.read_local_node_uuid()
     if known is None:
         node.write_local_node_uuid(own)
+    elif known != own:
+        raise exception.InvalidConfiguration(
+            f'slice {slice_name}: its node is {own}, and the file '
+            f'{node.COMPUTE_ID_FILE} beside its configuration or in its '
+            f'state_path says {known}: take it away'
+        )
 
 
 def _nodes_of(host: str) -> list[Any]:

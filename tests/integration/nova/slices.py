@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import pathlib
 import sys
-import uuid
 from typing import Any
 
 from nova import context as nova_context
@@ -13,18 +12,14 @@ from nova import objects
 from nova import utils as nova_utils
 from nova.tests.functional import integrated_helpers
 
+from p2pcs_nova.hosts.node import node_id
 from p2pcs_nova.virt import driver as ours
-from p2pcs_nova.virt import plugin, start
+from p2pcs_nova.virt import plugin
 from tests.integration.nova import helpers
 
 Base: Any = integrated_helpers.ProviderUsageBaseTestCase
 IMAGE = '155d900f-4e14-4e4c-a73d-069cbf4541e6'
 API_PASTE = pathlib.Path(sys.prefix, 'etc/nova/api-paste.ini')
-
-
-def node_id(name: str) -> str:
-    """The id of a slice's node, which Nova's fixture writes nowhere."""
-    return str(uuid.uuid5(start.NODE_NAMESPACE, name))
 
 
 class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import uuid
 from typing import Any
 from unittest import mock
 
@@ -31,8 +30,9 @@ from nova.tests.unit.virt import test_virt_drivers
 from nova.virt import driver as base
 
 from p2pcs_nova import errors, wire
+from p2pcs_nova.hosts.node import node_id
 from p2pcs_nova.virt import driver as ours
-from p2pcs_nova.virt import plugin, start
+from p2pcs_nova.virt import plugin
 from tests.integration.nova import helpers
 from tests.support import fake_overlay
 
@@ -597,7 +597,7 @@ class DriverTestCase(helpers.DriverTestCase):
         assert inventory['VCPU']['max_unit'] == 4
 
     def test_node_id_is_made_from_the_slice(self) -> None:
-        assert self.written == [str(uuid.uuid5(start.NODE_NAMESPACE, 'gold'))]
+        assert self.written == [node_id('gold')]
 
     def test_host_that_is_no_slice_is_left_alone(self) -> None:
         self.written.clear()
@@ -612,6 +612,15 @@ class DriverTestCase(helpers.DriverTestCase):
             pytest.raises(exception.InvalidConfiguration, match='another'),
         ):
             self.driver.init_host('compute1')
+        assert self.written == []
+
+    def test_file_with_another_id_ends_the_start(self) -> None:
+        self.written.clear()
+        self.stub_out(
+            'nova.virt.node.read_local_node_uuid', lambda: helpers.PORT
+        )
+        with pytest.raises(exception.InvalidConfiguration, match='compute_id'):
+            self.driver.init_host('gold')
         assert self.written == []
 
     def test_slice_that_is_not_in_the_policy_ends_the_start(self) -> None:
