@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import logging
 import pathlib
@@ -21,7 +22,7 @@ from p2pcs_nova.policy.partition import Partition
 LOG = logging.getLogger(__name__)
 
 MICROVERSION = '2.53'
-"""The first that names services by UUIDs."""
+"""The first that names services and nodes by UUIDs."""
 GROUP = 'service_user'
 """The section of nova.conf with the user to act as."""
 TIMEOUT_S = 30
@@ -82,7 +83,8 @@ def follow(nova: Any, partition: Partition) -> Outcome:
     """Have Nova's hosts as the slices; idempotent.
 
     What Nova is not ready for, because it does not know a nova-compute yet
-    or has not mapped its host to a cell, has its turn at the next call.
+    or has not mapped its host to a cell, has its turn at the next call, and
+    so has what comes after it for that host: none opens in a wrong zone.
     Two that do it at once do no harm.
 
     :raises Unreachable: Nova does not answer, or refuses all; what was done
@@ -92,15 +94,16 @@ def follow(nova: Any, partition: Partition) -> Outcome:
     waiting: list[str] = []
     try:
         there = services(nova), aggregates(nova)
-        for step in plan.steps(partition, *there):
-            if isinstance(step, plan.Wait):
-                waiting.append(f'{step.host}: {step.why}')
-                continue
-            try:
-                _change(nova, step)
-            except NOT_READY as error:
-                waiting.append(f'{step}: {error}')
-            else:
+        for steps in plan.steps(partition, *there):
+            for step in steps:
+                if isinstance(step, plan.Wait):
+                    waiting.append(f'{step.host}: {step.why}')
+                    continue
+                try:
+                    _change(nova, step)
+                except NOT_READY as error:
+                    waiting.append(f'{step}: {error}')
+                    break
                 LOG.info('done: %s', step)
                 done.append(step)
     except FAILURES as error:
@@ -111,15 +114,28 @@ def follow(nova: Any, partition: Partition) -> Outcome:
 
 def services(nova: Any) -> list[plan.Service]:
     """All nova-computes."""
+    nodes = _nodes(nova)
     return [
         plan.Service(
             one.id,
             one.host,
+            nodes.get(one.host, frozenset()),
             (one.disabled_reason or '') if one.status == 'disabled' else None,
             one.state == 'up',
         )
         for one in nova.services.list(binary='nova-compute')
     ]
+
+
+def _nodes(nova: Any) -> dict[str, frozenset[str]]:
+    """The ids of all compute nodes, by host; Nova tells so many at a time."""
+    found = collections.defaultdict[str, set[str]](set)
+    marker = None
+    while page := nova.hypervisors.list(marker=marker):
+        for one in page:
+            found[one.service['host']].add(one.id)
+        marker = page[-1].id
+    return {host: frozenset(ids) for host, ids in found.items()}
 
 
 def aggregates(nova: Any) -> list[plan.Aggregate]:
@@ -141,7 +157,7 @@ def _change(nova: Any, step: plan.Step) -> None:
             nova.aggregates.add_host(aggregate, host)
         case plan.SetZone(aggregate, zone):
             nova.aggregates.set_metadata(
-                aggregate, {'availability_zone': zone or None}
+                aggregate, {'availability_zone': zone}
             )
         case plan.DropAggregate(aggregate, hosts):
             for host in hosts:

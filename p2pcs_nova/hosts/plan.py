@@ -5,7 +5,8 @@ Each slice has an aggregate of its own, which puts its host into its zone.
 A slice that is drained is a host that is disabled; one that is closed is
 taken away, aggregate first, when its nova-compute has been silent for as
 long as Nova takes to believe it: one that still ran would bring half of it
-back.  What others have made or disabled is left alone.
+back.  What others have made or disabled is left alone: a nova-compute is
+ours by its node, and by its host's name it may be anybody's.
 """
 
 from __future__ import annotations
@@ -14,12 +15,21 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from p2pcs_nova import wire
+from p2pcs_nova.hosts.node import node_id
 from p2pcs_nova.policy.partition import Partition
 
 PREFIX = 'p2pcs:'
 """Of the names of our aggregates."""
 DRAINED = 'p2pcs: the slice is being drained'
 """Why we have disabled a service."""
+ANOTHERS = (
+    'is another nova-compute, and left alone: give the slice another name in '
+    'the policy'
+)
+NO_NODE = (
+    "its nova-compute has told Nova of no node yet, so it may be anybody's; "
+    'if it never will, delete that compute service in Nova'
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,10 +38,22 @@ class Service:
 
     id: str
     host: str
+    nodes: frozenset[str]
+    """The ids of its compute nodes; none until it has told of the first."""
     disabled_reason: str | None = None
     """None: it is enabled."""
     is_up: bool = True
     """Whether it has reported lately."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the driver of a slice has brought its node."""
+        return self.nodes == {node_id(self.host)}
+
+    @property
+    def is_anothers(self) -> bool:
+        """Whether any other has; false, too, while it has no node."""
+        return bool(self.nodes) and not self.is_ours
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +85,7 @@ class AddHost:
 
 @dataclasses.dataclass(frozen=True)
 class SetZone:
-    """Change the zone of an aggregate whose host is empty."""
+    """Give an aggregate whose host is empty another zone."""
 
     aggregate: int
     zone: str
@@ -122,23 +144,20 @@ def steps(
     partition: Partition,
     services: Sequence[Service],
     aggregates: Sequence[Aggregate],
-) -> Iterator[Step]:
-    """What is to be done, in order; nothing if all is as it should be."""
+) -> Iterator[tuple[Step, ...]]:
+    """What is to be done for each slice, in order; () if all is right.
+
+    What comes after a step that Nova refuses waits with it.
+    """
     by_host = {one.host: one for one in services}
     by_name = {one.name: one for one in aggregates}
     for row in partition.rows:
         service = by_host.get(row.name)
         aggregate = by_name.get(f'{PREFIX}{row.name}')
         if row.state is wire.SliceState.CLOSED:
-            yield from _retire(service, aggregate)
-        elif service is not None:
-            if row.state is wire.SliceState.OPEN:
-                options = partition.options(row.name)
-                zone = options.zone if options else ''
-                yield from _place(row.name, zone, aggregate)
-            yield from _open(row.state, service)
-        elif row.state is wire.SliceState.OPEN:
-            yield Wait(row.name, 'Nova does not know its nova-compute yet')
+            yield tuple(_retire(service, aggregate))
+        else:
+            yield tuple(_keep(partition, row, service, aggregate))
 
 
 def gone(
@@ -147,7 +166,7 @@ def gone(
     aggregates: Sequence[Aggregate],
 ) -> Iterator[str]:
     """The closed slices of which Nova has nothing any more."""
-    left = {f'{PREFIX}{one.host}' for one in services}
+    left = {f'{PREFIX}{one.host}' for one in services if not one.is_anothers}
     left |= {one.name for one in aggregates}
     for row in partition.rows:
         is_closed = row.state is wire.SliceState.CLOSED
@@ -160,19 +179,46 @@ def _retire(
 ) -> Iterator[Step]:
     if aggregate is not None:
         yield DropAggregate(aggregate.id, aggregate.hosts)
-    if service is None:
+    if service is None or service.is_anothers:
         return
-    if service.is_up:
+    if not service.is_ours:
+        yield Wait(service.host, NO_NODE)
+    elif not service.is_up:
+        yield DropService(service.id)
+    else:
         if service.disabled_reason is None:
             yield Disable(service.id)
         yield Wait(service.host, 'Nova has heard of its nova-compute lately')
+
+
+def _keep(
+    partition: Partition,
+    row: wire.SliceRow,
+    service: Service | None,
+    aggregate: Aggregate | None,
+) -> Iterator[Step]:
+    is_open = row.state is wire.SliceState.OPEN
+    if service is None:
+        if is_open:
+            yield Wait(row.name, 'Nova does not know its nova-compute yet')
+    elif not service.is_ours:
+        why = ANOTHERS if service.is_anothers else NO_NODE
+        yield Wait(row.name, why)
     else:
-        yield DropService(service.id)
+        if is_open:
+            options = partition.options(row.name)
+            zone = options.zone if options else ''
+            yield from _place(row.name, zone, aggregate)
+        yield from _open(row.state, service)
 
 
 def _place(
     host: str, zone: str, aggregate: Aggregate | None
 ) -> Iterator[Step]:
+    if aggregate is not None and aggregate.zone and not zone:
+        # Nova gives an aggregate another zone, but takes none away.
+        yield DropAggregate(aggregate.id, aggregate.hosts)
+        aggregate = None
     if aggregate is None:
         yield MakeAggregate(f'{PREFIX}{host}', zone, host)
         return

@@ -32,6 +32,7 @@ pytestmark = pytest.mark.nova
         ('nova/suite_contract.py', THREADS),
         ('nova/suite_functional.py', THREADS),
         ('nova/suite_parts.py', THREADS),
+        pytest.param('nova/suite_hosts.py', THREADS, marks=pytest.mark.slow),
         pytest.param('nova/suite_moves.py', THREADS, marks=pytest.mark.slow),
         pytest.param(
             'nova/suite_scheduler.py', THREADS, marks=pytest.mark.slow

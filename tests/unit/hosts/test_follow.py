@@ -9,12 +9,13 @@ from unittest import mock
 import pytest
 from keystoneauth1 import exceptions as auth_exceptions
 from novaclient import exceptions as nova_exceptions
-from novaclient.v2 import aggregates, services
+from novaclient.v2 import aggregates, hypervisors, services
 from oslo_config import cfg
 
 from p2pcs_nova import errors
 from p2pcs_nova.hosts import nova as hosts
 from p2pcs_nova.hosts import plan
+from p2pcs_nova.hosts.node import node_id
 from p2pcs_nova.policy import reading
 from p2pcs_nova.policy.partition import Partition
 
@@ -33,6 +34,20 @@ def service(name: str, **changes: Any) -> types.SimpleNamespace:
     return types.SimpleNamespace(id=f'id-{name}', host=name, **said | changes)
 
 
+def node(host: str, id_: str = '') -> types.SimpleNamespace:
+    """As Nova tells of a compute node."""
+    return types.SimpleNamespace(
+        id=id_ or node_id(host), service={'host': host}
+    )
+
+
+def tell_nodes(nova: Any, *pages: list[types.SimpleNamespace]) -> None:
+    """Nova tells of these, page by page."""
+    markers = [None, *(page[-1].id for page in pages)]
+    told = dict(zip(markers, (*pages, []), strict=True))
+    nova.hypervisors.list.side_effect = lambda marker: told[marker]
+
+
 @pytest.fixture
 def nova() -> Any:
     """Nova knows both hosts, and no aggregate."""
@@ -41,9 +56,11 @@ def nova() -> Any:
         aggregates=mock.create_autospec(
             aggregates.AggregateManager, instance=True
         ),
+        hypervisors=mock.Mock(spec=hypervisors.HypervisorManager),
     )
     found.services.list.return_value = [service('gold'), service('tin')]
     found.aggregates.list.return_value = []
+    tell_nodes(found, [node('gold')], [node('tin')])
     found.aggregates.create.return_value = types.SimpleNamespace(id=7)
     return found
 
@@ -90,6 +107,33 @@ def test_a_host_that_nova_does_not_know_yet_is_waited_for(nova: Any) -> None:
     assert outcome.waiting == (
         'gold: Nova does not know its nova-compute yet',
     )
+
+
+def test_nothing_is_done_to_a_host_with_the_node_of_another(nova: Any) -> None:
+    tell_nodes(nova, [node('gold', 'another'), node('tin')])
+    outcome = hosts.follow(nova, SLICES)
+    assert outcome.waiting == (f'gold: {plan.ANOTHERS}',)
+    assert outcome.done == (plan.MakeAggregate('p2pcs:tin', '', 'tin'),)
+
+
+def test_a_host_whose_zone_nova_keeps_takes_no_servers(nova: Any) -> None:
+    nova.services.list.return_value = [
+        service('gold', status='disabled', disabled_reason=plan.DRAINED),
+        service('tin'),
+    ]
+    nova.aggregates.list.return_value = [
+        types.SimpleNamespace(
+            id=7, name='p2pcs:gold', availability_zone='oslo', hosts=['gold']
+        )
+    ]
+    nova.aggregates.set_metadata.side_effect = nova_exceptions.Conflict(
+        409, 'Host gold has servers'
+    )
+    outcome = hosts.follow(nova, SLICES)
+    assert outcome.done == (plan.MakeAggregate('p2pcs:tin', '', 'tin'),)
+    nova.services.enable.assert_not_called()
+    nova.aggregates.set_metadata.side_effect = None
+    assert plan.Enable('id-gold') in hosts.follow(nova, SLICES).done
 
 
 def test_silent_nova_is_unreachable(nova: Any) -> None:
