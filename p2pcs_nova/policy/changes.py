@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from p2pcs_nova import wire
 from p2pcs_nova.policy.assignment import Pc, assign
-from p2pcs_nova.policy.document import Policy, words_of
+from p2pcs_nova.policy.document import Policy, Slice, words_of
 from p2pcs_nova.policy.partition import Partition, next_map
 
 FAULTS_MAX = 20
@@ -66,16 +66,25 @@ def _version(old: Policy, new: Policy) -> Iterator[str]:
 def _zones(
     now: Partition, new: Policy, occupied: Collection[str]
 ) -> Iterator[str]:
-    later = {one.name: one for one in new.slices}
-    for name in sorted(occupied):
-        before = now.options(name)
-        after = None if before is None else later.get(before.name)
-        if before and after and before.zone != after.zone:
+    for row in now.rows:
+        after = _named(new, row.name)
+        if row.name not in occupied or row.zone is None or after is None:
+            continue
+        if row.zone != after.zone:
             yield (
-                f'{after.name}: zone: slice {name} holds instances, so it '
-                f'cannot go from zone {before.zone or "(none)"} to '
+                f'{after.name}: zone: slice {row.name} holds instances, so '
+                f'it cannot go from zone {row.zone or "(none)"} to '
                 f'{after.zone or "(none)"}'
             )
+
+
+def _named(policy: Policy, name: str) -> Slice | None:
+    """The slice that one of this name is, or is a part of when divided."""
+    found = {one.name: one for one in policy.slices}
+    whole, _, number = name.rpartition('-')
+    return found.get(name) or (
+        found.get(whole) if number.isdecimal() else None
+    )
 
 
 def _claims(

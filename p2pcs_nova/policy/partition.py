@@ -5,7 +5,8 @@ A slice that has more slots than its maximum is divided into parts of equal
 shares, ``name``, ``name-2``, ``name-3``…; one that has fewer than its
 minimum is merged into its neighbour of the same site.  A slice that is there
 no more is drained: it takes nothing new, and is closed when its last
-instance is gone.  Its row goes when its host has gone from Nova.
+instance is gone.  Its row goes when its host has gone from Nova, and keeps
+until then the zone that the host is in, whatever becomes of the policy.
 
 A slice is a host of Nova, so no PC's word makes one: it keeps alive what the
 policy or the map before has named.
@@ -118,14 +119,18 @@ def _undivided(
     policy: Policy, old: Sequence[wire.SliceRow]
 ) -> Iterator[wire.SliceRow]:
     for one in policy.slices:
-        yield wire.SliceRow(one.name, of=one.name, share=one.share)
+        yield wire.SliceRow(
+            one.name, of=one.name, share=one.share, zone=one.zone
+        )
     for row in old:
         if row.name in policy.names:
             continue
         if row.state is wire.SliceState.CLOSED:
             yield row
         else:
-            yield wire.SliceRow(row.name, wire.SliceState.DRAINING)
+            yield wire.SliceRow(
+                row.name, wire.SliceState.DRAINING, zone=row.zone
+            )
 
 
 def next_map(
@@ -168,6 +173,7 @@ def next_map(
                     wire.SliceState.DRAINING
                     if name in alive
                     else wire.SliceState.CLOSED,
+                    zone=before[name].zone if name in before else None,
                 )
             )
     found = wire.SliceMap(policy.version, old.generation, tuple(rows))
@@ -195,7 +201,9 @@ class _Divided:
             for number in range(1, count + 1):
                 name = one.name if number == 1 else f'{one.name}-{number}'
                 part = share * number // count - share * (number - 1) // count
-                yield wire.SliceRow(name, of=one.name, share=part)
+                yield wire.SliceRow(
+                    name, of=one.name, share=part, zone=one.zone
+                )
 
     def _slots_of(self, share: int) -> float:
         return self._slots * share / WHOLE

@@ -23,6 +23,7 @@ BoundSlice = Annotated[
     msgspec.Meta(pattern=r'^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)?\Z'),
 ]
 """The name of a slice, or ''."""
+ZoneName = Annotated[str, msgspec.Meta(max_length=63)]
 Digest = Annotated[
     str,
     msgspec.Meta(pattern=r'^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})\Z'),

@@ -7,7 +7,7 @@ import enum
 
 import msgspec
 
-from p2pcs_nova.wire.basics import BoundSlice, Count, SliceName
+from p2pcs_nova.wire.basics import BoundSlice, Count, SliceName, ZoneName
 from p2pcs_nova.wire.era import SignedEra
 from p2pcs_nova.wire.instances import Signed
 
@@ -32,6 +32,9 @@ class SliceRow(msgspec.Struct, frozen=True):
     policy has it no more."""
     share: Count = 0
     """Of the PCs of its site, in millionths; 0 if it is not open."""
+    zone: ZoneName | None = None
+    """Of its host, '' for Nova's default: what the policy said of it last;
+    None if that is not known."""
 
 
 class SliceMap(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from p2pcs_nova.policy import reading
 from p2pcs_nova.policy.assignment import Pc
 from p2pcs_nova.policy.changes import plan
 from p2pcs_nova.policy.document import Policy
-from p2pcs_nova.policy.partition import Partition
+from p2pcs_nova.policy.partition import NO_MAP, Partition, next_map
 
 OLD = """\
 version: 3
@@ -93,6 +93,60 @@ def test_a_pc_with_two_values_may_be_claimed_twice() -> None:
 def test_the_zone_of_an_empty_slice_may_change() -> None:
     text = OLD.replace('3', '4').replace('zone: it', 'zone: eu')
     assert tried(text, 'oslo').faults == ()
+
+
+RANKED = """\
+version: {}
+sites:
+- name: rome
+  match: {{}}
+  rank: tier
+  slices:
+  - {{name: most, share: 75%, maximum: 100}}
+  - {{name: few, share: 25%, minimum: 30, zone: {}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ('slots', 'between'),
+    [(100, RANKED.format(2, 'it')), (200, OLD), (100, OLD)],
+    ids=['merged', 'dropped', 'merged and dropped'],
+)
+def test_the_zone_of_a_slice_that_is_drained_stays(
+    slots: int, between: str
+) -> None:
+    first = read(RANKED.format(1, 'it'))
+    policy, held = read(between), {'few'}
+    slices = next_map(first, NO_MAP, {'rome': 200}, held)
+    slices = next_map(first, slices, {'rome': slots}, held)
+    slices = next_map(policy, slices, {'rome': slots}, held)
+    now = Partition(policy, slices)
+    assert now.state('few') is wire.SliceState.DRAINING
+
+    def faults(zone: str) -> tuple[str, ...]:
+        new = read(RANKED.format(4, zone))
+        return plan(now, new, (), {}, held, SLOTS).faults
+
+    assert faults('it') == ()
+    (fault,) = faults('eu')
+    assert 'few holds instances, so it cannot go from zone it to' in fault
+
+
+def test_the_zone_of_a_part_that_is_drained_stays_that_of_the_slice() -> None:
+    first = read(RANKED.format(1, 'it').replace('100', '100, zone: it'))
+    slices = next_map(first, NO_MAP, {'rome': 200}, ())
+    slices = next_map(first, slices, {'rome': 60}, {'most-2'})
+    now = Partition(first, slices)
+    assert now.state('most-2') is wire.SliceState.DRAINING
+    new = read(RANKED.format(2, 'it'))
+    (fault,) = plan(now, new, (), {}, {'most-2'}, SLOTS).faults
+    assert 'most: zone: slice most-2 holds instances' in fault
+
+
+def test_a_zone_that_nobody_knows_may_be_any() -> None:
+    rows = (wire.SliceRow('rome', wire.SliceState.DRAINING),)
+    for now in (Partition(), Partition(slices=wire.SliceMap(0, 1, rows))):
+        assert plan(now, read(OLD), PCS, NAMES, {'rome'}, SLOTS).faults == ()
 
 
 def test_a_pc_of_a_site_is_not_claimed_by_who_takes_the_others() -> None:
