@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -183,8 +183,20 @@ class Overlay:
 
     def peer_records(self) -> dict[str, wire.PeerRecord]:
         """What all PCs say that are alive, ourselves too, by id."""
+        return self._records_of(self.alive())
+
+    def last_records(self) -> dict[str, wire.PeerRecord]:
+        """The same of all PCs, of those that are off what they said last.
+
+        Who has left is none any more, nor who was put out.
+        """
+        return self._records_of(self.members())
+
+    def _records_of(
+        self, members: Iterable[Member]
+    ) -> dict[str, wire.PeerRecord]:
         found = {}
-        for member in self.alive():
+        for member in members:
             if member.role is Role.PEER:
                 record = self.peer_record(member.peer)
                 if record is not None:

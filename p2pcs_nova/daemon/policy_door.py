@@ -83,18 +83,22 @@ def gone_route(tell: Callable[[wire.GoneHosts], None]) -> Route:
 async def plan(
     station: Station, role: Role, policy: Policy
 ) -> wire.PolicyPlan:
-    """What this policy would do to the PCs that are alive now.
+    """What this policy would do to the PCs that are on now.
+
+    Those that are off must be in one site, too, by what they said last.
 
     :raises Unavailable: nobody can say which slices hold instances
     """
     occupied = await role.occupied()
     by_peer = station.net.peer_records()
+    last = station.net.last_records()
     records = list(by_peer.values())
     return changes.plan(
         station.policies.in_force.partition,
         policy,
         [record_to_pc(peer, record) for peer, record in by_peer.items()],
-        {peer: record.name for peer, record in by_peer.items()},
+        [record_to_pc(peer, record) for peer, record in last.items()],
+        {peer: record.name for peer, record in last.items()},
         occupied | bound_slices(records),
         slots_of(policy, records),
     )

@@ -18,13 +18,15 @@ def plan(
     now: Partition,
     new: Policy,
     pcs: Sequence[Pc],
+    known: Sequence[Pc],
     names: Mapping[str, str],
     occupied: Collection[str],
     slots: Mapping[str, int],
 ) -> wire.PolicyPlan:
     """Whether a policy can follow the one in force, and who would move.
 
-    :param pcs: all PCs of the overlay
+    :param pcs: those that are on
+    :param known: all of the overlay, those that are off too
     :param names: their host names, by peer id
     :param occupied: the slices that hold instances
     :param slots: of all PCs of a site of the new policy, by its name
@@ -32,7 +34,7 @@ def plan(
     faults = [
         *_version(now.policy, new),
         *_zones(now, new, occupied),
-        *_claims(new, pcs, names),
+        *_claims(new, known, names),
     ]
     after = Partition(new, next_map(new, now.map, slots, occupied))
     slices = assign(after, pcs).slices

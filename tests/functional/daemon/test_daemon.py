@@ -71,6 +71,12 @@ def test_a_pc_joins_works_and_dies(office: daemons.Office) -> None:
 
     pc.stop(signal.SIGKILL)
     waiting.until(lambda: state_of(office, 'pc1') == 'failed')
+    # No policy may forget it.
+    with office.gateway.client as client:
+        found = client.plan_policy(
+            'version: 2\nslices: [{name: tin, match: {tier: tin}}]'
+        )
+    assert 'pc1 (tier: gold) is left out' in found.faults[0]
 
     pc.start()
     waiting.until(lambda: state_of(office, 'pc1') == 'alive')

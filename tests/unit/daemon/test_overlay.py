@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossip.descriptor import PAYLOAD_MAX
+from gossip.descriptor import PAYLOAD_MAX, Role, Status
 from p2pcs_nova import wire
 from p2pcs_nova.daemon import overlay
 
@@ -90,23 +90,42 @@ def test_a_deleted_record_is_no_mistake() -> None:
     assert net.unreadable == 0
 
 
-def test_nobody_here_hears_what_no_pc_can_have() -> None:
-    words = wire.AttributesRecord('pc', {'reliability': 1e6, 'floor': 1e6})
-    offer = wire.Offer(wire.Capacity(BIG, BIG, BIG))
-    said = {
-        overlay.ATTRIBUTES_PART: words,
-        overlay.CAPACITY_PART: wire.CapacityRecord(offer, wire.Capacity()),
-    }
+def overlay_of(
+    record: wire.PeerRecord, *members: tuple[bytes, Status]
+) -> overlay.Overlay:
+    """One whose members are so, and are PCs that all say this."""
+    words, capacity = record.split()
+    said = {overlay.ATTRIBUTES_PART: words, overlay.CAPACITY_PART: capacity}
 
-    def record(peer: bytes, part: str) -> types.SimpleNamespace:
+    def part_of(peer: bytes, part: str) -> types.SimpleNamespace:
         payload = msgspec.msgpack.encode(said[part])
         return types.SimpleNamespace(payload=payload)
 
-    net = overlay.Overlay()
-    runtime: Any = types.SimpleNamespace(
-        node=types.SimpleNamespace(record=record)
+    known = tuple(
+        types.SimpleNamespace(peer=peer, role=Role.PEER, status=status)
+        for peer, status in members
     )
+    runtime: Any = types.SimpleNamespace(
+        node=types.SimpleNamespace(record=part_of, members=lambda: known)
+    )
+    net = overlay.Overlay()
     net.attach(runtime)
+    return net
+
+
+def test_pc_that_is_off_has_a_last_record_and_says_nothing() -> None:
+    nothing = wire.Capacity()
+    record = wire.PeerRecord('pc', wire.Offer(nothing), {}, nothing)
+    on, off = b'a' * 16, b'b' * 16
+    net = overlay_of(record, (on, Status.SUSPECT), (off, Status.DEAD))
+    assert net.peer_records() == {on.hex(): record}
+    assert net.last_records() == {on.hex(): record, off.hex(): record}
+
+
+def test_nobody_here_hears_what_no_pc_can_have() -> None:
+    offer = wire.Offer(wire.Capacity(BIG, BIG, BIG))
+    attributes = {'reliability': 1e6, 'floor': 1e6}
+    net = overlay_of(wire.PeerRecord('pc', offer, attributes, wire.Capacity()))
     heard = net.peer_record(bytes(16))
     assert heard is not None
     assert heard.offer.total == wire.Capacity()

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import itertools
 import types
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -24,13 +26,20 @@ def pc(used: wire.Capacity) -> wire.PeerRecord:
     return wire.PeerRecord('pc1', wire.Offer(ONE), {}, used, 'gold')
 
 
-def daemon(*records: wire.PeerRecord) -> Any:
+def daemon(
+    *records: wire.PeerRecord, off: Sequence[wire.PeerRecord] = ()
+) -> Any:
     """A daemon's station, as far as a plan looks at it."""
     policy = reading.read_policy(TEXT.format(1, 'it'), 'policy')
-    known = {f'{number:032x}': one for number, one in enumerate(records)}
+    last = {
+        f'{number:032x}': one for number, one in enumerate((*records, *off))
+    }
+    known = dict(itertools.islice(last.items(), len(records)))
     return types.SimpleNamespace(
         policies=types.SimpleNamespace(in_force=InForce(policy=policy)),
-        net=types.SimpleNamespace(peer_records=lambda: known),
+        net=types.SimpleNamespace(
+            peer_records=lambda: known, last_records=lambda: last
+        ),
     )
 
 
@@ -59,3 +68,14 @@ async def test_zone_of_an_occupied_slice_stays(
     policy = reading.read_policy(TEXT.format(2, 'eu'), 'policy')
     found = await policy_door.plan(station, role, policy)
     assert any('holds instances' in one for one in found.faults) is refused
+
+
+async def test_pc_that_is_off_is_left_out_by_no_policy_and_moves_not() -> None:
+    text = 'version: 2\nslices: [{name: gold, match: {site: rome}}]'
+    policy = reading.read_policy(text, 'policy')
+    station = daemon(off=[pc(wire.Capacity())])
+    found = await policy_door.plan(station, books(), policy)
+    (fault,) = found.faults
+    assert 'pc1' in fault
+    assert 'is left out' in fault
+    assert found.moves == ()

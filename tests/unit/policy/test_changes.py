@@ -29,7 +29,8 @@ def read(text: str) -> Policy:
 
 
 def tried(text: str, *occupied: str) -> wire.PolicyPlan:
-    return plan(Partition(read(OLD)), read(text), PCS, NAMES, occupied, SLOTS)
+    now = Partition(read(OLD))
+    return plan(now, read(text), PCS, PCS, NAMES, occupied, SLOTS)
 
 
 def test_the_same_policy_with_a_higher_version_moves_nobody() -> None:
@@ -85,7 +86,7 @@ def test_what_the_pcs_do_not_allow_is_a_fault(text: str, fault: str) -> None:
 def test_a_pc_with_two_values_may_be_claimed_twice() -> None:
     pcs = [Pc('c' * 32, {'site': ('rome', 'oslo')})]
     found = plan(
-        Partition(read(OLD)), read(OLD.replace('3', '4')), pcs, {}, (), {}
+        Partition(read(OLD)), read(OLD.replace('3', '4')), pcs, pcs, {}, (), {}
     )
     assert 'would be in rome and in oslo' in found.faults[0]
 
@@ -125,7 +126,7 @@ def test_the_zone_of_a_slice_that_is_drained_stays(
 
     def faults(zone: str) -> tuple[str, ...]:
         new = read(RANKED.format(4, zone))
-        return plan(now, new, (), {}, held, SLOTS).faults
+        return plan(now, new, (), (), {}, held, SLOTS).faults
 
     assert faults('it') == ()
     (fault,) = faults('eu')
@@ -139,14 +140,16 @@ def test_the_zone_of_a_part_that_is_drained_stays_that_of_the_slice() -> None:
     now = Partition(first, slices)
     assert now.state('most-2') is wire.SliceState.DRAINING
     new = read(RANKED.format(2, 'it'))
-    (fault,) = plan(now, new, (), {}, {'most-2'}, SLOTS).faults
+    (fault,) = plan(now, new, (), (), {}, {'most-2'}, SLOTS).faults
     assert 'most: zone: slice most-2 holds instances' in fault
 
 
 def test_a_zone_that_nobody_knows_may_be_any() -> None:
     rows = (wire.SliceRow('rome', wire.SliceState.DRAINING),)
     for now in (Partition(), Partition(slices=wire.SliceMap(0, 1, rows))):
-        assert plan(now, read(OLD), PCS, NAMES, {'rome'}, SLOTS).faults == ()
+        assert (
+            plan(now, read(OLD), PCS, PCS, NAMES, {'rome'}, SLOTS).faults == ()
+        )
 
 
 def test_a_pc_of_a_site_is_not_claimed_by_who_takes_the_others() -> None:
