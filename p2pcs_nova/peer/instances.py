@@ -80,7 +80,10 @@ class Instances:
         self._on_change = on_change
         self._quarantine = Quarantine(self._register, watch, switch)
         self._locks: dict[str, trio.Lock] = {}
-        self._scopes: dict[str, trio.CancelScope] = {}
+        self._scopes: dict[
+            str, tuple[wire.Counter | None, trio.CancelScope]
+        ] = {}
+        """Of the operation that goes on, and of which epoch it is."""
 
     # -- what is there ------------------------------------------------------
 
@@ -174,15 +177,17 @@ class Instances:
     # -- operations ---------------------------------------------------------
 
     @contextlib.asynccontextmanager
-    async def _operation(self, instance: str) -> AsyncIterator[None]:
-        """Alone with this instance, until a tombstone comes.
+    async def _operation(
+        self, instance: str, epoch: wire.Counter | None
+    ) -> AsyncIterator[None]:
+        """Alone with this instance, until a tombstone of this epoch comes.
 
         :raises StaleEpoch: a tombstone has ended it
         """
         lock = self._locks.setdefault(instance, trio.Lock())
         async with lock:
             with trio.CancelScope() as scope:
-                self._scopes[instance] = scope
+                self._scopes[instance] = epoch, scope
                 try:
                     yield
                 finally:
@@ -203,21 +208,21 @@ class Instances:
 
         The same right again gives the same answer, or the same error.
         """
-        async with self._operation(right.instance):
+        async with self._operation(right.instance, right.epoch):
             self._register.check_epoch(right)
             known = self._register.find(right.instance)
             if known is not None and known.right.epoch == right.epoch:
                 return self._answer_again(known, request)
             entry = Entry(right, request.run_right, request.spec)
             await self._builder.check(entry, accelerator)
+            reserved = request.reservation, right, entry.spec.need
+            self._reservations.check(*reserved, now())
             if known is not None:
                 await self._register.bury(
                     wire.Tombstone(right.instance, known.right.epoch)
                 )
                 await self._take_away(known)
-            self._reservations.confirm(
-                request.reservation, right, entry.spec.need, now()
-            )
+            self._reservations.confirm(*reserved, now())
             try:
                 await self._register.put(entry, Step.RIGHT_STORED)
             except errors.P2PcsError:
@@ -296,7 +301,7 @@ class Instances:
         :raises StaleEpoch: another epoch is here
         :raises WrongState: not in this state
         """
-        async with self._operation(instance):
+        async with self._operation(instance, request.epoch):
             entry = self._register.of_epoch(instance, request.epoch)
             await self._watch.refresh(instance)
             if request.action is wire.Action.RESTORE:
@@ -361,7 +366,7 @@ class Instances:
         :raises WrongState: it is not built
         :raises Malformed: a rule is none; nothing has changed
         """
-        async with self._operation(instance):
+        async with self._operation(instance, request.epoch):
             entry = self._register.of_epoch(instance, request.epoch)
             if entry.stage is not Stage.BUILT:
                 raise errors.WrongState(f'it is {entry.stage}')
@@ -383,7 +388,7 @@ class Instances:
         :raises WrongState: it is not built
         :raises NoSpace: there is no room for the copy
         """
-        async with self._operation(instance):
+        async with self._operation(instance, request.epoch):
             entry = self._register.of_epoch(instance, request.epoch)
             if entry.stage is not Stage.BUILT:
                 raise errors.WrongState(f'it is {entry.stage}')
@@ -397,10 +402,9 @@ class Instances:
         """
         instance = tombstone.instance
         await self._register.bury(tombstone)
-        known = self._register.find(instance)
-        if known is not None and known.right.epoch <= tombstone.epoch:
-            scope = self._scopes.get(instance)
-            if scope is not None:
+        if instance in self._scopes:
+            epoch, scope = self._scopes[instance]
+            if epoch is None or epoch <= tombstone.epoch:
                 scope.cancel()
         lock = self._locks.setdefault(instance, trio.Lock())
         async with lock:

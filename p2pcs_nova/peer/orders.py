@@ -78,7 +78,11 @@ class Orders:
     ) -> wire.Reservation:
         """Promise capacity for a while."""
         await self._authority.obey(command)
-        self._standing.take_new(command.slice)
+        if self._reservations.holds(claim.instance, command.slice):
+            # To be built anew, where it is: that is nothing new.
+            self._standing.take_part()
+        else:
+            self._standing.take_new(command.slice)
         grant, left_s = self._grants.give(command.slice, claim)
         return wire.Reservation(
             id=grant.id,

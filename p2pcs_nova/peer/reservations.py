@@ -10,7 +10,9 @@ snapshot is taken.  The rules:
 1. all together never exceed the offer at the moment when a grant or a
    loan is given;
 2. one grant for one instance: a repeated claim renews it;
-3. while anything is promised, every promise is for one slice.
+3. while anything is promised, every promise is for one slice;
+4. one hold for one instance: its next run right takes the place of the one
+   before, and the claim for it needs no room beside that.
 
 Sans-IO: ``now`` is in seconds of CLOCK_BOOTTIME (a sleeping PC's
 promises run out too), ids come from the caller.
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+from collections.abc import Iterable
 
 from p2pcs_nova import errors, wire
 
@@ -38,6 +41,7 @@ class Grant:
 class Hold:
     """What one epoch of an instance takes."""
 
+    epoch: wire.Counter
     slice: str
     need: wire.Capacity
 
@@ -63,7 +67,8 @@ class Reservations:
         self._offer = offer
         self._hold_s = hold_s
         self._grants: dict[str, Grant] = {}
-        self._holds: dict[HoldKey, Hold] = {}
+        self._holds: dict[str, Hold] = {}
+        """By instance."""
         self._loans: dict[HoldKey, dict[Loan, int]] = {}
         """MiB of disk."""
 
@@ -80,17 +85,16 @@ class Reservations:
 
     def held(self) -> wire.Capacity:
         """The sum of the run rights' needs and loans."""
-        lent = sum(
-            mb for loans in self._loans.values() for mb in loans.values()
-        )
-        return sum(
-            (h.need for h in self._holds.values()),
-            wire.Capacity(disk_mb=lent),
-        )
+        return sum(map(self._held_by, self._holds), wire.Capacity())
 
     def promised(self) -> wire.Capacity:
         """Everything: run rights and unconfirmed grants."""
-        return sum((g.claim.need for g in self._grants.values()), self.held())
+        return self._with_grants(self.held(), self._grants.values())
+
+    def holds(self, instance: str, slice_: str) -> bool:
+        """Whether this instance of the slice is here."""
+        hold = self._holds.get(instance)
+        return hold is not None and hold.slice == slice_
 
     def free(self) -> wire.Capacity:
         """What a further claim may ask for; never below zero."""
@@ -123,12 +127,12 @@ class Reservations:
         mine = self._grant_of(claim.instance)
         others = [g for g in self._grants.values() if g is not mine]
         self._check_slice(slice_, others)
-        held = self.held()
+        held = subtract(self.held(), self._held_by(claim.instance))
         if not self._offer.total.fits(held + claim.need):
             raise errors.Full(
                 self._shortage(claim.need, subtract(self._offer.total, held))
             )
-        taken = sum((g.claim.need for g in others), held)
+        taken = self._with_grants(held, others)
         if not self._offer.total.fits(taken + claim.need):
             raise errors.Held(
                 self._shortage(claim.need, subtract(self._offer.total, taken))
@@ -159,17 +163,17 @@ class Reservations:
 
     # -- holds --------------------------------------------------------------
 
-    def confirm(
+    def check(
         self,
         grant_id: str,
         right: wire.RunRight,
         need: wire.Capacity,
         now: float,
     ) -> None:
-        """Turn a grant into the hold of a run right.
+        """Whether a grant can be turned into the hold of a run right.
 
         :raises ReservationGone: it has ended, or is another instance's,
-            another slice's or smaller than ``need``; nothing changed
+            another slice's or smaller than ``need``
         """
         self.expire(now)
         grant = self._grants.get(grant_id)
@@ -185,16 +189,34 @@ class Reservations:
             raise errors.ReservationGone(
                 'the reservation was made for something else'
             )
+
+    def confirm(
+        self,
+        grant_id: str,
+        right: wire.RunRight,
+        need: wire.Capacity,
+        now: float,
+    ) -> None:
+        """Turn a grant into the hold of a run right.
+
+        :raises ReservationGone: see :meth:`check`; nothing changed
+        """
+        self.check(grant_id, right, need, now)
         del self._grants[grant_id]
         self.hold(right, need)
 
     def hold(self, right: wire.RunRight, need: wire.Capacity) -> None:
         """Count a run right, for instance one found in the store."""
-        self._holds[right.instance, right.epoch] = Hold(right.slice, need)
+        before = self._holds.get(right.instance)
+        if before is not None:
+            self.drop(right.instance, before.epoch)
+        self._holds[right.instance] = Hold(right.epoch, right.slice, need)
 
     def drop(self, instance: str, epoch: wire.Counter) -> None:
         """Give back what an epoch took; nothing if it took nothing."""
-        self._holds.pop((instance, epoch), None)
+        hold = self._holds.get(instance)
+        if hold is not None and hold.epoch == epoch:
+            del self._holds[instance]
         self._loans.pop((instance, epoch), None)
 
     # -- loans --------------------------------------------------------------
@@ -222,6 +244,25 @@ class Reservations:
     def take_back(self, right: wire.RunRight, loan: Loan) -> None:
         """End a loan; nothing if there is none."""
         self._loans.get((right.instance, right.epoch), {}).pop(loan, None)
+
+    # -- sums ---------------------------------------------------------------
+
+    def _held_by(self, instance: str) -> wire.Capacity:
+        hold = self._holds.get(instance)
+        if hold is None:
+            return wire.Capacity()
+        loans = self._loans.get((instance, hold.epoch), {})
+        return hold.need + wire.Capacity(disk_mb=sum(loans.values()))
+
+    def _with_grants(
+        self, held: wire.Capacity, grants: Iterable[Grant]
+    ) -> wire.Capacity:
+        """So much more as they ask beside what their instances hold."""
+        more = (
+            subtract(one.claim.need, self._held_by(one.claim.instance))
+            for one in grants
+        )
+        return sum(more, held)
 
     # -- checks -------------------------------------------------------------
 

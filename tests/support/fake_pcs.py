@@ -155,7 +155,8 @@ class Session:
     async def claim(self, claim: wire.Claim) -> wire.Reservation:
         await self._enter('claim')
         pc = self._pc
-        if pc.draining:
+        is_here = pc.reservations.holds(claim.instance, self._command.slice)
+        if pc.draining and not is_here:
             raise errors.Draining(pc.name)
         if self._command.slice != (pc.reservations.slice() or pc.slice):
             raise errors.OtherSlice(pc.name)
@@ -200,11 +201,11 @@ class Session:
             return old
         if pc.build_errors:
             raise pc.build_errors.pop(0)
+        reserved = request.reservation, right, request.spec.need
+        pc.reservations.check(*reserved, trio.current_time())
         if old is not None:
             self._bury(wire.Tombstone(instance, old.epoch))
-        pc.reservations.confirm(
-            request.reservation, right, request.spec.need, trio.current_time()
-        )
+        pc.reservations.confirm(*reserved, trio.current_time())
         status = wire.InstanceStatus(
             instance,
             right.epoch,

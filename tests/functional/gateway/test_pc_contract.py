@@ -155,6 +155,34 @@ async def test_draining_pc_takes_nothing_new(opened: Opened) -> None:
             await remote.claim(claim_of(0))
 
 
+async def test_full_and_draining_pc_builds_anew_what_it_has(
+    opened: Opened,
+) -> None:
+    request = real_pcs.request(0)
+    async with opened as pc, pc.connect(GOLD) as remote:
+        await pc.place(request)
+        await remote.claim(claim_of(1))
+        await pc.drain()
+        await pc.place(request, 2)
+        built = await remote.instance(request.claim.instance)
+        assert built.epoch == wire.Counter(1, 2)
+
+
+async def test_build_without_its_reservation_replaces_nothing(
+    opened: Opened,
+) -> None:
+    request = real_pcs.request(0)
+    uuid = request.claim.instance
+    async with opened as pc, pc.connect(GOLD) as remote:
+        await pc.place(request)
+        built = await remote.instance(uuid)
+        with pytest.raises(errors.ReservationGone):
+            await remote.build(
+                uuid, pc.order(request, claim_of(9).instance, 2)
+            )
+        assert await remote.instance(uuid) == built
+
+
 async def test_earlier_term_is_refused(opened: Opened) -> None:
     old = wire.Command('gold', wire.Counter(1, 4))
     async with opened as pc:

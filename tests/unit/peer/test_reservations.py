@@ -67,6 +67,29 @@ def test_loan_is_of_what_is_free_and_ends_with_the_run_right(
     assert book.held() == wire.Capacity()
 
 
+def test_claim_of_what_is_here_needs_no_more_room_than_it_has(
+    book: Reservations,
+) -> None:
+    most = wire.Capacity(4, 4096, 4000)
+    claim = claim_of(most)
+    old, new = right_of(claim.instance), right_of(claim.instance, n=2)
+    book.claim('gold', claim, 'one', now=0.0)
+    book.confirm('one', old, most, now=0.0)
+    book.lend(old, Loan.MEMORY, 96)
+    assert book.holds(claim.instance, 'gold')
+    assert not book.holds(claim.instance, 'silver')
+    book.claim('gold', claim, 'two', now=0.0)
+    assert book.promised() == OFFER.total
+    with pytest.raises(errors.Full):
+        book.claim('gold', claim_of(), 'three', now=0.0)
+    book.drop(old.instance, old.epoch)
+    with pytest.raises(errors.Held):
+        book.claim('gold', claim_of(), 'three', now=0.0)
+    book.confirm('two', new, most, now=0.0)
+    book.drop(old.instance, old.epoch)
+    assert book.held() == most
+
+
 def test_confirmed_grant_never_ends(book: Reservations) -> None:
     claim = claim_of()
     book.claim('gold', claim, 'one', now=0.0)
@@ -226,6 +249,10 @@ class Promises(RuleBasedStateMachine):
         except errors.ReservationGone:
             del self.granted[grant]
             return
+        for key in [key for key in self.holds if key[0] == right.instance]:
+            del self.holds[key]
+            for loan in Loan:
+                self.loans.pop((*key, loan), None)
         self.holds[right.instance, right.epoch] = claim.need
 
     @precondition(lambda self: self.granted)

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from p2pcs_nova import errors, wire
+from p2pcs_nova.peer.steps import Step
 from p2pcs_nova.policy.document import Ratios
 from tests.support import one_peer
 from tests.support.one_peer import GOLD
@@ -189,6 +190,26 @@ async def test_higher_epoch_replaces_a_lower_one(pc: Pc) -> None:
             await peer.act(spec, Action.START, n=1)
         assert peer.service.used() == spec.need
     assert pc.instance_folders() == [f'{spec.instance}_1.2']
+
+
+async def test_tombstone_of_what_is_replaced_does_not_end_its_replacement(
+    pc: Pc,
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    replacing = trio.Event()
+
+    def passed(step: Step, instance: str) -> None:
+        if step is Step.TOMBSTONE_STORED:
+            replacing.set()
+
+    async with pc.run(passed=passed) as peer:
+        await peer.start(spec)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.place, spec, 2)
+            await replacing.wait()
+            nursery.start_soon(peer.bury, spec)
+        [status] = peer.service.statuses()
+        assert (status.epoch.n, status.state) == (2, State.PLUGGED)
 
 
 async def test_action_needs_the_epoch(pc: Pc) -> None:
