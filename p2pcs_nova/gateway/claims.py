@@ -16,7 +16,9 @@ The rules of one spawn:
    after the others for a while: else the one that promises most would
    delay every spawn;
 6. a PC is not asked again before it has answered the release of an earlier
-   grant: the release would end the new one.
+   grant: the release would end the new one;
+7. what is built anew stays on its PC if that takes it, whatever wishes and
+   policy say by now; what it was stays too until a PC has granted the room.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import dataclasses
 import logging
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import trio
@@ -90,7 +92,8 @@ class Tools:
 class Spawn:
     """One spawn, from its request to its answer.
 
-    :raises Malformed: the wishes are none; nothing is begun
+    :raises Malformed: the wishes are none; nothing is begun.  Those of what
+        is built anew are looked at when another PC must serve
     """
 
     def __init__(
@@ -99,8 +102,9 @@ class Spawn:
         self._tools = tools
         self._slice = slice_
         self._request = request
-        wanting.check_slice(request.wishes, tools.view)
-        self._wanted = wanting.Matcher(request.wishes, tools.view)
+        self._wanted: wanting.Matcher | None = None
+        if request.instead_of is None:
+            self._read_wishes()
         self._refused: dict[str, errors.P2PcsError] = {}
         self._asked: set[str] = set()
         """PCs that have not yet answered."""
@@ -124,8 +128,13 @@ class Spawn:
         timeout_s = self._tools.options.spawn_timeout_s
         try:
             with trio.move_on_after(timeout_s):
-                return await self._resume() or await self._search()
-            await self._bury()
+                return (
+                    await self._resume()
+                    or await self._stay()
+                    or await self._search()
+                )
+            if self._old() is None:
+                await self._bury()
             raise errors.NoPeerFits(
                 f'none within {timeout_s:g} s; {self._reasons()}'
             )
@@ -140,7 +149,7 @@ class Spawn:
         and refuses the reservation of one that it has never heard of.
         """
         row = self._tools.book.rows.get(self._request.claim.instance)
-        if row is None:
+        if row is None or row == self._old():
             return None
         if row.spec != _without_secrets(self._request.spec):
             await self._bury()
@@ -149,11 +158,40 @@ class Spawn:
         status = await self._attempt(row, str(nobody))
         return None if status is None else (row, status)
 
+    # -- in its own place ---------------------------------------------------
+
+    def _old(self) -> store.InstanceRow | None:
+        """What is to be replaced, as long as it is not."""
+        row = self._tools.book.rows.get(self._request.claim.instance)
+        if row is None or row.epoch != self._request.instead_of:
+            return None
+        return row
+
+    async def _stay(self) -> Built | None:
+        """Build it anew where it is; None if another PC must serve."""
+        old = self._old()
+        if old is None:
+            return None
+        await self._ask([old.peer])
+        if not self._grants:
+            return None
+        placed = await self._take_best()
+        # Its PC has destroyed it already; the grave is to be forgotten.
+        self._tools.buried.notify()
+        return placed
+
     # -- searching ----------------------------------------------------------
 
     async def _search(self) -> Built:
         if self._slice not in self._tools.view.partition.open:
-            raise errors.NoPeerFits(f'slice {self._slice} is being drained')
+            words = [_word(error) for error in self._refused.values()]
+            refused = choosing.reasons_to_text(words) if words else ''
+            raise errors.NoPeerFits(
+                f'slice {self._slice} is being drained'
+                + (f'; {refused}' if refused else '')
+            )
+        if self._wanted is None:
+            self._read_wishes()
         self._be_patient()
         while True:
             await self._gather()
@@ -170,6 +208,20 @@ class Spawn:
         wait_s = self._tools.options.held_wait_s
         self._patience = trio.current_time() + wait_s
 
+    def _read_wishes(self) -> None:
+        """From now on they limit who may be asked.
+
+        :raises Malformed: they are none
+        """
+        wishes, view = self._request.wishes, self._tools.view
+        wanting.check_slice(wishes, view)
+        self._wanted = wanting.Matcher(wishes, view)
+
+    def _mismatch(self, one: views.PeerView) -> str:
+        if self._wanted is None:
+            return ''
+        return self._wanted.mismatch(one, self._slice)
+
     def _screen(self) -> choosing.Screening:
         tools = self._tools
         holdings = tools.book.rows.holdings
@@ -178,7 +230,7 @@ class Spawn:
             members,
             holdings,
             self._request.claim,
-            lambda one: self._wanted.mismatch(one, self._slice),
+            self._mismatch,
             tools.company(self._request.spec),
         )
 
@@ -192,21 +244,24 @@ class Spawn:
         ]
 
     async def _gather(self) -> None:
-        """Claim on some PCs; back with grants, or when all have refused."""
-        options = self._tools.options
-        self._open = True
+        """Claim on some PCs that may have room."""
         chosen = choosing.sample(
             self._left(),
-            options.claim_width,
+            self._tools.options.claim_width,
             self._tools.rng,
             self._placing,
         )
-        for one in chosen:
-            self._asked.add(one.peer)
-            self._tools.nursery.start_soon(self._claim, one.peer)
+        await self._ask([one.peer for one in chosen])
+
+    async def _ask(self, peers: Iterable[str]) -> None:
+        """Claim on these; back with grants, or when all have refused."""
+        self._open = True
+        for peer in peers:
+            self._asked.add(peer)
+            self._tools.nursery.start_soon(self._claim, peer)
         while self._asked and not self._grants:
             await self._answered.wait()
-        with trio.move_on_after(options.claim_grace_s):
+        with trio.move_on_after(self._tools.options.claim_grace_s):
             while self._asked:
                 await self._answered.wait()
         self._open = False
@@ -322,7 +377,7 @@ class Spawn:
 
     async def _write_row(self, peer: str) -> store.InstanceRow:
         """Sign the run right of a new epoch, and write it down."""
-        tools, spec = self._tools, self._request.spec
+        tools, spec, old = self._tools, self._request.spec, self._old()
         epoch = await tools.book.next_epoch(self._slice)
         right = wire.RunRight(
             instance=spec.instance,
@@ -342,6 +397,8 @@ class Spawn:
             spec=_without_secrets(spec),
         )
         await tools.book.place(row)
+        if old is not None and old.peer != peer:
+            tools.buried.notify()
         return row
 
     async def _attempt(

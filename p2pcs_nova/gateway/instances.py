@@ -124,6 +124,9 @@ class Instances:
     ) -> wire.Placed:
         """Build it on some PC; answers when PLUGGED.
 
+        If it is built anew, and that fails, the look at it tells whether it
+        is still the epoch that was to be replaced: then it is as it was.
+
         :raises NoPeerFits: every PC of the slice refused
         :raises WrongState: another slice has it, or it was deleted
         :raises Malformed: claim and spec do not belong together, or the
@@ -138,7 +141,11 @@ class Instances:
         if owner is not None and owner.slice != slice_:
             raise errors.WrongState(f'slice {owner.slice} has this instance')
         if flight is None:
-            if row is not None and row.state is store.RowState.PLACED:
+            if (
+                row is not None
+                and row.state is store.RowState.PLACED
+                and row.epoch != request.instead_of
+            ):
                 return self.placed(row)
             spawn = claims.Spawn(self._tools, slice_, request)
             flight = self._flights[spec.instance] = Flight(slice_)

@@ -44,6 +44,8 @@ class SpawnRequest(msgspec.Struct, frozen=True):
     spec: InstanceSpec
     request_id: str = ''
     wishes: Wishes = Wishes()
+    instead_of: Counter | None = None
+    """The epoch whose place it takes: the instance is to be built anew."""
 
 
 class Placed(msgspec.Struct, frozen=True):

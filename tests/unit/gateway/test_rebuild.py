@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instances built anew: on their PC, and never lost for a refusal."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import msgspec
+import pytest
+import trio
+from trio.testing import MockClock
+
+from p2pcs_nova import errors, wire
+from p2pcs_nova.gateway import options as config
+from p2pcs_nova.gateway import service as services
+from p2pcs_nova.gateway import view as views
+from p2pcs_nova.policy import reading
+from p2pcs_nova.policy.partition import NO_MAP, Partition, next_map
+from tests.support import fake_pcs, gateways
+from tests.support.small_office import SMALL, office, spawn
+
+pytestmark = pytest.mark.trio
+
+
+async def rebuild(
+    service: services.GatewayService,
+    placed: wire.Placed,
+    wishes: wire.Wishes = fake_pcs.NO_WISHES,
+) -> wire.Placed:
+    """The first instance of the slice, in the place of what it was."""
+    request = fake_pcs.spawn_request(0, SMALL, wishes=wishes)
+    assert request.spec.instance == placed.status.instance
+    return await service.instances.spawn(
+        'all',
+        msgspec.structs.replace(request, instead_of=placed.status.epoch),
+    )
+
+
+async def drain(service: services.GatewayService) -> None:
+    """Have a policy that does not know the slice any more."""
+    newer = reading.read_policy(
+        'version: 2\nslices: [{name: new, match: {}}]', 'policy'
+    )
+    slices = next_map(newer, NO_MAP, {}, await service.occupied())
+    service.set_partition(Partition(newer, slices))
+
+
+async def test_rebuilt_instance_stays_on_a_full_pc_of_a_drained_slice(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(2, SMALL)
+    async with gateways.running(tmp_path, pcs) as service:
+        before = await spawn(service)
+        pcs.pcs[before.peer].draining = True
+        await drain(service)
+        # Neither is true of any PC by now.
+        wishes = wire.Wishes(slice='all', query='cores > 999')
+        after = await rebuild(service, before, wishes)
+        assert after.peer == before.peer
+        assert after.status.epoch > before.status.epoch
+        assert after.status.state is wire.InstanceState.PLUGGED
+        await trio.sleep(1)
+        assert (await service.graves()).graves == ()
+        (pc,) = pcs.live(after.status.instance)
+        assert pc.reservations.promised() == SMALL
+
+
+async def test_repeated_rebuild_is_answered_by_the_first(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    async with gateways.running(tmp_path, pcs) as service:
+        before = await spawn(service)
+        after = await rebuild(service, before)
+        assert await rebuild(service, before) == after
+
+
+async def test_rebuilt_instance_of_a_pc_out_of_reach_goes_to_another(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(2)
+    async with gateways.running(tmp_path, pcs) as service:
+        before = await spawn(service)
+        pc = pcs.pcs[before.peer]
+        pc.cut = True
+        pcs.tell_liveness(service, pc, views.Liveness.FAILED)
+        after = await rebuild(service, before)
+        assert after.peer != before.peer
+        pc.cut = False
+        pcs.tell_liveness(service, pc, views.Liveness.ALIVE)
+        await trio.sleep(1)
+        (live,) = pcs.live(before.status.instance)
+        assert live.id == after.peer
+
+
+async def test_pc_that_refuses_destroys_it_before_another_has_built_it(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(2)
+    async with gateways.running(tmp_path, pcs) as service:
+        before = await spawn(service)
+        pc = pcs.pcs[before.peer]
+        pc.reservations.set_offer(wire.Offer(wire.Capacity()))
+        after = await rebuild(service, before)
+        assert after.peer != before.peer
+        (live,) = pcs.live(before.status.instance)
+        assert live.id == after.peer
+
+
+@pytest.mark.parametrize('reachable', [True, False])
+async def test_rebuild_that_no_pc_takes_leaves_the_instance_as_it_was(
+    autojump_clock: MockClock, tmp_path: pathlib.Path, reachable: bool
+) -> None:
+    pcs = office(2, SMALL)
+    async with gateways.running(tmp_path, pcs) as service:
+        before = await spawn(service)
+        await spawn(service, 1)
+        pc = pcs.pcs[before.peer]
+        if reachable:
+            pc.reservations.set_offer(wire.Offer(wire.Capacity()))
+        else:
+            pcs.tell_liveness(service, pc, views.Liveness.FAILED)
+        reason = 'not offered' if reachable else 'unreachable'
+        with pytest.raises(errors.NoPeerFits, match=f'1 full, 1 {reason}'):
+            await rebuild(service, before)
+        await drain(service)
+        with pytest.raises(
+            errors.NoPeerFits, match=f'is being drained; 1 PC: 1 {reason}'
+        ):
+            await rebuild(service, before)
+        [left] = [
+            one
+            for one in service.placements('all').instances
+            if one.status.instance == before.status.instance
+        ]
+        assert left.status.epoch == before.status.epoch
+        assert pc.instances[before.status.instance].epoch == left.status.epoch
+        assert (await service.graves()).graves == ()
+
+
+async def test_wish_that_is_none_any_more_leaves_the_instance_as_it_was(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(2, SMALL)
+    wishes = wire.Wishes(query='floor > 3')
+    async with gateways.running(tmp_path, pcs) as service:
+        before = await spawn(service)
+        pc = pcs.pcs[before.peer]
+        pcs.tell_liveness(service, pc, views.Liveness.FAILED)
+        with pytest.raises(errors.Malformed, match='floor'):
+            await rebuild(service, before, wishes)
+        assert pcs.live(before.status.instance) == [pc]
+
+
+async def test_time_that_is_over_ends_nothing_that_was_not_begun(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    options = dataclasses.replace(config.DEFAULTS, spawn_timeout_s=2.0)
+    async with gateways.running(tmp_path, pcs, options=options) as service:
+        before = await spawn(service)
+        (pc,) = pcs.pcs.values()
+        pc.frozen = True
+        with pytest.raises(errors.NoPeerFits, match='none within 2 s'):
+            await rebuild(service, before)
+        assert pcs.live(before.status.instance) == [pc]
+        assert len(service.placements('all').instances) == 1
+
+
+async def test_rebuild_that_its_pc_begins_and_fails_goes_on_elsewhere(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(2)
+    async with gateways.running(tmp_path, pcs) as service:
+        before = await spawn(service)
+        pcs.pcs[before.peer].build_errors = [errors.HypervisorFailed('no')]
+        after = await rebuild(service, before)
+        assert after.peer != before.peer
+        await trio.sleep(1)
+        (live,) = pcs.live(before.status.instance)
+        assert live.id == after.peer
+
+
+async def test_rebuild_that_has_begun_and_failed_leaves_nothing(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(1)
+    async with gateways.running(tmp_path, pcs) as service:
+        before = await spawn(service)
+        pcs.build_errors(errors.HypervisorFailed('no'))
+        with pytest.raises(errors.NoPeerFits, match='1 hypervisor failed'):
+            await rebuild(service, before)
+        await trio.sleep(1)
+        assert pcs.live(before.status.instance) == []
+        assert service.placements('all').instances == ()
