@@ -102,9 +102,11 @@ def plug(
     wished: wire.Wishes,
     network_info: Iterable[Any],
     timeout_s: float,
+    instead_of: wire.Counter | None = None,
 ) -> None:
     """Have a PC build it, paused and plugged; wait for Neutron's word.
 
+    :param instead_of: the epoch that it replaces, if it is built anew
     :raises P2PcsError: no PC built it
     :raises BuildAbortException: Nova's; no PC of any slice has room
     :raises VirtualInterfaceCreateException: Nova's; it is built, and must
@@ -116,13 +118,17 @@ def plug(
         spec=spec,
         request_id=request_id,
         wishes=wished,
+        instead_of=instead_of,
     )
+    again = vifs.is_rebuild(instance)
     with vifs.plugging(virtapi, instance, network_info):
         try:
             placed = client.spawn(
                 slice_name, request, timeout_s, request_id=request_id
             )
         except errors.NoPeerFits as error:
+            if again:
+                raise
             others = _others(client, slice_name, request)
             if others is None or any(one.peers for one in others):
                 raise
@@ -132,7 +138,7 @@ def plug(
             context,
             [vif.port for vif in spec.vifs],
             instance.host,
-            again=vifs.is_rebuild(instance),
+            again=again,
         )
 
 

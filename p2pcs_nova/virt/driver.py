@@ -10,6 +10,7 @@ NotImplementedError is the answer, where that leaves a server as it is.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from typing import Any
 
@@ -36,6 +37,7 @@ from p2pcs_nova.virt import (
     inventory,
     moves,
     provider,
+    rebuilding,
     rules,
     snapshots,
     start,
@@ -241,38 +243,20 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
 
         On failure nothing is left on any PC.
         """
-        # Not by its truth: Nova's list waits for Neutron when looked at.
-        ports = [] if network_info is None else network_info
+        extras = build.Extras(
+            injected_files,
+            admin_password,
+            _ports(network_info),
+            block_device_info,
+            accel_info,
+        )
         with contextlib.ExitStack() as undo:
             try:
-                wished = wishing.read(self._client, context, instance)
-                spec = build.make_spec(
-                    self._images,
-                    context,
-                    instance,
-                    image_meta,
-                    build.Extras(
-                        injected_files,
-                        admin_password,
-                        ports,
-                        block_device_info,
-                        accel_info,
-                    ),
-                )
-                spec = rules.filtered(spec, self._filters(instance))
+                wished = wishing.read(context, instance)
+                wishing.check(self._client, context, instance, wished)
+                spec = self._make_spec(context, instance, image_meta, extras)
                 undo.callback(self._undo_spawn, instance)
-                build.plug(
-                    self._client,
-                    self._view,
-                    self._slice,
-                    self.virtapi,
-                    context,
-                    instance,
-                    spec,
-                    wished,
-                    ports,
-                    CONF.p2pcs.build_timeout_s,
-                )
+                self._put_up(context, instance, spec, wished, extras)
                 self._act(
                     instance,
                     wire.Action.START if power_on else wire.Action.STOP,
@@ -280,6 +264,55 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
             except errors.P2PcsError as error:
                 raise faults.build_fault(error, image_meta.id) from error
             undo.pop_all()
+
+    def rebuild(
+        self,
+        context: Any,
+        instance: Any,
+        image_meta: Any,
+        injected_files: Any,
+        admin_password: str | None,
+        allocations: Any,
+        bdms: Any,
+        detach_block_devices: Any,
+        attach_block_devices: Any,
+        network_info: Any = None,
+        evacuate: bool = False,
+        block_device_info: Any = None,
+        preserve_ephemeral: bool = False,
+        accel_uuids: Any = None,
+        reimage_boot_volume: bool = False,
+    ) -> None:
+        """Build it anew, on its own PC if that takes it.
+
+        Evacuations and servers with volumes have been refused before.
+
+        :raises UnexpectedDeletingTaskStateError: Nova's; it has failed, or
+            the server is deleted meanwhile
+        """
+        extras = build.Extras(
+            injected_files,
+            admin_password,
+            _ports(network_info),
+            block_device_info,
+            accel_uuids,
+        )
+        look = functools.partial(
+            rebuilding.find, self._client, self._slice, instance.uuid
+        )
+        with rebuilding.written_down(context, instance, self._host):
+            with rebuilding.untouched():
+                if preserve_ephemeral:
+                    raise exception.PreserveEphemeralNotSupported()
+                old = look()
+                wished = wishing.read(context, instance)
+                spec = self._make_spec(context, instance, image_meta, extras)
+                rebuilding.begin(instance)
+            with rebuilding.replacing(
+                look, old, lambda: self._undo_spawn(instance)
+            ):
+                self._put_up(context, instance, spec, wished, extras, old)
+                self._act(instance, wire.Action.START)
 
     def destroy(
         self,
@@ -546,6 +579,42 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         context = nova_context.get_admin_context()
         return extension.slice_ports(context, self._host)
 
+    def _make_spec(
+        self,
+        context: Any,
+        instance: Any,
+        image_meta: Any,
+        extras: build.Extras,
+    ) -> wire.InstanceSpec:
+        spec = build.make_spec(
+            self._images, context, instance, image_meta, extras
+        )
+        return rules.filtered(spec, self._filters(instance))
+
+    def _put_up(
+        self,
+        context: Any,
+        instance: Any,
+        spec: wire.InstanceSpec,
+        wished: wire.Wishes,
+        extras: build.Extras,
+        instead_of: wire.Counter | None = None,
+    ) -> None:
+        """Have a PC build and plug it."""
+        build.plug(
+            self._client,
+            self._view,
+            self._slice,
+            self.virtapi,
+            context,
+            instance,
+            spec,
+            wished,
+            extras.network_info,
+            CONF.p2pcs.build_timeout_s,
+            instead_of,
+        )
+
     def _filters(self, instance: Any) -> rules.Filters:
         """What may pass at the ports of an instance."""
         return rules.port_filters(self._ports()).get(instance.uuid, ())
@@ -587,6 +656,11 @@ def _name(context: Any, instance_uuid: str) -> str:
     except exception.InstanceNotFound:
         return instance_uuid
     return str(found.name)
+
+
+def _ports(network_info: Any) -> Any:
+    # Not by its truth: Nova's list waits for Neutron when looked at.
+    return [] if network_info is None else network_info
 
 
 def _request_id() -> str:

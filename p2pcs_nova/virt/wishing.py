@@ -20,20 +20,29 @@ from p2pcs_nova.client import local
 from p2pcs_nova.virt import translate
 
 
-def read(
-    client: local.LocalClient, context: Any, instance: Any
-) -> wire.Wishes:
-    """All wishes for a server; the gateway has checked them.
-
-    It is asked before an image moves, so that who asked wrongly hears of it
-    at once.
+def read(context: Any, instance: Any) -> wire.Wishes:
+    """All wishes for a server, by their names only.
 
     :raises Malformed: a wish is none; says where in it, and why
     :raises Unavailable: Nova does not tell the hints
     """
-    found = wishes.read_wishes(
+    return wishes.read_wishes(
         instance.flavor.extra_specs or {}, _hints(context, instance.uuid)
     )
+
+
+def check(
+    client: local.LocalClient,
+    context: Any,
+    instance: Any,
+    found: wire.Wishes,
+) -> None:
+    """Have the gateway check them, before an image moves.
+
+    So who asked wrongly hears of it at once.
+
+    :raises Malformed: a wish is none; says where in it, and why
+    """
     if found != wire.Wishes():
         need = translate.flavor_to_capacity(instance.flavor)
         try:
@@ -43,7 +52,6 @@ def read(
             )
         except errors.NotFound as error:
             raise errors.Malformed(error.message) from None
-    return found
 
 
 def _hints(context: Any, uuid: str) -> Mapping[str, Sequence[str]]:

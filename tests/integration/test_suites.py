@@ -34,6 +34,7 @@ pytestmark = pytest.mark.nova
         ('nova/suite_parts.py', THREADS),
         pytest.param('nova/suite_hosts.py', THREADS, marks=pytest.mark.slow),
         pytest.param('nova/suite_moves.py', THREADS, marks=pytest.mark.slow),
+        pytest.param('nova/suite_rebuild.py', THREADS, marks=pytest.mark.slow),
         pytest.param(
             'nova/suite_scheduler.py', THREADS, marks=pytest.mark.slow
         ),

@@ -94,8 +94,10 @@ class FakeOverlay:
         self.wishes: dict[str, wire.Wishes] = {}
         """Of every spawn, by instance."""
         self.fail: dict[str, errors.P2PcsError] = {}
-        """By name of a call: what it raises from now on."""
+        """By name of a call, or ``build``: what it raises from now on."""
         self.revision = 1
+        self.drained: set[str] = set()
+        """Slices that take nothing new."""
         self.traits: tuple[str, ...] = ()
         """Of every slice."""
         self._epochs = 0
@@ -309,16 +311,21 @@ class FakeClient:
         )
         claim, spec = request.claim, request.spec
         self._overlay.wishes[spec.instance] = request.wishes
-        allowed = self._overlay.allowed(request.wishes)
         row = self._overlay.rows.get(spec.instance)
-        if row is None:
+        anew = row is not None and row.epoch == request.instead_of
+        if row is None or anew:
             if spec.image.digest not in self._overlay.images:
                 raise errors.NotFound('no such image')
-            row = Row(
-                self._choose(slice, claim, allowed),
-                spec,
-                self._overlay.new_epoch(),
-            )
+            if row is None or not row.pc.reachable:
+                pc = self._choose(slice, claim, request.wishes)
+            else:
+                pc = row.pc
+            if row is not None:
+                self._overlay.buried[spec.instance] = row
+            self._overlay.rows.pop(spec.instance, None)
+            if 'build' in self._overlay.fail:
+                raise self._overlay.fail['build']
+            row = Row(pc, spec, self._overlay.new_epoch())
             self._overlay.rows[spec.instance] = row
             self._overlay.changed()
         elif row.pc.slice != slice:
@@ -477,8 +484,11 @@ class FakeClient:
             raise errors.Unreachable(f'PC {row.pc.name} does not answer')
 
     def _choose(
-        self, name: str, claim: wire.Claim, allowed: Iterable[FakePc]
+        self, name: str, claim: wire.Claim, wishes: wire.Wishes
     ) -> FakePc:
+        if name in self._overlay.drained:
+            raise errors.NoPeerFits(f'slice {name} is being drained')
+        allowed = self._overlay.allowed(wishes)
         fitting = []
         for pc in allowed:
             free = _minus(pc.offer, self._overlay.used(pc))

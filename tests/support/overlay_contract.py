@@ -132,6 +132,23 @@ class OverlayContract:
         assert again.status.epoch == found.status.epoch
         assert again.peer == found.peer
 
+    def test_spawn_in_the_place_of_an_epoch_builds_anew_once(
+        self, overlay: Subject, plugged: str
+    ) -> None:
+        before = overlay.client.instance(overlay.slice, plugged)
+        request = structs.replace(
+            for_instance(make_request(overlay), plugged),
+            instead_of=before.status.epoch,
+        )
+        after, again = (
+            overlay.client.spawn(overlay.slice, request, overlay.timeout_s)
+            for _ in range(2)
+        )
+        assert after.status.epoch > before.status.epoch
+        assert after.status.state is State.PLUGGED
+        assert after.peer == before.peer
+        assert again.status.epoch == after.status.epoch
+
     def test_actions_lead_where_they_say(
         self, overlay: Subject, plugged: str
     ) -> None:

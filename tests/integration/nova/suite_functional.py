@@ -123,7 +123,12 @@ class SliceTestCase(slices.SliceTestCase):
         assert self.overlay.rows[server['id']].pc.name == 'gold-pc2'
         self._rebuild_server(server, slices.IMAGE)
         assert self.overlay.wishes[server['id']] == wishes
-        assert self.overlay.rows[server['id']].pc.name == 'gold-pc2'
+        row = self.overlay.rows[server['id']]
+        assert row.pc.name == 'gold-pc2'
+        row.pc.reachable = False
+        self._rebuild_server(server, slices.IMAGE)
+        assert self.overlay.rows[server['id']] is row
+        assert self.used() == {'VCPU': 1, 'MEMORY_MB': 512, 'DISK_GB': 1}
 
     def test_wish_that_is_none_ends_in_error_with_its_place(self) -> None:
         far = "site == 'floor2' && cores > 2 && ownr == 'bruno'"
