@@ -27,8 +27,8 @@ ANOTHERS = (
     'the policy'
 )
 NO_NODE = (
-    "its nova-compute has told Nova of no node yet, so it may be anybody's; "
-    'if it never will, delete that compute service in Nova'
+    'its nova-compute has not told Nova of its node yet; one that never will '
+    "may be anybody's: delete that compute service in Nova"
 )
 
 
