@@ -17,8 +17,10 @@ The rules of one spawn:
    delay every spawn;
 6. a PC is not asked again before it has answered the release of an earlier
    grant: the release would end the new one;
-7. what is built anew stays on its PC if that takes it, whatever wishes and
-   policy say by now; what it was stays too until a PC has granted the room.
+7. what is built anew stays on its PC, whatever wishes and policy say by
+   now, and stays what it was if that PC does not grant the room; another PC
+   serves only after its own has failed to build it, and has destroyed it:
+   no address is to be on two PCs.
 """
 
 from __future__ import annotations
@@ -93,7 +95,7 @@ class Spawn:
     """One spawn, from its request to its answer.
 
     :raises Malformed: the wishes are none; nothing is begun.  Those of what
-        is built anew are looked at when another PC must serve
+        is built anew are read when another PC must serve
     """
 
     def __init__(
@@ -168,17 +170,42 @@ class Spawn:
         return row
 
     async def _stay(self) -> Built | None:
-        """Build it anew where it is; None if another PC must serve."""
+        """Build it anew where it is; None if another PC must serve.
+
+        :raises NoPeerFits: nothing has changed, or it may still run there
+        """
         old = self._old()
         if old is None:
             return None
         await self._ask([old.peer])
         if not self._grants:
-            return None
-        placed = await self._take_best()
-        # Its PC has destroyed it already; the grave is to be forgotten.
+            raise errors.NoPeerFits(
+                f'{self._name(old.peer)}, which has it, does not take it: '
+                f'{self._refused[old.peer].message}'
+            )
+        row = await self._write_row(old.peer)
+        status = await self._attempt(row, self._grants.pop(old.peer).id)
+        # To be forgotten: whoever builds an epoch has ended those before.
         self._tools.buried.notify()
-        return placed
+        if status is not None:
+            return row, status
+        await self._wait_until_gone(old)
+        return None
+
+    async def _wait_until_gone(self, old: store.InstanceRow) -> None:
+        """Until nothing of it is left on its PC.
+
+        :raises NoPeerFits: that cannot be said
+        """
+        tools = self._tools
+        with trio.move_on_after(tools.options.destroy_timeout_s):
+            while any(
+                grave.peer == old.peer
+                for grave in tools.book.graves.of_instance(old.instance)
+            ):
+                await tools.changed.wait()
+            return
+        raise errors.NoPeerFits(self._reasons())
 
     # -- searching ----------------------------------------------------------
 
@@ -377,7 +404,7 @@ class Spawn:
 
     async def _write_row(self, peer: str) -> store.InstanceRow:
         """Sign the run right of a new epoch, and write it down."""
-        tools, spec, old = self._tools, self._request.spec, self._old()
+        tools, spec = self._tools, self._request.spec
         epoch = await tools.book.next_epoch(self._slice)
         right = wire.RunRight(
             instance=spec.instance,
@@ -397,8 +424,6 @@ class Spawn:
             spec=_without_secrets(spec),
         )
         await tools.book.place(row)
-        if old is not None and old.peer != peer:
-            tools.buried.notify()
         return row
 
     async def _attempt(

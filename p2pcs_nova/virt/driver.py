@@ -283,7 +283,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         accel_uuids: Any = None,
         reimage_boot_volume: bool = False,
     ) -> None:
-        """Build it anew, on its own PC if that takes it.
+        """Build it anew, on its PC.
 
         Evacuations and servers with volumes have been refused before.
 

@@ -18,6 +18,7 @@ import collections
 import pathlib
 import random
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -137,10 +138,12 @@ class Trial:
             await trio.sleep(self.rng.uniform(0.0, 10.0))
             try:
                 with trio.move_on_after(self.rng.choice([5.0, 60.0])):
-                    await service.instances.spawn('all', request)
+                    placed = await service.instances.spawn('all', request)
                     self.outcomes['placed'] += 1
                     await self.start(service, uuid)
                     self.outcomes['active'] += 1
+                    if self.rng.random() < 0.6:
+                        await self.rebuild(service, request, placed)
                 await service.instances.look(
                     'all', uuid, '', fresh=self.rng.random() < 0.5
                 )
@@ -150,6 +153,31 @@ class Trial:
                 self.destroyed.add(uuid)
                 gone = await service.instances.destroy('all', uuid, '')
                 self.outcomes[f'destroyed: {gone.done}'] += 1
+
+    async def rebuild(
+        self,
+        service: services.GatewayService,
+        request: wire.SpawnRequest,
+        placed: wire.Placed,
+    ) -> None:
+        """One that fails leaves what was, or is as if it were deleted."""
+        uuid, old = request.spec.instance, placed.status.epoch
+        was_destroyed = uuid in self.destroyed
+        self.destroyed.add(uuid)
+        try:
+            await service.instances.spawn(
+                'all', msgspec.structs.replace(request, instead_of=old)
+            )
+        except errors.P2PcsError:
+            left = await service.instances.look('all', uuid, '', fresh=False)
+            if left.status.epoch != old:
+                raise
+            self.outcomes['not rebuilt'] += 1
+        else:
+            self.outcomes['rebuilt'] += 1
+        if not was_destroyed:
+            self.destroyed.discard(uuid)
+        await self.start(service, uuid)
 
     async def start(self, service: services.GatewayService, uuid: str) -> None:
         """As the driver does: after that Nova calls it ACTIVE."""
@@ -237,6 +265,7 @@ async def check(folder: pathlib.Path, seed: int) -> None:
         raise
     for outcome in ('placed', 'active', 'destroyed: True'):
         assert trial.outcomes[outcome] > 5, f'seed {seed}'
+    assert trial.outcomes['rebuilt'], f'seed {seed}'
     for what in ('lost', 'late', 'doubled', 'nobody waits', 'power cut'):
         assert trial.network.happened[what], f'seed {seed}'
 

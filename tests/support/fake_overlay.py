@@ -316,12 +316,13 @@ class FakeClient:
         if row is None or anew:
             if spec.image.digest not in self._overlay.images:
                 raise errors.NotFound('no such image')
-            if row is None or not row.pc.reachable:
+            if row is None:
                 pc = self._choose(slice, claim, request.wishes)
-            else:
+            elif row.pc.reachable:
                 pc = row.pc
-            if row is not None:
                 self._overlay.buried[spec.instance] = row
+            else:
+                raise errors.NoPeerFits(f'{row.pc.name} does not take it')
             self._overlay.rows.pop(spec.instance, None)
             if 'build' in self._overlay.fail:
                 raise self._overlay.fail['build']

@@ -55,6 +55,8 @@ class FakePc:
         """How long a release is on its way."""
         self.build_errors: list[errors.P2PcsError] = []
         """Raised by the next builds, before anything is committed."""
+        self.tombstone_errors: list[errors.P2PcsError] = []
+        """Raised by the next tombstones, which change nothing."""
         self.action_errors: list[errors.P2PcsError] = []
         """Raised by the next actions."""
         self.silent_builds = 0
@@ -283,6 +285,8 @@ class Session:
 
     async def tombstone(self, tombstone: wire.Tombstone) -> None:
         await self._enter('tombstone')
+        if self._pc.tombstone_errors:
+            raise self._pc.tombstone_errors.pop(0)
         self._bury(tombstone)
 
     def _check_epoch(self, right: wire.RunRight) -> None:

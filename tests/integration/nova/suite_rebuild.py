@@ -96,21 +96,16 @@ class RebuildTestCase(slices.SliceTestCase):
         )
         self.wait_for(status)
 
-    def test_server_stays_on_its_pc_if_that_is_there_and_else_moves(
-        self,
-    ) -> None:
+    def test_server_stays_on_its_full_pc_in_a_drained_slice(self) -> None:
         before = self.row
         self.overlay.rows[helpers.new_uuid()] = helpers.stranger(before.pc, 3)
         self.overlay.drained.add('gold')
         self.rebuild_well()
         assert self.row.pc is before.pc
         assert self.row.state == 'running'
-        self.overlay.drained.clear()
-        self.overlay.set_reachable(before.pc.name, False)
-        self.rebuild_well(image=ANOTHER)
-        assert self.row.pc is not before.pc
         self._stop_server(self.server)
-        self.rebuild_well('SHUTOFF')
+        self.rebuild_well('SHUTOFF', image=ANOTHER)
+        assert self.row.pc is before.pc
         assert self.row.state == 'stopped'
 
     def test_server_that_cannot_be_rebuilt_stays_as_it_is(self) -> None:
@@ -126,10 +121,9 @@ class RebuildTestCase(slices.SliceTestCase):
             self.rebuild()
             self.assert_as_before(before, error.message)
         self.overlay.fail.clear()
-        for pc in self.overlay.pcs:
-            pc.reachable = pc.slice != 'gold'
+        before.pc.reachable = False
         self.rebuild()
-        self.assert_as_before(before, 'no PC of slice gold has room')
+        self.assert_as_before(before, f'{before.pc.name} does not take it')
         assert self.row.state == 'running'
 
     def test_server_whose_rebuild_has_begun_and_failed_is_in_error(
