@@ -107,6 +107,11 @@ class Spawn:
         self._wanted: wanting.Matcher | None = None
         if request.instead_of is None:
             self._read_wishes()
+        self._former: set[wire.Counter] = set()
+        """Epochs that have run, and may still."""
+        if request.has_run:
+            graves = tools.book.graves.of_instance(request.claim.instance)
+            self._former |= {grave.epoch for grave in graves}
         self._refused: dict[str, errors.P2PcsError] = {}
         self._asked: set[str] = set()
         """PCs that have not yet answered."""
@@ -189,27 +194,36 @@ class Spawn:
         self._tools.buried.notify()
         if status is not None:
             return row, status
-        await self._wait_until_gone(old)
+        self._former.add(old.epoch)
         return None
 
-    async def _wait_until_gone(self, old: store.InstanceRow) -> None:
-        """Until nothing of it is left on its PC.
+    async def _wait_until_gone(self) -> None:
+        """Until nothing of earlier epochs is left on any PC.
 
         :raises NoPeerFits: that cannot be said
         """
-        tools = self._tools
-        with trio.move_on_after(tools.options.destroy_timeout_s):
-            while any(
-                grave.peer == old.peer
-                for grave in tools.book.graves.of_instance(old.instance)
-            ):
-                await tools.changed.wait()
-            return
-        raise errors.NoPeerFits(self._reasons())
+        with trio.move_on_after(self._tools.options.destroy_timeout_s):
+            while self._left_behind():
+                await self._tools.changed.wait()
+        if names := ', '.join(sorted(self._left_behind())):
+            raise errors.NoPeerFits(
+                f'{names} has still to destroy what was built before; '
+                f'{self._reasons()}'
+            )
+
+    def _left_behind(self) -> set[str]:
+        """The PCs that earlier epochs may still run on, by name."""
+        instance = self._request.claim.instance
+        return {
+            grave.peer_name
+            for grave in self._tools.book.graves.of_instance(instance)
+            if grave.epoch in self._former
+        }
 
     # -- searching ----------------------------------------------------------
 
     async def _search(self) -> Built:
+        await self._wait_until_gone()
         if self._slice not in self._tools.view.partition.open:
             words = [_word(error) for error in self._refused.values()]
             refused = choosing.reasons_to_text(words) if words else ''

@@ -141,6 +141,8 @@ class Instances:
         if owner is not None and owner.slice != slice_:
             raise errors.WrongState(f'slice {owner.slice} has this instance')
         if flight is None:
+            if row is None and request.instead_of is not None:
+                raise errors.WrongState('it was deleted')
             if (
                 row is not None
                 and row.state is store.RowState.PLACED

@@ -113,14 +113,15 @@ def plug(
         be destroyed
     """
     request_id = context.global_id or ''
+    again = vifs.is_rebuild(instance)
     request = wire.SpawnRequest(
         claim=translate.spec_to_claim(spec),
         spec=spec,
         request_id=request_id,
         wishes=wished,
+        has_run=again,
         instead_of=instead_of,
     )
-    again = vifs.is_rebuild(instance)
     with vifs.plugging(virtapi, instance, network_info):
         try:
             placed = client.spawn(

@@ -7,8 +7,8 @@ granted the room.  A rebuild that fails ends in one of these ways:
 
 =========================  ==============================================
 nothing was destroyed yet  the server is as it was
-its old disk is gone       ERROR, and nothing is left of it
-nobody can tell            ERROR, and what there is stays
+its old disk is given up   ERROR, and nothing is left of it
+nobody can tell            ERROR, and what there is stays for now
 =========================  ==============================================
 
 Whatever a driver raises from a rebuild, Nova takes the server's allocation
@@ -37,7 +37,7 @@ LOG = log.getLogger(__name__)
 EVENT = 'p2pcs_rebuild'
 """Of the server's action: its owner hears by it that the rebuild failed."""
 STAYS = 'the server stays as it is'
-GONE = 'its old disk is gone'
+GONE = 'its old disk is given up'
 UNKNOWN = 'its old disk may be gone'
 
 
@@ -129,8 +129,10 @@ def _find_fate(
         return UNKNOWN
     if left != old:
         return GONE
-    # A gateway that was not heard in time may still be about it.
-    return UNKNOWN if isinstance(error, errors.Unreachable) else STAYS
+    # A gateway that was not heard in time may still be about it, and so may
+    # etcd that the gateway has not heard: the next term will know.
+    not_heard = errors.Unreachable, errors.Unavailable
+    return UNKNOWN if isinstance(error, not_heard) else STAYS
 
 
 def _end(

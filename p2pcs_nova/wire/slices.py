@@ -44,8 +44,10 @@ class SpawnRequest(msgspec.Struct, frozen=True):
     spec: InstanceSpec
     request_id: str = ''
     wishes: Wishes = Wishes()
+    has_run: bool = False
+    """The instance is to be built anew: no epoch of before may be left."""
     instead_of: Counter | None = None
-    """The epoch whose place it takes: the instance is to be built anew."""
+    """The epoch whose place it takes; None: there is none any more."""
 
 
 class Placed(msgspec.Struct, frozen=True):

@@ -135,7 +135,7 @@ class RebuildTestCase(slices.SliceTestCase):
         ):
             self.overlay.fail[call] = error
             self.rebuild()
-            self.assert_in_error(f'its old disk is gone: {error.message}')
+            self.assert_in_error(f'its old disk is given up: {error.message}')
             assert self.server['id'] not in self.overlay.rows
             self.overlay.fail.clear()
             self.rebuild_well()
@@ -147,6 +147,7 @@ class RebuildTestCase(slices.SliceTestCase):
         before = self.row
         for said, is_silent in (
             (errors.Unreachable('no answer'), False),
+            (errors.Unavailable('etcd'), False),
             (errors.NoPeerFits('1 PC: 1 full'), True),
         ):
             self.have_spawn_fail(said, is_silent)

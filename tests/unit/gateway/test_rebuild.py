@@ -33,7 +33,9 @@ async def rebuild(
     assert request.spec.instance == placed.status.instance
     return await service.instances.spawn(
         'all',
-        msgspec.structs.replace(request, instead_of=placed.status.epoch),
+        msgspec.structs.replace(
+            request, has_run=True, instead_of=placed.status.epoch
+        ),
     )
 
 
@@ -137,6 +139,42 @@ async def test_rebuild_goes_nowhere_while_its_pc_may_still_run_it(
             await rebuild(service, before)
         assert pcs.live(before.status.instance) == [pc]
         assert service.placements('all').instances == ()
+
+
+async def test_rebuild_waits_for_what_an_earlier_one_has_left_behind(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(2)
+    async with gateways.running(tmp_path, pcs) as service:
+        before = await spawn(service)
+        pc = pcs.pcs[before.peer]
+        pc.build_errors = [errors.HypervisorBusy('no')]
+        pc.tombstone_errors = [errors.HypervisorBusy('no')] * 99
+        with pytest.raises(errors.NoPeerFits):
+            await rebuild(service, before)
+        again = msgspec.structs.replace(
+            fake_pcs.spawn_request(0, SMALL), has_run=True
+        )
+        with pytest.raises(errors.NoPeerFits, match=f'{pc.name} has still'):
+            await service.instances.spawn('all', again)
+        assert pcs.live(before.status.instance) == [pc]
+        pc.tombstone_errors = []
+        after = await service.instances.spawn('all', again)
+        (live,) = pcs.live(before.status.instance)
+        assert live.id == after.peer
+
+
+async def test_rebuild_that_comes_after_the_deletion_builds_nothing(
+    autojump_clock: MockClock, tmp_path: pathlib.Path
+) -> None:
+    pcs = office(2)
+    async with gateways.running(tmp_path, pcs) as service:
+        before = await spawn(service)
+        instance = before.status.instance
+        await service.instances.destroy('all', instance, '')
+        with pytest.raises(errors.WrongState, match='deleted'):
+            await rebuild(service, before)
+        assert pcs.live(instance) == []
 
 
 async def test_wish_that_is_none_any_more_ends_what_must_go_elsewhere(
