@@ -35,7 +35,7 @@ MODULES = (
     'test_servers_provider_tree',
     'test_servers_resource_request',
 )
-APART = re.compile('(?<!soft_)anti_affinity')
+APART = re.compile('(?<!soft_)anti_affinity|AntiAffinity')
 """Tests that servers are apart by host: in slices they are by PC."""
 WAYS = {
     'ours': 'on ours, each host a slice',
