@@ -223,12 +223,16 @@ class Instances:
                 )
                 await self._take_away(known)
             self._reservations.confirm(*reserved, now())
-            try:
+            with contextlib.ExitStack() as undo:
+                undo.callback(self._let_go, right)
                 await self._register.put(entry, Step.RIGHT_STORED)
-            except errors.P2PcsError:
-                self._reservations.drop(right.instance, right.epoch)
-                raise
+                undo.pop_all()
             return await self._make(entry, accelerator)
+
+    def _let_go(self, right: wire.RunRight) -> None:
+        """A right was not stored: nobody else would end its hold."""
+        self._reservations.drop(right.instance, right.epoch)
+        self._on_change()
 
     def _answer_again(
         self, known: Entry, request: wire.BuildRequest

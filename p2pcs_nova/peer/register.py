@@ -103,6 +103,8 @@ class Register:
     async def put(self, entry: Entry, step: Step) -> None:
         """Add a right, or change what became of it.
 
+        Cancelled, nothing has changed: a write that has begun is not.
+
         :param step: what is done so
         :raises NoSpace: nothing has changed
         """

@@ -3,13 +3,16 @@
 
 import errno
 import pathlib
+import threading
+from collections.abc import Iterable
 
 import pytest
 import trio
 
 from p2pcs_nova import errors, imaging, wire
-from p2pcs_nova.peer import builder, images, power, service
+from p2pcs_nova.peer import builder, filters, images, power, service
 from p2pcs_nova.peer.hypervisor import Power
+from p2pcs_nova.peer.steps import Step
 from tests.support import one_peer
 from tests.support.one_peer import GOLD
 from tests.unit.peer.conftest import CONTENT, Pc
@@ -105,6 +108,42 @@ async def test_tombstone_cancels_a_build_under_way(pc: Pc) -> None:
             await peer.bury(spec)
         assert peer.service.statuses() == ()
     assert pc.hypervisor.rows == {}
+    assert pc.instance_folders() == []
+
+
+async def test_tombstone_that_comes_before_the_right_is_stored_frees_the_room(
+    pc: Pc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = one_peer.spec_of(IMAGE)
+    buried = threading.Event()
+    render = filters.render
+
+    def passed(step: Step, instance: str) -> None:
+        if step is Step.TOMBSTONE_STORED:
+            # The build is cancelled before its thread can say anything.
+            trio.lowlevel.current_trio_token().run_sync_soon(buried.set)
+
+    async with pc.run(passed=passed) as peer:
+        checking = trio.Event()
+
+        def slow(vifs: Iterable[wire.Vif]) -> str:
+            trio.from_thread.run_sync(checking.set)
+            assert buried.wait(60.0)
+            return render(vifs)
+
+        monkeypatch.setattr(filters, 'render', slow)
+        async with trio.open_nursery() as nursery:
+
+            async def build() -> None:
+                with pytest.raises(errors.StaleEpoch):
+                    await peer.place(spec)
+
+            nursery.start_soon(build)
+            await checking.wait()
+            await peer.bury(spec)
+        assert peer.service.statuses() == ()
+        assert peer.service.used() == wire.Capacity()
+        assert peer.standing.bound == ''
     assert pc.instance_folders() == []
 
 
