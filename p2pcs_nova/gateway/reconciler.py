@@ -5,7 +5,8 @@ Records tell what is there; only a PC's own full list tells what is not.
 Rules, for each instance of a slice that we command:
 
 1. of attempts that the gateway's restart interrupted, an epoch that its PC
-   has built is adopted, one that it has not is buried;
+   has built is adopted, one that it has not is buried, and one that it still
+   builds is judged when the PC publishes that this has ended;
 2. an epoch that we know, and whose PC waits for our word, is confirmed: a
    PC that lost power starts nothing without it;
 3. an epoch that we neither know nor have buried is put into quarantine,
@@ -102,7 +103,23 @@ class Reconciler:
         """Whether what a PC publishes is a reason to visit it."""
         return any(
             _word(state, self._is_known(peer, instance, epoch)) is not None
+            or (
+                state is not wire.InstanceState.BUILDING
+                and self._is_undecided(peer, instance, epoch)
+            )
             for instance, epoch, state in record.rows
+        )
+
+    def _is_undecided(
+        self, peer: str, instance: str, epoch: wire.Counter
+    ) -> bool:
+        """Whether we have signed it, and nobody waits for its build."""
+        row = self._book.rows.get(instance)
+        return (
+            row is not None
+            and (row.peer, row.epoch) == (peer, epoch)
+            and row.state is store.RowState.PLACING
+            and not self._in_hand(instance)
         )
 
     def _is_known(self, peer: str, instance: str, epoch: wire.Counter) -> bool:

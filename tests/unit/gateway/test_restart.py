@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pathlib
 
+import msgspec
 import pytest
 import trio
 from trio.testing import MockClock
@@ -89,6 +90,40 @@ async def test_build_that_a_crash_interrupted_is_adopted_if_it_is_there(
         assert placed.status.epoch == row.epoch
         assert placed.status.state is STATE.PLUGGED
         assert pc.calls.count('build') == 1
+
+
+@pytest.mark.parametrize('end', [STATE.PLUGGED, STATE.FAILED])
+async def test_build_that_ends_after_the_visit_is_judged_by_what_its_pc_says(
+    autojump_clock: MockClock, tmp_path: pathlib.Path, end: wire.InstanceState
+) -> None:
+    pcs = office(1)
+    (pc,) = pcs.pcs.values()
+    pc.build_s = 20.0
+    await crash_while_building(tmp_path, pcs)
+    row = await row_of(tmp_path)
+    building = msgspec.structs.replace(row, state=STATE.BUILDING)
+    pc.instances[row.instance] = building
+    async with gateways.running(tmp_path, pcs) as service:
+        await trio.sleep(1.0)
+        pc.calls.clear()
+        pcs.tell_records(service, pc)
+        await trio.sleep(60.0)
+        assert pc.calls == []
+        pc.instances[row.instance] = msgspec.structs.replace(row, state=end)
+        pcs.tell_records(service, pc)
+        await trio.sleep(1.0)
+        if end is STATE.FAILED:
+            assert service.placements('all').instances == ()
+            assert pc.tombstones == {row.instance: row.epoch}
+            return
+        started = await service.instances.act(
+            'all', row.instance, wire.ActionRequest(wire.Action.START), ''
+        )
+        assert started.status.state is STATE.RUNNING
+        pc.calls.clear()
+        pcs.tell_records(service, pc)
+        await trio.sleep(60.0)
+        assert pc.calls == []
 
 
 async def row_of(tmp_path: pathlib.Path) -> wire.InstanceStatus:
