@@ -114,22 +114,29 @@ class Reconciler:
         self, peer: str, instance: str, epoch: wire.Counter
     ) -> bool:
         """Whether we have signed it, and nobody waits for its build."""
-        row = self._book.rows.get(instance)
+        row = self._row(peer, instance, epoch)
         return (
             row is not None
-            and (row.peer, row.epoch) == (peer, epoch)
             and row.state is store.RowState.PLACING
             and not self._in_hand(instance)
         )
 
     def _is_known(self, peer: str, instance: str, epoch: wire.Counter) -> bool:
         """Whether we have signed it, or buried it."""
-        row = self._book.rows.get(instance)
         return (
             (instance, epoch) in self._book.graves
             or self._in_hand(instance)
-            or (row is not None and (row.peer, row.epoch) == (peer, epoch))
+            or self._row(peer, instance, epoch) is not None
         )
+
+    def _row(
+        self, peer: str, instance: str, epoch: wire.Counter
+    ) -> store.InstanceRow | None:
+        """Ours of this epoch, if it is this PC's."""
+        row = self._book.rows.get(instance)
+        if row is None or (row.peer, row.epoch) != (peer, epoch):
+            return None
+        return row
 
     async def _visit_alone(self, peer: str) -> None:
         """One visit at a time; who became of interest meanwhile is next."""

@@ -39,6 +39,12 @@ async def rebuild(
     )
 
 
+def have_it_fail_and_stay(pc: fake_pcs.FakePc) -> None:
+    """Neither build anew nor destroy what it has."""
+    pc.build_errors = [errors.HypervisorBusy('no')]
+    pc.tombstone_errors = [errors.HypervisorBusy('no')] * 99
+
+
 async def drain(service: services.GatewayService) -> None:
     """Have a policy that does not know the slice any more."""
     newer = reading.read_policy(
@@ -133,8 +139,7 @@ async def test_rebuild_goes_nowhere_while_its_pc_may_still_run_it(
     async with gateways.running(tmp_path, pcs) as service:
         before = await spawn(service)
         pc = pcs.pcs[before.peer]
-        pc.build_errors = [errors.HypervisorBusy('no')]
-        pc.tombstone_errors = [errors.HypervisorBusy('no')] * 99
+        have_it_fail_and_stay(pc)
         with pytest.raises(errors.NoPeerFits, match='1 hypervisor busy'):
             await rebuild(service, before)
         assert pcs.live(before.status.instance) == [pc]
@@ -148,8 +153,7 @@ async def test_rebuild_waits_for_what_an_earlier_one_has_left_behind(
     async with gateways.running(tmp_path, pcs) as service:
         before = await spawn(service)
         pc = pcs.pcs[before.peer]
-        pc.build_errors = [errors.HypervisorBusy('no')]
-        pc.tombstone_errors = [errors.HypervisorBusy('no')] * 99
+        have_it_fail_and_stay(pc)
         with pytest.raises(errors.NoPeerFits):
             await rebuild(service, before)
         again = msgspec.structs.replace(
