@@ -19,7 +19,14 @@ from collections.abc import Iterable, Iterator, Mapping
 import msgspec
 
 from p2pcs_nova import errors, texts, wire
-from p2pcs_nova.gateway import candidates, entries, facts, groups, wanting
+from p2pcs_nova.gateway import (
+    candidates,
+    changes,
+    entries,
+    facts,
+    groups,
+    wanting,
+)
 from p2pcs_nova.gateway import view as views
 
 KINDS = 32
@@ -76,28 +83,28 @@ class _Kind:
     def __init__(self, request: wire.FitRequest, view: views.View) -> None:
         self._request = request
         self._matcher = wanting.Matcher(request.wishes, view)
+        self._looked = changes.NEVER
         self._verdicts: dict[str, _Verdict] = {}
         self._tallies: dict[str, _Tally] = collections.defaultdict(_Tally)
 
-    def follow(self, known: Mapping[str, facts.Fact]) -> None:
+    def follow(self, known: facts.Facts) -> None:
         """Judge again what has changed since the last call."""
-        verdicts = self._verdicts
-        if self._matcher.refresh():
-            verdicts.clear()
+        changed = known.changes.since(self._looked)
+        self._looked = known.changes.number
+        if changed == set():
+            return
+        if self._matcher.refresh() or changed is None:
+            self._verdicts.clear()
             self._tallies.clear()
-        for peer, fact in known.items():
-            old = verdicts.get(peer)
-            if old is None or old.fact is not fact:
-                self._drop(old)
-                verdicts[peer] = new = self._judge(fact)
+            changed = set(known)
+        for peer in changed:
+            old = self._verdicts.pop(peer, None)
+            if old is not None:
+                self._tallies[old.fact.slice].count(old, -1)
+            fact = known.get(peer)
+            if fact is not None:
+                self._verdicts[peer] = new = self._judge(fact)
                 self._tallies[fact.slice].count(new, 1)
-        if len(verdicts) > len(known):
-            for peer in verdicts.keys() - known.keys():
-                self._drop(verdicts.pop(peer))
-
-    def _drop(self, verdict: _Verdict | None) -> None:
-        if verdict is not None:
-            self._tallies[verdict.fact.slice].count(verdict, -1)
 
     def _judge(self, fact: facts.Fact) -> _Verdict:
         need = self._request.need
@@ -247,7 +254,8 @@ class Fitting:
         self._kinds.move_to_end(asked)
         if len(self._kinds) > KINDS:
             self._kinds.popitem(last=False)
-        kind.follow(self._facts.refresh(rows.holdings))
+        self._facts.refresh(rows.holdings)
+        kind.follow(self._facts)
         company = groups.find_company(
             request.group,
             rows.of_group(request.group),

@@ -9,7 +9,7 @@ import operator
 from collections.abc import Sequence
 
 from p2pcs_nova import wire
-from p2pcs_nova.gateway import indexed, store
+from p2pcs_nova.gateway import changes, indexed, store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,16 @@ class Holdings(indexed.Indexed[str, Holding]):
 
     def __init__(self) -> None:
         self._by_slice = indexed.Shelves[str, Holding](lambda one: one.slice)
+        self.changes = changes.Changes[str]()
         super().__init__(self._by_slice)
+
+    def __setitem__(self, peer: str, held: Holding) -> None:
+        super().__setitem__(peer, held)
+        self.changes.note(peer)
+
+    def __delitem__(self, peer: str) -> None:
+        super().__delitem__(peer)
+        self.changes.note(peer)
 
     def on(self, peer: str) -> Holding | None:
         """What a PC holds, if anything."""

@@ -11,10 +11,11 @@ import dataclasses
 import enum
 import functools
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from p2pcs_nova import attributes, traits, wire
 from p2pcs_nova.endpoint import endpoint_to_text
+from p2pcs_nova.gateway import changes
 from p2pcs_nova.gateway.holdings import Holding, Holdings
 from p2pcs_nova.policy.document import Slice
 from p2pcs_nova.policy.partition import Partition
@@ -117,6 +118,8 @@ class View:
 
     def __init__(self, partition: Partition) -> None:
         self.partition = partition
+        self.changes = changes.Changes[str]()
+        """PCs of which anything is told anew."""
         self._peers: dict[str, PeerView] = {}
         self._bars: dict[str, Bar] = {}
         self._chosen: dict[str, set[str]] = {}
@@ -138,10 +141,12 @@ class View:
         """It left the overlay."""
         self._unchoose(peer)
         self._peers.pop(peer, None)
+        self.changes.note(peer)
 
     def _put(self, one: PeerView) -> None:
         self._unchoose(one.peer)
         self._peers[one.peer] = one
+        self.changes.note(one.peer)
         if chosen := _slice_said(one):
             self._chosen.setdefault(chosen, set()).add(one.peer)
 
@@ -154,6 +159,7 @@ class View:
 
     def bar(self, peer: str, bar: Bar | None) -> None:
         """Let a PC take no part; None: let it take part again."""
+        self.changes.note(peer)
         if bar is None:
             self._bars.pop(peer, None)
             return
@@ -173,8 +179,12 @@ class View:
         bar = self._bars.get(peer)
         return one if one.bar is bar else dataclasses.replace(one, bar=bar)
 
-    def peers(self) -> Iterator[PeerView]:
+    def ids(self) -> Collection[str]:
         """All that the overlay tells of, in no order."""
+        return self._peers.keys()
+
+    def peers(self) -> Iterator[PeerView]:
+        """The same, with what is known of each."""
         return map(self.peer, self._peers)
 
     def said(self) -> Iterator[wire.Attributes]:
