@@ -12,7 +12,11 @@ from typing import ClassVar
 
 
 class P2PcsError(Exception):
-    """Base of all; raised itself only for a code that we do not know."""
+    """Base of all; raised itself for what has no kind of its own.
+
+    A code that we do not know, an answer that is none, a defect: what has
+    changed is not known.
+    """
 
     code: ClassVar[str] = 'internal'
     status: ClassVar[int] = 500
@@ -64,7 +68,11 @@ class TooLarge(P2PcsError):
 
 
 class StaleTerm(P2PcsError):
-    """A higher term of the slice has been seen; nothing changed."""
+    """The term is over: given back, run out, or a higher one was seen.
+
+    Nothing changed, but of a spawn that was cut off in the middle: whoever
+    commands the slice next settles it.
+    """
 
     code = 'stale-term'
     status = 409
@@ -232,7 +240,11 @@ class PolicyRefused(P2PcsError):
 
 
 class Unavailable(P2PcsError):
-    """The daemon starts or ends: try again; what it began it settles."""
+    """Not now: try again; what was begun is settled.
+
+    The daemon starts or ends, commands the slice no more or not yet, has no
+    policy, or waits in vain for etcd, Nova or Neutron.
+    """
 
     code = 'unavailable'
     status = 503

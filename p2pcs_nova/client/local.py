@@ -111,9 +111,9 @@ class LocalClient(unix_http.Caller):
         """
         self._call('PUT', '/v1/policy', value=signed, request_id=request_id)
 
-    def tell_gone(self, gone: wire.GoneHosts) -> None:
-        """Say which closed slices Nova has no host of any more."""
-        self._call('PUT', '/v1/policy/gone', value=gone)
+    def tell_hosts(self, report: wire.HostsReport) -> None:
+        """Say what Nova has left of slices that are drained or closed."""
+        self._call('PUT', '/v1/policy/hosts', value=report)
 
     # -- the era ------------------------------------------------------------
 

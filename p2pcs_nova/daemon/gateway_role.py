@@ -83,7 +83,7 @@ class GatewayRole:
     def local_routes(self) -> list[Route]:
         """Slices and instances: for the driver and the operator."""
         return [
-            policy_door.gone_route(self._writer.drop_gone),
+            policy_door.hosts_route(self._writer.hear),
             *api.local_routes(self._service),
         ]
 

@@ -27,6 +27,7 @@ LOG = logging.getLogger(__name__)
 LOOK_S = 2.0
 SETTLE_S = 15.0
 """After the start, as long as not all PCs are known."""
+NO_REPORT = wire.HostsReport(0, 0)
 BOOKS_S = 5.0
 """Between two looks into the books of all gateways, while a slice is
 drained: they are in etcd."""
@@ -61,11 +62,11 @@ class MapWriter:
         """When the books may be looked into again."""
         self._judged = (NOTHING, NO_MAP)
         """The policy and the map that they were last looked into for."""
-        self._gone: wire.GoneHosts | None = None
+        self._heard: wire.HostsReport | None = None
 
-    def drop_gone(self, gone: wire.GoneHosts) -> None:
-        """Let the rows of these go, if that is the map in force."""
-        self._gone = gone
+    def hear(self, report: wire.HostsReport) -> None:
+        """What Nova has left of slices: good for one look at this map."""
+        self._heard = report
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
@@ -87,13 +88,15 @@ class MapWriter:
         needed = await self._look_up(now.policy, now.map)
         now = self._policies.in_force
         records = self._records()
+        hosts = NO_REPORT if needed is None else self._take_heard(now.map)
         following = next_map(
             now.policy,
             now.map,
             slots_of(now.policy, records),
             needed,
-            bound_slices(records),
-            () if needed is None else self._take_gone(now.map),
+            {*bound_slices(records), *hosts.busy},
+            gone=hosts.gone,
+            idle=hosts.idle,
         )
         if following is now.map:
             return
@@ -111,7 +114,7 @@ class MapWriter:
         """What the books say; None if nothing rests on it, or they do not."""
         now = trio.current_time()
         if self._judged == (policy, slices):
-            is_open = self._gone is not None or any(
+            is_open = self._heard is not None or any(
                 row.state is wire.SliceState.DRAINING for row in slices.rows
             )
             if not is_open or now < self._due_s:
@@ -125,12 +128,11 @@ class MapWriter:
         self._judged = (policy, slices)
         return needed
 
-    def _take_gone(self, slices: wire.SliceMap) -> Collection[str]:
-        """What was said to be gone, if that was said of this map."""
-        gone, self._gone = self._gone, None
-        if gone is None or gone.policy != slices.policy:
-            return ()
-        return gone.names if gone.generation == slices.generation else ()
+    def _take_heard(self, slices: wire.SliceMap) -> wire.HostsReport:
+        """What was said of Nova's hosts, if that was said of this map."""
+        heard, self._heard = self._heard or NO_REPORT, None
+        of = heard.policy, heard.generation
+        return heard if of == (slices.policy, slices.generation) else NO_REPORT
 
 
 def slots_of(

@@ -69,15 +69,15 @@ def operator_routes(station: Station, role: Role) -> list[Route]:
     ]
 
 
-def gone_route(tell: Callable[[wire.GoneHosts], None]) -> Route:
-    """For this machine's p2pcs-gateway: what Nova has no more."""
+def hosts_route(hear: Callable[[wire.HostsReport], None]) -> Route:
+    """For this machine's p2pcs-gateway: what Nova has left of slices."""
 
-    async def gone(request: Request) -> Response:
+    async def hosts(request: Request) -> Response:
         handling.require(request, 'local')
-        tell(await handling.decode(request, wire.GoneHosts))
+        hear(await handling.decode(request, wire.HostsReport))
         return handling.answer(None)
 
-    return Route('/v1/policy/gone', gone, methods=['PUT'])
+    return Route('/v1/policy/hosts', hosts, methods=['PUT'])
 
 
 async def plan(

@@ -72,9 +72,7 @@ class Ledger(Protocol):
     def stands(self) -> eras.Stand:
         """How far its numbers have come."""
 
-    def begin(
-        self, era: int, carried: stores.Carried | None, by: str = ''
-    ) -> None:
+    def begin(self, era: int, carried: stores.Carried | None, by: str) -> None:
         """Have numbers be of this era, once what goes along is here.
 
         By no term: there is none of this era yet.  Interrupted, it is to be
@@ -231,20 +229,29 @@ class Book:
     async def next_epoch(self, slice_: str) -> wire.Counter:
         """A number that no gateway has ever given before.
 
-        :raises Unavailable: we do not command the slice now
+        :raises StaleTerm: another gateway commands the slice
+        :raises Unavailable: we do not command it, or the ledger is silent
         """
         command = self._commands.command(slice_)
         return await self._run(self._ledger.next_epoch, command)
 
     async def place(self, row: stores.InstanceRow) -> None:
-        """Write who is about to build; an earlier row becomes a grave."""
+        """Write who is about to build; an earlier row becomes a grave.
+
+        :raises WrongState: another slice has this instance
+        :raises StaleTerm: as :meth:`next_epoch`, like Unavailable
+        :raises Unavailable: it may be written, and is to be repeated
+        """
         command = self._commands.command(row.slice)
         graves = await self._run(self._ledger.place, command, row)
         self._put([row], graves)
         self._written[row.slice] += 1
 
     async def set_placed(self, row: stores.InstanceRow) -> bool:
-        """Write that the PC has built it; False if that epoch is gone."""
+        """Write that the PC has built it; False if that epoch is gone.
+
+        :raises StaleTerm: as :meth:`place`, like Unavailable
+        """
         command = self._commands.command(row.slice)
         known = await self._run(
             self._ledger.set_placed, command, row.instance, row.epoch
@@ -306,7 +313,10 @@ class Book:
         return frozenset(await self._run(self._ledger.buried))
 
     async def forget(self, grave: stores.Grave) -> None:
-        """Its PC has carried it out, or is given up; idempotent."""
+        """Its PC has carried it out, or is given up; idempotent.
+
+        :raises StaleTerm: as :meth:`place`, like Unavailable
+        """
         command = self._commands.command(grave.slice)
         await self._run(self._ledger.forget, command, grave)
         self.graves.pop((grave.instance, grave.epoch), None)

@@ -69,11 +69,8 @@ def screen(
         if reason or one.record is None:
             refused[one.peer] = reason
             continue
-        slots = count_slots(
-            one.record.offer.total,
-            one.used(holdings.on(one.peer)),
-            claim.need,
-        )
+        free = one.record.offer.total.less(one.used(holdings.on(one.peer)))
+        slots = free.slots(claim.need)
         suspect = one.liveness is views.Liveness.SUSPECT
         distance = company.distance(one.peer)
         candidates.append(Candidate(one.peer, slots, suspect, distance))
@@ -96,20 +93,6 @@ def refusal(
     if not offer.total.fits(need):
         return 'too small'
     return ''
-
-
-def count_slots(
-    total: wire.Capacity, used: wire.Capacity, need: wire.Capacity
-) -> int:
-    """How many instances of this need fit into what is free."""
-    free = (
-        (total.vcpus - used.vcpus, need.vcpus),
-        (total.memory_mb - used.memory_mb, need.memory_mb),
-        (total.disk_mb - used.disk_mb, need.disk_mb),
-    )
-    return max(
-        0, min((there // part for there, part in free if part), default=1)
-    )
 
 
 def sample(
@@ -154,7 +137,7 @@ def best(
 
     def rank(peer: str) -> tuple[bool, int, int, bool, int, str]:
         grant = grants[peer]
-        slots = count_slots(grant.free, wire.Capacity(), need)
+        slots = grant.free.slots(need)
         return (
             peer not in last,
             -company.distance(peer),

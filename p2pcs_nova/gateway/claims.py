@@ -129,8 +129,17 @@ class Spawn:
     async def run(self) -> Built:
         """Build the instance on some PC of the slice.
 
-        :raises NoPeerFits: every PC refused; no grant is kept, and
-            attempts that failed are graves
+        No grant is kept, and attempts that failed are graves:
+
+        :raises NoPeerFits: every PC refused
+        :raises ImageRefused: each of them for this reason
+        :raises Unsupported: likewise
+        :raises Malformed: another PC must serve, and the wishes are none
+
+        What has been written of the last attempt stays:
+
+        :raises StaleTerm: the slice is another gateway's meanwhile
+        :raises Unavailable: the ledger does not answer
         """
         timeout_s = self._tools.options.spawn_timeout_s
         try:

@@ -119,7 +119,7 @@ class EtcdLedger:
             for entry in self._etcd.read_all(every)
         }
 
-    def begin(self, era: int, carried: Carried | None, by: str = '') -> None:
+    def begin(self, era: int, carried: Carried | None, by: str) -> None:
         """Write the era last: a gateway that sees it sees all the rest."""
         key = era_key(self._prefix)
         (found,) = self._etcd.read(Get(key))

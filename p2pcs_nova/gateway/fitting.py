@@ -115,9 +115,8 @@ class _Kind:
         )
         if reason or one.record is None:
             return _Verdict(fact, not mismatch, 0, reason)
-        slots = candidates.count_slots(
-            one.record.offer.total, one.used(fact.holding), need
-        )
+        free = one.record.offer.total.less(one.used(fact.holding))
+        slots = free.slots(need)
         return _Verdict(fact, True, slots, '' if slots else FULL)
 
     def fits(
@@ -150,6 +149,7 @@ class _Kind:
                 order.get(one.fact.slice, len(order)),
                 one.fact.slice,
                 one.fact.one.name,
+                one.fact.one.peer,
             ),
         ):
             if verdict.fact.one.is_no_pc:
@@ -219,7 +219,15 @@ class Fitting:
         while len(self._asked) > ASKED:
             self._asked.popitem(last=False)
         kind, company = self._look(request, rows, choices, elsewhere)
-        return wire.Fits(kind.fits(self._view.partition.open, company))
+        partition = self._view.partition
+        return wire.Fits(
+            kind.fits(partition.open, company),
+            shut=tuple(
+                row.name
+                for row in partition.rows
+                if row.state is not wire.SliceState.OPEN
+            ),
+        )
 
     def asked(self, instance: str) -> wire.FitRequest | None:
         """What was asked last for an instance; None: that is forgotten."""

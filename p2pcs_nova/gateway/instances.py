@@ -128,7 +128,11 @@ class Instances:
         is still the epoch that was to be replaced: then it is as it was.
 
         :raises NoPeerFits: every PC of the slice refused
+        :raises ImageRefused: each of them for this reason
+        :raises Unsupported: likewise
         :raises WrongState: another slice has it, or it was deleted
+        :raises StaleTerm: the slice is another's meanwhile, who settles it
+        :raises Unavailable: the ledger does not answer; it is settled later
         :raises Malformed: claim and spec do not belong together, or the
             wishes are none; nothing is begun
         """

@@ -487,7 +487,7 @@ class GatewayService:
         )
 
     def slices(self) -> wire.SliceRows:
-        """All slices of the policy, in its order."""
+        """All that are not closed, drained ones last."""
         return wire.SliceRows(
             tuple(self.slice_summary(name) for name in self.slice_names)
         )

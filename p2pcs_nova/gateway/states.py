@@ -12,7 +12,7 @@ records that it publishes.  Rules:
   says so.
 
 Every change raises the revision of its slice; revisions start above all
-those of earlier starts, because the term is part of them.
+those of earlier starts, because the number of the start is part of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from p2pcs_nova import texts, wire
 from p2pcs_nova.gateway import store
 
-REVISIONS_PER_TERM = 2**32
+REVISIONS_PER_START = 2**32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +57,12 @@ class States:
 
     # -- revisions ----------------------------------------------------------
 
-    def begin(self, term: wire.Counter) -> None:
-        """Count from this term on; before the first question."""
-        self._last = self._first = term.n * REVISIONS_PER_TERM
+    def begin(self, number: wire.Counter) -> None:
+        """Count from here on; before the first question.
+
+        :param number: higher than those of all earlier starts
+        """
+        self._last = self._first = number.n * REVISIONS_PER_START
 
     def touch(self, slice_: str) -> None:
         """Something about the slice's instances changed."""

@@ -165,7 +165,7 @@ class Store(database.Database):
     # -- instances and graves -----------------------------------------------
     # By any command: no other gateway writes here.
 
-    def begin(self, era: int, carried: Carried | None, by: str = '') -> None:
+    def begin(self, era: int, carried: Carried | None, by: str) -> None:
         """Count in this era from now on, with what comes from elsewhere."""
         with self._transaction() as db:
             if carried is not None:

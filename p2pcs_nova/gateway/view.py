@@ -349,12 +349,7 @@ def _free(
     """What is free on each PC that takes something new."""
     for one in members:
         if one.offer is not None:
-            total, used = one.offer.total, one.used(holdings.on(one.peer))
-            yield wire.Capacity(
-                max(total.vcpus - used.vcpus, 0),
-                max(total.memory_mb - used.memory_mb, 0),
-                max(total.disk_mb - used.disk_mb, 0),
-            )
+            yield one.offer.total.less(one.used(holdings.on(one.peer)))
 
 
 def _draining(one: PeerView) -> bool:

@@ -15,8 +15,9 @@ from novaclient import client
 from novaclient import exceptions as nova_exceptions
 from oslo_config import cfg
 
-from p2pcs_nova import errors
+from p2pcs_nova import errors, wire
 from p2pcs_nova.hosts import plan
+from p2pcs_nova.hosts.node import node_id
 from p2pcs_nova.policy.partition import Partition
 
 LOG = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ MICROVERSION = '2.53'
 """The first that names services and nodes by UUIDs."""
 GROUP = 'service_user'
 """The section of nova.conf with the user to act as."""
+PLACEMENT = 'placement'
+"""Its section there, and the type of the service."""
 TIMEOUT_S = 30
 FAILURES = (
     auth_exceptions.ClientException,
@@ -51,16 +54,43 @@ class Outcome:
     """What Nova is not ready for yet, in words."""
     gone: tuple[str, ...] = ()
     """The closed slices that Nova had nothing of any more."""
+    idle: tuple[str, ...] = ()
+    """The drained slices that had no server, and got none."""
+    busy: tuple[str, ...] = ()
+    """The closed slices that had one, or got one, all the same."""
 
 
-def connect(*nova_conf: pathlib.Path) -> Any:
-    """Nova's API, as the service user of these files; asks nobody yet.
+@dataclasses.dataclass(frozen=True)
+class Apis:
+    """Nova's, and Placement's."""
+
+    nova: Any
+    placement: Any
+    """What has ``get``: an adapter of keystoneauth."""
+
+    def is_occupied(self, host: str) -> bool:
+        """Whether Placement has a server on the host of a slice.
+
+        From the moment on that it is sent there, which Nova tells late.
+        """
+        path = f'/resource_providers/{node_id(host)}/allocations'
+        try:
+            answer = self.placement.get(path)
+        except auth_exceptions.NotFound:
+            return False
+        return bool(answer.json()['allocations'])
+
+
+def connect(*nova_conf: pathlib.Path) -> Apis:
+    """Both, as the service user of these files; asks nobody yet.
 
     :raises cfg.Error: a file is missing or wrong, or they say no user
     """
     conf = cfg.ConfigOpts()
     loading.register_auth_conf_options(conf, GROUP)
     loading.register_session_conf_options(conf, GROUP)
+    loading.register_adapter_conf_options(conf, PLACEMENT)
+    conf.set_default('service_type', PLACEMENT, group=PLACEMENT)
     files = [word for path in nova_conf for word in _as_option(path)]
     conf(files, default_config_files=[], default_config_dirs=[])
     try:
@@ -72,14 +102,19 @@ def connect(*nova_conf: pathlib.Path) -> Any:
     session = loading.load_session_from_conf_options(
         conf, GROUP, auth=auth, timeout=TIMEOUT_S
     )
-    return client.Client(MICROVERSION, session=session)
+    return Apis(
+        client.Client(MICROVERSION, session=session),
+        loading.load_adapter_from_conf_options(
+            conf, PLACEMENT, session=session
+        ),
+    )
 
 
 def _as_option(path: pathlib.Path) -> tuple[str, str]:
     return '--config-file', str(path)
 
 
-def follow(nova: Any, partition: Partition) -> Outcome:
+def follow(apis: Apis, partition: Partition) -> Outcome:
     """Have Nova's hosts as the slices; idempotent.
 
     What Nova is not ready for, because it does not know a nova-compute yet
@@ -90,11 +125,18 @@ def follow(nova: Any, partition: Partition) -> Outcome:
     :raises Unreachable: Nova does not answer, or refuses all; what was done
         before stays
     """
+    nova = apis.nova
     done: list[plan.Step] = []
     waiting: list[str] = []
     try:
         there = services(nova), aggregates(nova)
-        for steps in plan.steps(partition, *there):
+        occupied = {
+            row.name
+            for row in partition.rows
+            if row.state is not wire.SliceState.OPEN
+            and apis.is_occupied(row.name)
+        }
+        for steps in plan.steps(partition, *there, occupied):
             for step in steps:
                 if isinstance(step, plan.Wait):
                     waiting.append(f'{step.host}: {step.why}')
@@ -108,8 +150,13 @@ def follow(nova: Any, partition: Partition) -> Outcome:
                 done.append(step)
     except FAILURES as error:
         raise errors.Unreachable(f'nova: {error}') from None
-    gone = tuple(plan.gone(partition, *there))
-    return Outcome(tuple(done), tuple(waiting), gone)
+    return Outcome(
+        tuple(done),
+        tuple(waiting),
+        gone=tuple(plan.gone(partition, *there)),
+        idle=tuple(plan.idle(partition, there[0], occupied)),
+        busy=tuple(sorted(occupied - set(partition.names))),
+    )
 
 
 def services(nova: Any) -> list[plan.Service]:

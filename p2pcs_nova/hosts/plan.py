@@ -3,16 +3,17 @@
 
 Each slice has an aggregate of its own, which puts its host into its zone.
 A slice that is drained is a host that is disabled; one that is closed is
-taken away, aggregate first, when its nova-compute has been silent for as
-long as Nova takes to believe it: one that still ran would bring half of it
-back.  What others have made or disabled is left alone: a nova-compute is
-ours by its node, and by its host's name it may be anybody's.
+disabled too, and taken away: its aggregate as soon as Nova lets it go, its
+service when its nova-compute has been silent for as long as Nova takes to
+believe it, for one that still ran would bring half of it back.  What others
+have made or disabled is left alone: a nova-compute is ours by its node, and
+by its host's name it may be anybody's.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from p2pcs_nova import wire
 from p2pcs_nova.hosts.node import node_id
@@ -144,10 +145,13 @@ def steps(
     partition: Partition,
     services: Sequence[Service],
     aggregates: Sequence[Aggregate],
+    occupied: Collection[str] = (),
 ) -> Iterator[tuple[Step, ...]]:
     """What is to be done for each slice, in order; () if all is right.
 
     What comes after a step that Nova refuses waits with it.
+
+    :param occupied: the slices that are not open, and have servers
     """
     by_host = {one.host: one for one in services}
     by_name = {one.name: one for one in aggregates}
@@ -155,7 +159,8 @@ def steps(
         service = by_host.get(row.name)
         aggregate = by_name.get(f'{PREFIX}{row.name}')
         if row.state is wire.SliceState.CLOSED:
-            yield tuple(_retire(service, aggregate))
+            is_occupied = row.name in occupied
+            yield tuple(_retire(service, aggregate, is_occupied))
         else:
             yield tuple(_keep(partition, row, service, aggregate))
 
@@ -174,21 +179,43 @@ def gone(
             yield row.name
 
 
+def idle(
+    partition: Partition,
+    services: Sequence[Service],
+    occupied: Collection[str],
+) -> Iterator[str]:
+    """The drained slices that have no server, and get none."""
+    taking = {
+        one.host
+        for one in services
+        if not one.is_anothers
+        and (one.disabled_reason is None or not one.is_ours)
+    }
+    for row in partition.rows:
+        is_drained = row.state is wire.SliceState.DRAINING
+        if is_drained and row.name not in {*taking, *occupied}:
+            yield row.name
+
+
 def _retire(
-    service: Service | None, aggregate: Aggregate | None
+    service: Service | None, aggregate: Aggregate | None, is_occupied: bool
 ) -> Iterator[Step]:
+    is_ours = service is not None and service.is_ours
+    if service is not None and is_ours and service.disabled_reason is None:
+        yield Disable(service.id)
+    if service is not None and is_occupied:
+        yield Wait(service.host, 'Placement has a server there')
+        return
     if aggregate is not None:
         yield DropAggregate(aggregate.id, aggregate.hosts)
     if service is None or service.is_anothers:
         return
-    if not service.is_ours:
+    if not is_ours:
         yield Wait(service.host, NO_NODE)
-    elif not service.is_up:
-        yield DropService(service.id)
-    else:
-        if service.disabled_reason is None:
-            yield Disable(service.id)
+    elif service.is_up:
         yield Wait(service.host, 'Nova has heard of its nova-compute lately')
+    else:
+        yield DropService(service.id)
 
 
 def _keep(

@@ -8,7 +8,7 @@ import pathlib
 
 from cliff import command
 
-from p2pcs_nova import errors
+from p2pcs_nova import errors, wire
 from p2pcs_nova.manage import daemon
 from p2pcs_nova.policy import in_force
 
@@ -17,9 +17,10 @@ class SlicePublish(command.Command):
     """Have Nova's hosts as the slices are: aggregates, zones, retirement.
 
     Each slice gets an aggregate, in its zone; the host of a slice that is
-    drained is disabled, that of a closed one is removed when its
-    nova-compute has been silent for a minute. What is as it should be
-    stays. p2pcs-gateway does it by itself if it has a user of Nova.
+    drained is disabled, and once it is and has no server the slice is
+    closed; the host of a closed one is removed when its nova-compute has
+    been silent for a minute. What is as it should be stays. p2pcs-gateway
+    does it by itself if it has a user of Nova.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
@@ -46,6 +47,14 @@ class SlicePublish(command.Command):
                 f'there is no {path}: name a nova.conf by --nova-conf'
             )
         outcome = nova.follow(nova.connect(path), partition)
+        report = wire.HostsReport(
+            partition.map.policy,
+            partition.map.generation,
+            idle=outcome.idle,
+            busy=outcome.busy,
+        )
+        with daemon.connect(self) as client:
+            client.tell_hosts(report)
         for step in outcome.done:
             self.app.stdout.write(f'{step}\n')
         for why in outcome.waiting:

@@ -98,7 +98,7 @@ class Reservations:
 
     def free(self) -> wire.Capacity:
         """What a further claim may ask for; never below zero."""
-        return subtract(self._offer.total, self.promised())
+        return self._offer.total.less(self.promised())
 
     def slice(self) -> str:
         """The slice that this PC is bound to; '' if nothing is promised."""
@@ -127,15 +127,15 @@ class Reservations:
         mine = self._grant_of(claim.instance)
         others = [g for g in self._grants.values() if g is not mine]
         self._check_slice(slice_, others)
-        held = subtract(self.held(), self._held_by(claim.instance))
+        held = self.held().less(self._held_by(claim.instance))
         if not self._offer.total.fits(held + claim.need):
             raise errors.Full(
-                self._shortage(claim.need, subtract(self._offer.total, held))
+                self._shortage(claim.need, self._offer.total.less(held))
             )
         taken = self._with_grants(held, others)
         if not self._offer.total.fits(taken + claim.need):
             raise errors.Held(
-                self._shortage(claim.need, subtract(self._offer.total, taken))
+                self._shortage(claim.need, self._offer.total.less(taken))
             )
         grant = Grant(
             id=mine.id if mine else new_id,
@@ -259,7 +259,7 @@ class Reservations:
     ) -> wire.Capacity:
         """So much more as they ask beside what their instances hold."""
         more = (
-            subtract(one.claim.need, self._held_by(one.claim.instance))
+            one.claim.need.less(self._held_by(one.claim.instance))
             for one in grants
         )
         return sum(more, held)
@@ -309,12 +309,3 @@ class Reservations:
             if getattr(need, name) > getattr(there, name)
         ]
         return ', '.join(short)
-
-
-def subtract(total: wire.Capacity, taken: wire.Capacity) -> wire.Capacity:
-    """What is left, part by part; zero where more is taken than there."""
-    return wire.Capacity(
-        max(total.vcpus - taken.vcpus, 0),
-        max(total.memory_mb - taken.memory_mb, 0),
-        max(total.disk_mb - taken.disk_mb, 0),
-    )

@@ -61,10 +61,11 @@ class Slice:
     share: int = WHOLE
     """Of the PCs of its site, in millionths."""
     minimum: int = 0
-    """Slots; with fewer it is merged into its neighbour."""
+    """Slots; if its share of the site's are fewer, it is merged into its
+    neighbour."""
     maximum: int = 200
-    """Slots; with more it is divided.  So many instances one nova-compute
-    carries well."""
+    """Slots; if its share of the site's are more, it is divided.  So many
+    instances one nova-compute carries well."""
     zone: str = ''
     """Availability zone; '' for Nova's default."""
     traits: tuple[str, ...] = ()
@@ -132,13 +133,7 @@ class Policy:
 
     def slots_of(self, total: wire.Capacity) -> int:
         """How many slots a PC has that offers so much."""
-        parts = (
-            (total.vcpus, self.slot.vcpus),
-            (total.memory_mb, self.slot.memory_mb),
-            (total.disk_mb, self.slot.disk_mb),
-        )
-        slots = min(there // part for there, part in parts if part)
-        return min(slots, SLOTS_MAX)
+        return min(total.slots(self.slot), SLOTS_MAX)
 
 
 NOTHING = Policy((), version=0)

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The slices as they are now: the policy, as the slice map divides it.
 
-A slice that has more slots than its maximum is divided into parts of equal
-shares, ``name``, ``name-2``, ``name-3``…; one that has fewer than its
-minimum is merged into its neighbour of the same site.  A slice that is there
-no more is drained: it takes nothing new, and is closed when its last
-instance is gone.  Its row goes when its host has gone from Nova, and keeps
-until then the zone that the host is in, whatever becomes of the policy.
+A slice whose share of its site's slots is more than its maximum is divided
+into parts of equal shares, ``name``, ``name-2``, ``name-3``…; one whose
+share is less than its minimum is merged into its neighbour of the same site.
+How many slots its own PCs have does not count: they change with its edges.
+A slice that is there no more is drained: it takes nothing new, and is closed
+when its last instance is gone and Nova sends it none any more: what was on
+its way would wait for ever for a nova-compute.  Its row goes when its host
+has gone from Nova, and keeps until then the zone that the host is in,
+whatever becomes of the policy.
 
 A slice is a host of Nova, so no PC's word makes one: it keeps alive what the
 policy or the map before has named.
@@ -140,15 +143,19 @@ def next_map(
     occupied: Collection[str] | None,
     bound: Collection[str] = (),
     gone: Collection[str] = (),
+    idle: Collection[str] = (),
 ) -> wire.SliceMap:
     """The map that follows; the same one if nothing is to change.
 
     :param slots: of all PCs of a site, by its name
     :param occupied: the slices that gateways have written anything of; None:
         that is not known now, and nothing is closed
-    :param bound: the slices that PCs say they hold anything for
+    :param bound: the slices that PCs say they hold anything for, or that
+        Nova has servers of
     :param gone: of the closed slices of ``old`` those that Nova has no host
         of; their rows are dropped, but for the policy's own
+    :param idle: of the drained slices of ``old`` those that Nova has no
+        server of, and sends none to
     """
     before = {row.name: row for row in old.rows}
     rows: list[wire.SliceRow] = []
@@ -165,14 +172,18 @@ def next_map(
     else:
         alive |= set(occupied)
         dropped = closed & set(gone) - {*alive, *policy.names}
+    drained = {
+        row.name for row in old.rows if row.state is wire.SliceState.DRAINING
+    }
+    ended = (closed | (drained & set(idle))) - alive
     for name in (*before, *sorted(alive - before.keys())):
         if name not in there | dropped:
             rows.append(
                 wire.SliceRow(
                     name,
-                    wire.SliceState.DRAINING
-                    if name in alive
-                    else wire.SliceState.CLOSED,
+                    wire.SliceState.CLOSED
+                    if name in ended
+                    else wire.SliceState.DRAINING,
                     zone=before[name].zone if name in before else None,
                 )
             )

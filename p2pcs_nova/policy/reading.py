@@ -31,6 +31,7 @@ fault is told with its line and field.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -59,14 +60,8 @@ SITE = ('name', 'match', 'rank', 'slices')
 AMOUNTS = ('vcpus', 'memory_mb', 'disk_mb')
 RATIOS = {'vcpus': 16.0, 'memory_mb': 1.0, 'disk_mb': 1.0}
 """The highest allocation ratios."""
-
-
-def load_policy(path: pathlib.Path) -> Policy:
-    """The policy of a file.
-
-    :raises PolicyError: it cannot be read, or is no policy
-    """
-    return read_policy(load_text(path), str(path))
+SLOTS_MAX = 2**20
+"""Of a slice."""
 
 
 def load_text(path: pathlib.Path) -> str:
@@ -227,8 +222,8 @@ class _Reader(words.Words):
     ) -> Slice:
         one = Slice(self.host(fields['name'], f'{field}.name'), share)
         readers: dict[str, Callable[[yaml.Node, str], Any]] = {
-            'minimum': self.slots,
-            'maximum': self.slots,
+            'minimum': functools.partial(self.slots, least=0),
+            'maximum': functools.partial(self.slots, least=1),
             'zone': self.zone,
             'traits': self.traits,
             'ratios': self.ratios,
@@ -251,8 +246,8 @@ class _Reader(words.Words):
             )
         return one
 
-    def slots(self, node: yaml.Node, field: str) -> int:
-        return self.integer(node, field, 0, 2**20)
+    def slots(self, node: yaml.Node, field: str, *, least: int) -> int:
+        return self.integer(node, field, least, SLOTS_MAX)
 
     def placing(self, node: yaml.Node, field: str) -> Placing:
         word = self.word(node, field)

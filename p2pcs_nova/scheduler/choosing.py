@@ -5,7 +5,8 @@ The rules:
 
 1. wishes are limits: a slice without a PC that they allow is out, and so
    is every host that is no slice; a server group's policy is one for
-   slices alone, which keep it by PC;
+   slices alone, which keep it by PC; a slice that is drained or closed is
+   out, though Nova may not know it yet;
 2. of the slices that are left and have room by their PCs' records a few
    are tried first; they are drawn at random, weighted by their room, so
    that schedulers who see the same do not all choose the same;
@@ -26,7 +27,7 @@ FIRST = 5
 """Slices that are tried first: Nova's own path costs by the host, and
 most requests need one host and two alternates."""
 REASON_LIMIT = 200
-"""Bytes of a reason: a server's fault holds 255 with Nova's own words."""
+"""Characters of a reason: a server's fault holds 255 with Nova's own words."""
 
 
 class Choice:
@@ -42,6 +43,7 @@ class Choice:
         self._has_group = request.group is not None
         self._known = fits is not None
         self._fits = {one.slice: one for one in fits.slices} if fits else {}
+        self._shut = frozenset(fits.shut if fits else ())
 
     @property
     def is_limited(self) -> bool:
@@ -59,6 +61,8 @@ class Choice:
 
     def allows(self, host: str) -> bool:
         """Rule 1."""
+        if host in self._shut:
+            return False
         fit = self._fits.get(host)
         if fit is not None and (self.is_limited or self._has_group):
             return fit.matching > 0

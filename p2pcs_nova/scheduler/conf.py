@@ -16,8 +16,8 @@ OPTS = [
         min=0.1,
         help='Seconds that the daemon may be silent when p2pcs-scheduler '
         'asks which slices can take a server. After them the server is '
-        'placed as Nova alone would place it; one with wishes is not, so '
-        'for those "timeout_s" holds.',
+        'placed as Nova alone would place it; one that wishes for more than '
+        'a slice is not, so for those "timeout_s" holds.',
     ),
     cfg.FloatOpt(
         'slots_weight_multiplier',

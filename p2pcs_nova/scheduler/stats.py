@@ -37,15 +37,4 @@ def slots(stats: Mapping[str, str], need: wire.Capacity) -> int:
     free = largest_free(stats)
     if free is None:
         return 0
-    return min(
-        (
-            there // part
-            for there, part in (
-                (free.vcpus, need.vcpus),
-                (free.memory_mb, need.memory_mb),
-                (free.disk_mb, need.disk_mb),
-            )
-            if part
-        ),
-        default=0,
-    )
+    return free.slots(need)

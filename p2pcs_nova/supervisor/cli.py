@@ -137,7 +137,7 @@ def make_publisher(
 ) -> publishing.Publisher | None:
     """What has Nova's hosts follow the slices; None: we may not ask Nova."""
     try:
-        api = nova.connect(*map(pathlib.Path, kept.config_files))
+        apis = nova.connect(*map(pathlib.Path, kept.config_files))
     except cfg.Error as error:
         LOG.warning(
             "Nova's hosts do not follow the slices by themselves: %s; "
@@ -146,7 +146,7 @@ def make_publisher(
         )
         return None
     return publishing.Publisher(
-        client.policy, functools.partial(nova.follow, api), client.tell_gone
+        client.policy, functools.partial(nova.follow, apis), client.tell_hosts
     )
 
 
@@ -158,7 +158,9 @@ def _name() -> str:
 async def serve(conf: cfg.ConfigOpts, kept: compute.Options) -> None:
     """Keep the slices until told to stop.
 
-    :raises Lapsed: a term was not renewed in time
+    In an ExceptionGroup:
+
+    :raises Lapsed: a term was not renewed in time, or is over
     :raises EraRefused: terms may not come from where they are to
     """
     client = LocalClient(kept.socket, ASK_TIMEOUT_S)

@@ -2,7 +2,7 @@
 """The nova-compute of one slice: what it is told, its life and its end.
 
 It dies with us; and by itself when the file of its term is not renewed in
-time, should that be too late.  One that does nothing any more,
+time, should that be too late.  One that stands still as a whole,
 frozen perhaps, is killed: its slice waits for the next.
 """
 
@@ -186,8 +186,8 @@ class Compute:
     def _start(self) -> subprocess.Popen[bytes]:
         """Start it.
 
-        :raises OSError: the program is not there, or something that it needs
-            cannot be written
+        :raises OSError: something that it needs cannot be written; a
+            program that is not there ends at once instead, with 127
         """
         home = self._options.home(self._slice)
         for part in ('instances', 'locks'):

@@ -19,7 +19,8 @@ import math
 from collections.abc import Iterable
 
 RETRY_FIRST_S = 1.0
-"""Before another follows one that has ended; it doubles each time, ..."""
+"""Before another follows one that has ended; it doubles each time that one
+ends soon, ..."""
 RETRY_LAST_S = 60.0
 """... up to this, ..."""
 STEADY_S = 60.0

@@ -23,25 +23,22 @@ Rules:
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 import math
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
 
 import msgspec
 import trio
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client.local import LocalClient
-from p2pcs_nova.supervisor import compute, fitness
+from p2pcs_nova.supervisor import blocking, compute, fitness
 from p2pcs_nova.supervisor.trouble import Trouble
 from p2pcs_nova.terms import holder, sharing
 
 LOG = logging.getLogger(__name__)
 
-T = TypeVar('T')
 
 RENEW_S = 2.0
 """Between two renewals: a term outlives some that fail."""
@@ -138,8 +135,10 @@ class Keeper:
     async def run(self) -> None:
         """Until stopped.
 
-        :raises Lapsed: a term was not renewed in time; its nova-compute
-            is dead
+        In an ExceptionGroup:
+
+        :raises Lapsed: a term was not renewed in time, or is over by the
+            daemon's word; all nova-computes are dead
         :raises EraRefused: terms may not come from where they come from
         """
         try:
@@ -151,7 +150,7 @@ class Keeper:
         except BaseException:
             self._kill()
             raise
-        await _blocking(_quietly, self._terms.close)
+        await blocking.call(_quietly, self._terms.close)
 
     def _kill(self) -> None:
         for kept in self._kept.values():
@@ -167,7 +166,7 @@ class Keeper:
     async def _renew(self) -> None:
         while True:
             try:
-                until_s = await _blocking(self._terms.renew)
+                until_s = await blocking.call(self._terms.renew)
             except errors.P2PcsError as error:
                 self._renewal.note(error.message)
             else:
@@ -196,7 +195,9 @@ class Keeper:
         """Let the daemon command the slice."""
         request = wire.TermRequest(kept.held.until_s, kept.held.term)
         try:
-            await _blocking(self._client.take_term, kept.held.slice, request)
+            await blocking.call(
+                self._client.take_term, kept.held.slice, request
+            )
         except errors.StaleTerm as error:
             if not kept.scope.cancel_called:
                 stale.append(error.message)
@@ -237,7 +238,7 @@ class Keeper:
     async def _hear(self) -> None:
         """Ask the daemon for the slices of the policy."""
         try:
-            rows = await _blocking(self._client.slices)
+            rows = await blocking.call(self._client.slices)
         except errors.P2PcsError as error:
             self._daemon.note(error.message)
         else:
@@ -255,7 +256,7 @@ class Keeper:
         """
         self._settled = False
         try:
-            await _blocking(self._client.settle_era)
+            await blocking.call(self._client.settle_era)
         except errors.EraRefused:
             raise
         except errors.P2PcsError as error:
@@ -267,13 +268,13 @@ class Keeper:
     async def _move(self, nursery: trio.Nursery) -> None:
         if self._clock() >= self._until_s:
             return  # Nothing has been renewed yet, or all ends now.
-        me, shares = self._terms.name, await _blocking(self._terms.shares)
+        me, shares = self._terms.name, await blocking.call(self._terms.shares)
         others = shares.gateways - {me}
         now = self._clock()
         is_deaf = now - self._heard_at > DEAF_S
         is_of_use = not (is_deaf or (others and self._is_failing(now)))
         wants = is_of_use and not self._stopping
-        await _blocking(self._terms.want, wants)
+        await blocking.call(self._terms.want, wants)
         if self._stopping or (is_deaf and not others):
             return
         stranded = self._find_stranded(shares.holders, now)
@@ -334,7 +335,7 @@ class Keeper:
         return is_failing
 
     async def _take(self, name: str, nursery: trio.Nursery) -> None:
-        term = await _blocking(self._terms.take, name)
+        term = await blocking.call(self._terms.take, name)
         if term is None:
             return
         LOG.info('slice %s: term %s begins', name, term)
@@ -355,7 +356,7 @@ class Keeper:
             lived_s = await kept.compute.keep()
             self._fitness.ended(name, lived_s, self._clock())
         kept.scope.cancel()
-        await _blocking(_quietly, self._client.end_term, kept.command)
+        await blocking.call(_quietly, self._client.end_term, kept.command)
         await self._give_back(kept.command)
         del self._kept[name]
         self._rescued.discard(name)
@@ -363,7 +364,9 @@ class Keeper:
 
     async def _give_back(self, command: wire.Command) -> None:
         """Until it has worked, or our lease ends with us."""
-        while not await _blocking(_quietly, self._terms.give_back, command):
+        while not await blocking.call(
+            _quietly, self._terms.give_back, command
+        ):
             if self._stopping:
                 return
             await trio.sleep(SHARE_S)
@@ -377,10 +380,3 @@ def _quietly(call: Callable[..., None], *arguments: object) -> bool:
         LOG.info('not told: %s', error.message)
         return False
     return True
-
-
-async def _blocking(call: Callable[..., T], *arguments: Any) -> T:
-    """A call that waits for a daemon or etcd; cancelled, it is left alone."""
-    return await trio.to_thread.run_sync(
-        functools.partial(call, *arguments), abandon_on_cancel=True
-    )

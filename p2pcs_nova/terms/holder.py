@@ -34,8 +34,9 @@ class Shares:
 class Holder(Protocol):
     """Takes terms and keeps them.
 
-    Every call raises Unavailable if that cannot be said now; then nothing
-    is known to have changed, and what is held is held as long as it was.
+    Every call raises Unavailable, or Unreachable, if that cannot be said
+    now: whether anything has changed is not known, and what is held is held
+    as long as it was.
     """
 
     name: str

@@ -8,9 +8,11 @@ Rules, for each gateway by itself:
    room for it, by anybody;
 2. who has more than the larger share gives one up; who has more than the
    smaller share does so as long as another has less than that; of its own it
-   gives the one that it wants least;
-3. one slice at a time is given up: its nova-compute starts elsewhere, and
-   its users wait for that.
+   gives the one that it wants least, and none while any slice is free;
+3. one slice at a time is given up so: its nova-compute starts elsewhere, and
+   its users wait for that;
+4. at once all those go that there are no more, and all that a gateway has
+   which does not want any.
 """
 
 from __future__ import annotations
@@ -41,8 +43,9 @@ def next_move(
 ) -> Move:
     """What this gateway does next.
 
-    :param slices: of the policy, in this gateway's order of preference
-    :param held: what it commands; what is not in the policy goes
+    :param slices: all that there are, drained ones too, in this gateway's
+        order of preference
+    :param held: what it commands
     :param stranded: free slices that nobody has taken for long
     """
     gone = tuple(sorted(set(held) - set(slices)))

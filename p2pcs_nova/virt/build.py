@@ -25,7 +25,7 @@ from p2pcs_nova.virt import (
 )
 
 ELSEWHERE_LIMIT = 80
-"""Bytes for the PCs of other slices, in a fault of 255."""
+"""Characters for the PCs of other slices, in a fault of 255."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import nova.conf
@@ -241,7 +242,10 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
     ) -> None:
         """Build on a PC of the slice, plug, start.
 
-        On failure nothing is left on any PC.
+        On failure nothing is left on any PC that answers.
+
+        :raises BuildAbortException: Nova's; no PC has room, or one that
+            does not answer may run it: no other is to do so
         """
         extras = build.Extras(
             injected_files,
@@ -257,13 +261,13 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                 spec = self._make_spec(context, instance, image_meta, extras)
                 undo.callback(self._undo_spawn, instance)
                 self._put_up(context, instance, spec, wished, extras)
-                self._act(
-                    instance,
-                    wire.Action.START if power_on else wire.Action.STOP,
-                )
+                if not power_on:
+                    self._act(instance, wire.Action.STOP)
+                undo.pop_all()
+                if power_on:
+                    self._start_new(context, instance, network_info or ())
             except errors.P2PcsError as error:
                 raise faults.build_fault(error, image_meta.id) from error
-            undo.pop_all()
 
     def rebuild(
         self,
@@ -625,17 +629,53 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                 self._slice, instance.uuid, request_id=_request_id()
             )
 
-    def _undo_spawn(self, instance: Any) -> None:
-        """Leave nothing of a failed build; Nova calls destroy besides."""
+    def _start_new(
+        self, context: Any, instance: Any, network_info: Iterable[Any]
+    ) -> None:
+        """Start what has just been built; undo it if that fails.
+
+        :raises P2PcsError: it does not run
+        :raises BuildAbortException: Nova's; it may run.  Nova would build it
+            elsewhere after any other error, and give its addresses to others
+        """
         try:
-            self._client.destroy(
+            self._act(instance, wire.Action.START)
+        except Exception as error:
+            peer_name = self._undo_spawn(instance)
+            if not peer_name:
+                raise
+            try:
+                vifs.hold_addresses(
+                    context, network_info, self._host, peer_name
+                )
+            except errors.Unavailable as unheld:
+                LOG.error(
+                    'Its addresses are free, and %s may use them still: %s',
+                    peer_name,
+                    unheld,
+                    instance=instance,
+                )
+            reason = f'{peer_name} may run it, and does not say: {error}'
+            raise exception.BuildAbortException(
+                instance_uuid=instance.uuid, reason=reason
+            ) from error
+
+    def _undo_spawn(self, instance: Any) -> str:
+        """Leave nothing of a failed build; Nova calls destroy besides.
+
+        :returns: the name of a PC that has still to do so; '' if none has
+        """
+        try:
+            found = self._client.destroy(
                 self._slice, instance.uuid, request_id=_request_id()
             )
         except errors.P2PcsError as error:
             LOG.warning(
                 'The build is not undone yet: %s', error, instance=instance
             )
+            found = wire.Destroyed(done=False, peer_name='its PC')
         self._view.forget(instance.uuid)
+        return '' if found.done else found.peer_name
 
     def _summary(self) -> wire.SliceSummary:
         summary = self._view.summary()

@@ -5,10 +5,9 @@ While a server is built, Nova's manager distinguishes two kinds:
 
 =============================  ==========================================
 ``ComputeResourcesUnavailable``  another slice is tried
-``InvalidInput``, ``ImageUnacceptable``  the build is given up at once
+``InvalidInput``, ``ImageUnacceptable``, ``BuildAbortException``,
+``VirtualInterfaceCreateException``: the build is given up at once
 =============================  ==========================================
-
-Every other exception means "try another slice" too.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ _ASKED_WRONGLY = (errors.Unsupported, errors.Malformed, errors.TooLarge)
 def build_fault(error: errors.P2PcsError, image_id: str) -> Exception:
     """What ``spawn`` raises for an error of the gateway or a PC."""
     if isinstance(error, _NO_ROOM):
-        return _nova(exception.ComputeResourcesUnavailable, error.message)
+        return because(exception.ComputeResourcesUnavailable, error.message)
     if isinstance(error, _ASKED_WRONGLY):
-        return _nova(exception.InvalidInput, error.message)
+        return because(exception.InvalidInput, error.message)
     if isinstance(error, errors.ImageRefused):
         fault: Exception = exception.ImageUnacceptable(
             image_id=image_id, reason=error.message
         )
         return fault
-    return _nova(exception.InstanceDeployFailure, error.message)
+    return because(exception.InstanceDeployFailure, error.message)
 
 
 def not_ready(error: errors.P2PcsError) -> Exception:
@@ -72,5 +71,6 @@ def as_before() -> Iterator[None]:
         raise exception.InstanceFaultRollback(error) from error
 
 
-def _nova(kind: type[Exception], reason: str) -> Exception:
+def because(kind: type[Exception], reason: str) -> Exception:
+    """An error of Nova's, with its reason."""
     return kind(reason=reason)  # type: ignore[call-arg]

@@ -6,7 +6,9 @@ being built to ERROR and leaves what it holds.  The rules:
 
 1. a build whose guest runs on its PC has come to its end: ACTIVE;
 2. every other build is given up: the gateway ends it, how far it may have
-   come, Placement's allocation goes, and Nova sets ERROR;
+   come (a PC that is off, when it is back), Placement's allocation goes, and
+   Nova sets ERROR.  If the gateway does not answer, both of the first wait
+   for the server's deletion;
 3. a deletion goes on, also that of a server which was being built;
 4. a build that this host had been given, but had not begun, is given up
    too.  Its request may still be in the queue: when it comes after all, the
@@ -46,9 +48,9 @@ class _Outcome(enum.Enum):
     """What became of an interrupted build."""
 
     RUNS = 'its guest runs'
-    GONE = 'nothing is left of it'
+    GONE = 'nothing is left of it on any PC that is in reach'
     UNKNOWN = 'the gateway does not answer'
-    """A deletion by its owner will tell the gateway."""
+    """A deletion by its owner will tell the gateway, and Placement."""
 
 
 class Interrupted:

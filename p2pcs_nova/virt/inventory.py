@@ -6,8 +6,9 @@ A slice is inventoried as a cluster: ``total`` is the sum over its PCs,
 what no PC could ever hold.  What it cannot see (no *single* PC has the
 rest free) the claims find out.
 
-Allocation ratios are 1.0 whatever Nova's options say: an owner's offer is
-a promise of exactly so much, and a PC refuses more.  Placement wants a
+Allocation ratios are 1.0 whatever Nova's options say: what a PC offers is
+a promise of exactly so much (the policy's ratios are in it), and it refuses
+more.  Placement wants a
 total of at least 1: where there is nothing, one unit is shown, reserved.
 """
 

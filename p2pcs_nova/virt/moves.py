@@ -26,7 +26,7 @@ from typing import Any
 
 from nova import exception, objects
 
-from p2pcs_nova.virt import inventory
+from p2pcs_nova.virt import faults, inventory
 
 STAYS = 'it stays as it is'
 
@@ -52,7 +52,7 @@ def live(source: Mapping[str, Any]) -> Exception:
             f'Live migration is refused: {_not("migrated")}'
         )
         return refusal
-    return _nova(
+    return faults.because(
         exception.MigrationPreCheckError,
         f'a slice of PCs takes no running server; {STAYS}',
     )
@@ -89,7 +89,3 @@ def _not(what: str) -> str:
 def _as_before(error: Exception) -> Exception:
     rollback: Exception = exception.InstanceFaultRollback(error)
     return rollback
-
-
-def _nova(kind: type[Exception], reason: str) -> Exception:
-    return kind(reason=reason)  # type: ignore[call-arg]

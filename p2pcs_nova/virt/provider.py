@@ -13,7 +13,7 @@ def update(tree: Any, node: str, summary: wire.SliceSummary) -> None:
     """Have the provider as the slice is.
 
     Traits of others stay: Nova's own, and those that an operator has given
-    by hand.
+    by hand, if they are none of the kinds that we give.
 
     :param tree: Nova's ProviderTree, which has the node
     """

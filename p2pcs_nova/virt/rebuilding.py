@@ -96,7 +96,7 @@ def untouched() -> Iterator[None]:
 def replacing(
     look: Callable[[], wire.Counter | None],
     old: wire.Counter | None,
-    undo: Callable[[], None],
+    undo: Callable[[], object],
 ) -> Iterator[None]:
     """The gateway, which is asked after a failure, knows what is left.
 

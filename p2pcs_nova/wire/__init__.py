@@ -90,7 +90,7 @@ from p2pcs_nova.wire.owner import (
     Left,
 )
 from p2pcs_nova.wire.policy import (
-    GoneHosts,
+    HostsReport,
     PolicyBundle,
     PolicyMove,
     PolicyNews,
@@ -192,7 +192,6 @@ __all__ = [
     'FilterRequest',
     'FitRequest',
     'Fits',
-    'GoneHosts',
     'Grave',
     'Graves',
     'GroupPolicy',
@@ -200,6 +199,7 @@ __all__ = [
     'HeldRight',
     'HeldTerm',
     'Holders',
+    'HostsReport',
     'HypervisorVersion',
     'Image',
     'InstanceList',

@@ -38,6 +38,23 @@ class Capacity(msgspec.Struct, frozen=True):
             and other.disk_mb <= self.disk_mb
         )
 
+    def less(self, taken: Capacity) -> Capacity:
+        """What is left, part by part; 0 where more is taken than there."""
+        return Capacity(
+            max(self.vcpus - taken.vcpus, 0),
+            max(self.memory_mb - taken.memory_mb, 0),
+            max(self.disk_mb - taken.disk_mb, 0),
+        )
+
+    def slots(self, need: Capacity) -> int:
+        """How many of this need fit; 1 if it needs nothing at all."""
+        parts = (
+            (self.vcpus, need.vcpus),
+            (self.memory_mb, need.memory_mb),
+            (self.disk_mb, need.disk_mb),
+        )
+        return min((there // part for there, part in parts if part), default=1)
+
 
 class Accelerator(enum.StrEnum):
     """How a PC runs guests; proved by a probe, never assumed."""

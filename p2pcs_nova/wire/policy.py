@@ -47,12 +47,17 @@ class SliceMap(msgspec.Struct, frozen=True):
     rows: tuple[SliceRow, ...] = ()
 
 
-class GoneHosts(msgspec.Struct, frozen=True):
-    """The closed slices of one slice map that Nova has no host of."""
+class HostsReport(msgspec.Struct, frozen=True):
+    """What Nova has left of the slices of one slice map."""
 
     policy: Count
     generation: Count
-    names: tuple[SliceName, ...]
+    gone: tuple[SliceName, ...] = ()
+    """Closed, and Nova has no host of it."""
+    idle: tuple[SliceName, ...] = ()
+    """Drained; it has no server, and gets none."""
+    busy: tuple[SliceName, ...] = ()
+    """Closed, and yet a server is on its way to it."""
 
 
 class SignedPolicy(msgspec.Struct, frozen=True):

@@ -135,19 +135,19 @@ class Grave(msgspec.Struct, frozen=True):
 
 
 class Graves(msgspec.Struct, frozen=True):
-    """All of a gateway."""
+    """Of all gateways."""
 
     graves: tuple[Grave, ...]
 
 
 class SliceRows(msgspec.Struct, frozen=True):
-    """All slices of the policy."""
+    """All slices that are not closed, be they in the policy or drained."""
 
     slices: tuple[SliceSummary, ...]
 
 
 class PlacedRows(msgspec.Struct, frozen=True):
-    """All instances that this gateway knows."""
+    """All instances, whichever gateway has them."""
 
     instances: tuple[Placed, ...]
 

@@ -82,6 +82,8 @@ class PeerFit(msgspec.Struct, frozen=True):
 
 
 class Fits(msgspec.Struct, frozen=True):
-    """All slices of the policy, in its order."""
+    """All slices that take anything new, in the policy's order."""
 
     slices: tuple[SliceFit, ...]
+    shut: tuple[SliceName, ...] = ()
+    """Those that take nothing new: drained, or closed a short time ago."""

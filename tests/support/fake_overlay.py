@@ -21,7 +21,6 @@ import msgspec
 from p2pcs_nova import attributes, errors, wire
 from p2pcs_nova.client.downloads import Download
 from p2pcs_nova.gateway import wanting
-from p2pcs_nova.gateway.candidates import count_slots
 from tests.support import disk_images
 
 State = wire.InstanceState
@@ -200,14 +199,6 @@ def _sum(parts: Iterable[wire.Capacity]) -> wire.Capacity:
     return sum(parts, start=wire.Capacity())
 
 
-def _minus(one: wire.Capacity, other: wire.Capacity) -> wire.Capacity:
-    return wire.Capacity(
-        one.vcpus - other.vcpus,
-        one.memory_mb - other.memory_mb,
-        one.disk_mb - other.disk_mb,
-    )
-
-
 class FakeClient:
     """``LocalClient`` as the driver uses it."""
 
@@ -248,7 +239,7 @@ class FakeClient:
     ) -> wire.SliceFit:
         matching = [pc for pc in allowed if pc.slice == name]
         slots = [
-            count_slots(pc.offer, self._overlay.used(pc), request.need)
+            pc.offer.less(self._overlay.used(pc)).slots(request.need)
             if pc.reachable and set(request.networks) <= set(pc.networks)
             else 0
             for pc in matching
@@ -492,7 +483,7 @@ class FakeClient:
         allowed = self._overlay.allowed(wishes)
         fitting = []
         for pc in allowed:
-            free = _minus(pc.offer, self._overlay.used(pc))
+            free = pc.offer.less(self._overlay.used(pc))
             if (
                 pc.slice == name
                 and pc.reachable

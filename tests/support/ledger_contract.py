@@ -97,7 +97,7 @@ class LedgerContract:
         before = ledger.stands()
         grave = store.Grave(gone.instance, gone.epoch, PEER, 'pc1', SLICE)
         carried = store.Carried((kept,), (grave,), is_all=True)
-        ledger.begin(before.era + 1, carried)
+        ledger.begin(before.era + 1, carried, '')
         after = ledger.stands()
         assert (after.place, after.era) == (before.place, before.era + 1)
         assert (ledger.rows(), ledger.graves()) == ([kept], [grave])
@@ -106,7 +106,7 @@ class LedgerContract:
         written = subject.row()
         subject.place(written)
         before = subject.ledger.stands()
-        subject.ledger.begin(before.era + 2, None)
+        subject.ledger.begin(before.era + 2, None, '')
         assert subject.ledger.stands().era == before.era + 2
         assert subject.ledger.rows() == [written]
 
@@ -199,7 +199,7 @@ class LedgerContract:
         assert subject.ledger.occupied() == subject.ledger.buried() == set()
         era = subject.ledger.stands().era + 1
         carried = store.Carried(tuple(rows), tuple(graves), is_all=True)
-        subject.ledger.begin(era, carried)
+        subject.ledger.begin(era, carried, '')
         assert subject.ledger.occupied() == {'all', 'all-2', 'b'}
         assert subject.ledger.buried() == {'all-x', 'all-2-x', 'b-x'}
         for name in ('all', 'all-2'):
@@ -213,7 +213,7 @@ class LedgerContract:
         there = row(subject.ledger.next_epoch(subject.command), slice_='other')
         grave = store.Grave(there.instance, there.epoch, PEER, 'pc1', 'other')
         era = subject.ledger.stands().era + 1
-        subject.ledger.begin(era, store.Carried((), (grave,), is_all=True))
+        subject.ledger.begin(era, store.Carried((), (grave,), is_all=True), '')
         assert subject.place(subject.row()) == []
         assert subject.bury(there.instance) != [grave]
         assert grave in subject.ledger.graves()

@@ -14,6 +14,8 @@ from p2pcs_nova import wire
 
 UUID = '11111111-1111-4111-8111-111111111111'
 COUNTS = st.integers(0, 2**40)
+FEW = st.integers(0, 50)
+AMOUNTS = st.builds(wire.Capacity, FEW, FEW, FEW)
 COUNTERS = st.builds(wire.Counter, COUNTS, COUNTS)
 
 
@@ -40,6 +42,30 @@ def test_fields_of_a_newer_release_are_passed_over() -> None:
     data = b'{"slice": "gold", "term": [1, 2], "mood": "sunny"}'
     command = msgspec.json.decode(data, type=wire.Command)
     assert command == wire.Command('gold', wire.Counter(1, 2))
+
+
+@given(AMOUNTS, AMOUNTS, AMOUNTS)
+def test_slots_are_the_most_that_fit_into_what_is_left(
+    total: wire.Capacity, used: wire.Capacity, need: wire.Capacity
+) -> None:
+    slots = total.less(used).slots(need)
+    if need == wire.Capacity():
+        assert slots == 1
+        return
+
+    def fits(number: int) -> bool:
+        taken = sum((need for _ in range(number)), used)
+        return all(
+            there >= part or not wanted
+            for there, part, wanted in (
+                (total.vcpus, taken.vcpus, need.vcpus),
+                (total.memory_mb, taken.memory_mb, need.memory_mb),
+                (total.disk_mb, taken.disk_mb, need.disk_mb),
+            )
+        )
+
+    assert slots == 0 or fits(slots)
+    assert not fits(slots + 1)
 
 
 @given(st.builds(wire.Capacity, COUNTS, COUNTS, COUNTS))

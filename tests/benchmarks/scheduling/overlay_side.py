@@ -273,7 +273,7 @@ def write(folder: pathlib.Path, rows: list[store.InstanceRow]) -> None:
     path = layout.Layout(folder).gateway_database
     with contextlib.closing(store.Store(path)) as database:
         carried = store.Carried(tuple(rows), (), is_all=True)
-        database.begin(eras.FIRST + 1, carried)
+        database.begin(eras.FIRST + 1, carried, '')
 
 
 async def serve(folder: pathlib.Path, office: Office, slices: int) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from p2pcs_nova import errors, wire
+from p2pcs_nova.policy import in_force
 from tests.conftest import Figure
 from tests.support import daemons, waiting
 from tests.support.daemons import Machine, Manage, Office
@@ -93,9 +94,17 @@ def test_pcs_follow_a_policy_that_changes_while_they_run(
     waiting.until(lambda: slices(office) == ranked | {'pc4': 'best'})
     assert version_on(office.gateway) == 3
     shown = manage('policy', 'show')
-    assert '#   gold: closed' in shown
+    assert '#   gold: draining' in shown
     assert '#   best: open, 25 %' in shown
     assert shown.endswith(RANKED.format(version=3, best='best'))
+
+    # Nova has nothing on its way there: so p2pcs-gateway would say.
+    with office.gateway.client as client:
+        slices_now = in_force.read_partition(client.policy()).map
+        client.tell_hosts(
+            wire.HostsReport(3, slices_now.generation, idle=('gold',))
+        )
+    waiting.until(lambda: '#   gold: closed' in manage('policy', 'show'))
 
 
 def test_what_may_not_be_in_force_is_refused_with_place_and_reason(

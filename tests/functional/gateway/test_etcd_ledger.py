@@ -87,7 +87,7 @@ class TestEtcdLedger(ledger_contract.LedgerContract):
 def opened(server: etcd_server.Server, prefix: str) -> ledger_contract.Subject:
     """A ledger whose era has begun, and which may be written to."""
     ledger = EtcdLedger(server.connect(), prefix)
-    ledger.begin(ERA, None)
+    ledger.begin(ERA, None, '')
     return ledger_contract.Subject(ledger, term_begins(server, prefix))
 
 
@@ -99,10 +99,10 @@ def test_etcd_that_has_no_era_has_come_to_nothing(
     assert before.number is None
     assert before.place.startswith('etcd ')
     assert before.place.endswith(f' {prefix}')
-    ledger.begin(ERA, None)
+    ledger.begin(ERA, None, '')
     assert ledger.stands().place == before.place
     with pytest.raises(errors.Unavailable, match='has begun already'):
-        ledger.begin(ERA, None)
+        ledger.begin(ERA, None, '')
 
 
 def test_era_begins_once_if_two_gateways_begin_it_together(
@@ -118,7 +118,7 @@ def test_era_begins_once_if_two_gateways_begin_it_together(
 
     ledger = EtcdLedger(Overtaken(server.cluster), prefix)
     with pytest.raises(errors.Unavailable, match='another gateway begins'):
-        ledger.begin(ERA, None)
+        ledger.begin(ERA, None, '')
     assert ledger.stands().era == ERA + 1
 
 
@@ -131,7 +131,7 @@ def test_of_two_that_are_brought_together_the_later_epoch_stays(
     lower = wire.Counter(1, 1)
     later = subject.row(2)
     carried = Carried((ledger_contract.row(lower, 1), later), (), is_all=False)
-    subject.ledger.begin(ERA + 1, carried)
+    subject.ledger.begin(ERA + 1, carried, '')
     rows = sorted(subject.ledger.rows(), key=lambda row: row.epoch)
     assert rows == [here, alone, later]
 
@@ -250,7 +250,7 @@ def test_row_that_another_slice_has_gives_way_to_a_later_epoch(
         latest, slice='other', epoch=wire.Counter(ERA, 1)
     )
     carried = Carried((moved, late), (), is_all=False)
-    subject.ledger.begin(ERA + 1, carried)
+    subject.ledger.begin(ERA + 1, carried, '')
     assert subject.ledger.rows(SLICE) == [latest]
     assert subject.ledger.rows('other') == [moved]
 
@@ -332,6 +332,6 @@ def test_groups_come_along_with_their_servers(
     here = grouped(subject, 1)
     subject.place(here)
     carried = grouped(subject, 2)
-    ledger.begin(ERA + 1, Carried((carried,), (), is_all=is_all))
+    ledger.begin(ERA + 1, Carried((carried,), (), is_all=is_all), '')
     stay = set() if is_all else {here.instance}
     assert ledger.of_group(id_).keys() == stay | {carried.instance}

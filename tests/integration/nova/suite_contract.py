@@ -253,6 +253,34 @@ class DriverTestCase(helpers.DriverTestCase):
             self.spawn()
         assert self.overlay.rows == {}
 
+    def test_server_that_may_run_is_built_nowhere_else(self) -> None:
+        act = fake_overlay.FakeClient.action
+
+        def lose(*args: Any, **named: Any) -> wire.Placed:
+            """Its PC falls silent when it has started the guest."""
+            act(*args, **named)
+            for pc in self.overlay.pcs:
+                pc.reachable = False
+            raise errors.Unreachable('no answer')
+
+        self.stub_out('tests.support.fake_overlay.FakeClient.action', lose)
+        with pytest.raises(
+            exception.BuildAbortException,
+            match=r'gold-pc. may run it, and does not say: no answer',
+        ):
+            self.spawn()
+        (held,) = self.held
+        assert held[:2] == (helpers.PORT, 'gold')
+
+    def test_server_that_may_run_is_built_nowhere_else_if_nobody_knows(
+        self,
+    ) -> None:
+        self.overlay.fail['action start'] = errors.Unreachable('no answer')
+        self.overlay.fail['destroy'] = errors.Unavailable('etcd is silent')
+        with pytest.raises(exception.BuildAbortException, match='its PC may'):
+            self.spawn()
+        assert len(self.held) == 1
+
     def test_image_that_the_gateway_refuses_ends_the_build(self) -> None:
         self.overlay.fail['put_image'] = errors.ImageRefused('backing file')
         with pytest.raises(exception.ImageUnacceptable, match='backing file'):

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import types
+from typing import Any
+
+from keystoneauth1 import exceptions as auth_exceptions
 from keystoneauth1 import noauth, session
 from nova import objects
 from novaclient import client
@@ -39,6 +43,20 @@ def dropped(state: wire.SliceState) -> Partition:
     return Partition(policy, wire.SliceMap(1, 1, rows))
 
 
+class Placement:
+    """The real one, in Nova's fixture; asked as an adapter asks."""
+
+    def __init__(self, fixture: Any) -> None:
+        self._fixture = fixture
+
+    def get(self, path: str) -> Any:
+        """An answer, or NotFound."""
+        answer = self._fixture.get(path)
+        if answer.status == 404:
+            raise auth_exceptions.NotFound()
+        return types.SimpleNamespace(json=lambda: answer.body)
+
+
 class HostsTestCase(slices.SliceTestCase):
     """The nova-compute of slice gold, and one of another driver."""
 
@@ -56,6 +74,7 @@ class HostsTestCase(slices.SliceTestCase):
                 },
             ),
         )
+        self.apis = hosts.Apis(self.nova, Placement(self.placement))
         self.start_anothers()
 
     def start_anothers(self) -> None:
@@ -83,7 +102,7 @@ class HostsTestCase(slices.SliceTestCase):
 
     def follow(self, partition: Partition) -> list[type[plan.Step]]:
         """Have Nova's hosts so, and say what was done."""
-        return [type(one) for one in hosts.follow(self.nova, partition).done]
+        return [type(one) for one in hosts.follow(self.apis, partition).done]
 
     def zone(self) -> str:
         """That of our only aggregate."""
@@ -105,8 +124,14 @@ class HostsTestCase(slices.SliceTestCase):
             assert self.zone() == 'oslo'
         draining = dropped(wire.SliceState.DRAINING)
         assert self.follow(draining) == [plan.Disable]
+        found = hosts.follow(self.apis, draining)
+        assert (found.idle, found.busy) == ((OTHERS,), ())
+        closed = dropped(wire.SliceState.CLOSED)
+        assert hosts.follow(self.apis, closed).busy == ('gold',)
         assert self.follow(open_in('rome')) == []
         self._delete_server(server)
+        found = hosts.follow(self.apis, draining)
+        assert found.idle == ('gold', OTHERS)
         done = [plan.SetZone, plan.Enable]
         assert self.follow(open_in('rome')) == done
         assert self.zone() == 'rome'
@@ -115,8 +140,7 @@ class HostsTestCase(slices.SliceTestCase):
         assert self.zone() == ''
         self.compute.stop()
         self.nova.services.force_down(before['gold'].id, True)
-        done = [plan.DropAggregate, plan.DropService]
-        closed = dropped(wire.SliceState.CLOSED)
+        done = [plan.Disable, plan.DropAggregate, plan.DropService]
         assert self.follow(closed) == done
         assert hosts.services(self.nova) == [before[OTHERS]]
-        assert hosts.follow(self.nova, closed).gone == ('gold', OTHERS)
+        assert hosts.follow(self.apis, closed).gone == ('gold', OTHERS)

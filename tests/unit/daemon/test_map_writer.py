@@ -46,6 +46,8 @@ class Gateway:
         self.records: Sequence[wire.PeerRecord] = ()
         self.occupied: set[str] = set()
         self.is_deaf = False
+        self.is_busy = False
+        """Nova may still send servers to slices that are drained."""
         self.asked = 0
         self.elected = True
         self.policies = policies.Policies(
@@ -83,6 +85,21 @@ class Gateway:
     async def apply(self, text: str) -> None:
         await self.policies.apply(signing.sign_policy(text, ROOT))
 
+    async def report_idle(self) -> None:
+        """As p2pcs-gateway does."""
+        while True:
+            await trio.sleep(10)
+            now = self.policies.in_force.map
+            idle = tuple(
+                row.name
+                for row in now.rows
+                if row.state is wire.SliceState.DRAINING
+            )
+            if idle and not self.is_busy:
+                self.writer.hear(
+                    wire.HostsReport(now.policy, now.generation, idle=idle)
+                )
+
     @property
     def states(self) -> dict[str, str]:
         rows = self.policies.in_force.map.rows
@@ -93,6 +110,7 @@ class Gateway:
 def gateway(nursery: trio.Nursery) -> Gateway:
     found = Gateway()
     nursery.start_soon(found.writer.run)
+    nursery.start_soon(found.report_idle)
     return found
 
 
@@ -190,8 +208,30 @@ async def test_no_slice_is_closed_while_the_books_cannot_be_read(
     await trio.sleep(60)
     assert gateway.states == {'new': 'open', 'all': 'draining'}
     gateway.is_deaf = False
-    await trio.sleep(10)
+    await trio.sleep(20)
     assert gateway.states == {'new': 'open', 'all': 'closed'}
+
+
+async def test_no_slice_is_closed_while_a_server_may_be_on_its_way_to_it(
+    gateway: Gateway, autojump_clock: MockClock
+) -> None:
+    gateway.is_busy = True
+    await gateway.apply(FIRST)
+    await trio.sleep(60)
+    await gateway.apply(SECOND)
+    await trio.sleep(3600)
+    assert gateway.states == {'new': 'open', 'all': 'draining'}
+    gateway.is_busy = False
+    await trio.sleep(20)
+    assert gateway.states == {'new': 'open', 'all': 'closed'}
+    # One that another slice has refused, and that had this one as the next.
+    now = gateway.policies.in_force.map
+    gateway.is_busy = True
+    gateway.writer.hear(
+        wire.HostsReport(now.policy, now.generation, busy=('all',))
+    )
+    await trio.sleep(20)
+    assert gateway.states == {'new': 'open', 'all': 'draining'}
 
 
 async def test_the_books_are_left_alone_while_nothing_is_drained(
@@ -214,9 +254,12 @@ async def test_a_closed_slice_is_forgotten_when_nova_has_nothing_of_it(
     assert gateway.states == {'new': 'open', 'all': 'closed'}
     now = gateway.policies.in_force.map
     for gone, left in (
-        (wire.GoneHosts(2, now.generation - 1, ('all',)), {'new', 'all'}),
-        (wire.GoneHosts(2, now.generation, ('all', 'new')), {'new'}),
+        (
+            wire.HostsReport(2, now.generation - 1, gone=('all',)),
+            {'new', 'all'},
+        ),
+        (wire.HostsReport(2, now.generation, gone=('all', 'new')), {'new'}),
     ):
-        gateway.writer.drop_gone(gone)
+        gateway.writer.hear(gone)
         await trio.sleep(10)
         assert gateway.states.keys() == left

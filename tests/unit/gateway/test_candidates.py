@@ -18,30 +18,6 @@ counts = st.integers(0, 50)
 capacities = st.builds(wire.Capacity, counts, counts, counts)
 
 
-@given(capacities, capacities, capacities)
-def test_slots_are_the_most_that_fit(
-    total: wire.Capacity, used: wire.Capacity, need: wire.Capacity
-) -> None:
-    slots = choosing.count_slots(total, used, need)
-    if need == wire.Capacity():
-        assert slots == 1
-        return
-
-    def fits(number: int) -> bool:
-        taken = sum((need for _ in range(number)), used)
-        return all(
-            there >= part or not wanted
-            for there, part, wanted in (
-                (total.vcpus, taken.vcpus, need.vcpus),
-                (total.memory_mb, taken.memory_mb, need.memory_mb),
-                (total.disk_mb, taken.disk_mb, need.disk_mb),
-            )
-        )
-
-    assert slots == 0 or fits(slots)
-    assert not fits(slots + 1)
-
-
 @given(
     st.lists(st.tuples(st.integers(0, 20), st.booleans()), max_size=30),
     st.integers(1, 8),

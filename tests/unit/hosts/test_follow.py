@@ -12,7 +12,7 @@ from novaclient import exceptions as nova_exceptions
 from novaclient.v2 import aggregates, hypervisors, services
 from oslo_config import cfg
 
-from p2pcs_nova import errors
+from p2pcs_nova import errors, wire
 from p2pcs_nova.hosts import nova as hosts
 from p2pcs_nova.hosts import plan
 from p2pcs_nova.hosts.node import node_id
@@ -65,8 +65,24 @@ def nova() -> Any:
     return found
 
 
+class Placement:
+    """Has servers on these hosts; of others it has no provider."""
+
+    def __init__(self, *busy: str) -> None:
+        self.paths = [f'/resource_providers/{node_id(one)}/' for one in busy]
+
+    def get(self, path: str) -> Any:
+        if path.removesuffix('allocations') not in self.paths:
+            raise auth_exceptions.NotFound()
+        return types.SimpleNamespace(json=lambda: {'allocations': {'a': {}}})
+
+
+def follow(nova: Any, slices: Partition, *busy: str) -> hosts.Outcome:
+    return hosts.follow(hosts.Apis(nova, Placement(*busy)), slices)
+
+
 def test_each_slice_gets_its_aggregate_in_its_zone(nova: Any) -> None:
-    outcome = hosts.follow(nova, SLICES)
+    outcome = follow(nova, SLICES)
     assert outcome.waiting == ()
     assert outcome.done == (
         plan.MakeAggregate('p2pcs:gold', 'rome', 'gold'),
@@ -94,7 +110,7 @@ def test_what_nova_is_not_ready_for_keeps_nothing_else_waiting(
         refusal,
         types.SimpleNamespace(id=8),
     ]
-    outcome = hosts.follow(nova, SLICES)
+    outcome = follow(nova, SLICES)
     assert outcome.done == (plan.MakeAggregate('p2pcs:tin', '', 'tin'),)
     (why,) = outcome.waiting
     assert "'p2pcs:gold'" in why
@@ -103,7 +119,7 @@ def test_what_nova_is_not_ready_for_keeps_nothing_else_waiting(
 
 def test_a_host_that_nova_does_not_know_yet_is_waited_for(nova: Any) -> None:
     nova.services.list.return_value = [service('tin')]
-    outcome = hosts.follow(nova, SLICES)
+    outcome = follow(nova, SLICES)
     assert outcome.waiting == (
         'gold: Nova does not know its nova-compute yet',
     )
@@ -111,7 +127,7 @@ def test_a_host_that_nova_does_not_know_yet_is_waited_for(nova: Any) -> None:
 
 def test_nothing_is_done_to_a_host_with_the_node_of_another(nova: Any) -> None:
     tell_nodes(nova, [node('gold', 'another'), node('tin')])
-    outcome = hosts.follow(nova, SLICES)
+    outcome = follow(nova, SLICES)
     assert outcome.waiting == (f'gold: {plan.ANOTHERS}',)
     assert outcome.done == (plan.MakeAggregate('p2pcs:tin', '', 'tin'),)
 
@@ -129,17 +145,17 @@ def test_a_host_whose_zone_nova_keeps_takes_no_servers(nova: Any) -> None:
     nova.aggregates.set_metadata.side_effect = nova_exceptions.Conflict(
         409, 'Host gold has servers'
     )
-    outcome = hosts.follow(nova, SLICES)
+    outcome = follow(nova, SLICES)
     assert outcome.done == (plan.MakeAggregate('p2pcs:tin', '', 'tin'),)
     nova.services.enable.assert_not_called()
     nova.aggregates.set_metadata.side_effect = None
-    assert plan.Enable('id-gold') in hosts.follow(nova, SLICES).done
+    assert plan.Enable('id-gold') in follow(nova, SLICES).done
 
 
 def test_silent_nova_is_unreachable(nova: Any) -> None:
     nova.services.list.side_effect = auth_exceptions.ConnectFailure('gone')
     with pytest.raises(errors.Unreachable, match='nova: gone'):
-        hosts.follow(nova, SLICES)
+        follow(nova, SLICES)
 
 
 @pytest.mark.parametrize(
@@ -156,3 +172,23 @@ def test_without_a_user_there_is_nobody_to_ask_as(
     path.write_text(text)
     with pytest.raises(cfg.Error, match=why):
         hosts.connect(path)
+
+
+def test_what_placement_has_of_slices_that_are_not_open_is_told(
+    nova: Any,
+) -> None:
+    rows = (
+        wire.SliceRow('rest', of='rest', share=1_000_000),
+        wire.SliceRow('gold', wire.SliceState.CLOSED),
+        wire.SliceRow('tin', wire.SliceState.DRAINING),
+        wire.SliceRow('new', wire.SliceState.DRAINING),
+    )
+    policy = reading.read_policy('slices: [{name: rest, match: {}}]', 'p')
+    partition = Partition(policy, wire.SliceMap(0, 1, rows))
+    found = follow(nova, partition, 'gold', 'rest')
+    assert (found.gone, found.idle, found.busy) == ((), ('new',), ('gold',))
+    assert found.done == (plan.Disable('id-gold'), plan.Disable('id-tin'))
+    shut = service('tin', status='disabled', disabled_reason=plan.DRAINED)
+    nova.services.list.return_value = [shut]
+    assert follow(nova, partition).idle == ('tin', 'new')
+    assert follow(nova, partition, 'tin').idle == ('new',)

@@ -52,9 +52,10 @@ def steps(
     partition: Partition,
     services: Sequence[Service],
     aggregates: Sequence[Aggregate] = (),
+    occupied: Sequence[str] = (),
 ) -> list[plan.Step]:
     """Those of all slices."""
-    found = plan.steps(partition, services, aggregates)
+    found = plan.steps(partition, services, aggregates, occupied)
     return list(itertools.chain.from_iterable(found))
 
 
@@ -180,6 +181,41 @@ def test_a_host_that_may_be_anothers_is_waited_for(
 def test_a_host_with_a_node_of_ours_and_another_is_anothers() -> None:
     both = Service('s', 'gold', frozenset([node_id('gold'), 'n']))
     assert steps(OPEN, [both]) == [plan.Wait('gold', plan.ANOTHERS)]
+
+
+def test_a_closed_slice_that_has_servers_is_disabled_and_keeps_its_zone() -> (
+    None
+):
+    old = Aggregate(2, 'p2pcs:old', 'oslo', ('old',))
+    services = [ours('s', 'gold'), ours('t', 'old', is_up=False)]
+    closed = with_old(wire.SliceState.CLOSED)
+    disable, wait = steps(closed, services, [READY, old], ['old'])
+    assert disable == plan.Disable('t')
+    assert isinstance(wait, plan.Wait)
+    assert steps(closed, services, [READY, old]) == [
+        plan.Disable('t'),
+        plan.DropAggregate(2, ('old',)),
+        plan.DropService('t'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ('there', 'is_idle'),
+    [
+        ([], True),
+        ([ours('t', 'old')], False),
+        ([ours('t', 'old', 'by a person')], True),
+        ([unknown('t', 'old')], False),
+        ([anothers('t', 'old')], True),
+    ],
+)
+def test_a_drained_slice_is_idle_once_its_host_is_disabled(
+    there: list[Service], is_idle: bool
+) -> None:
+    drained = with_old(wire.SliceState.DRAINING)
+    assert list(plan.idle(drained, there, [])) == ['old'] * is_idle
+    assert list(plan.idle(drained, there, ['old'])) == []
+    assert list(plan.idle(with_old(wire.SliceState.CLOSED), there, [])) == []
 
 
 def test_of_a_closed_slice_another_keeps_his_host_and_not_our_aggregate() -> (

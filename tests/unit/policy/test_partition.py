@@ -34,7 +34,9 @@ def follow(
     *,
     of: Policy | None = None,
 ) -> wire.SliceMap:
-    return next_map(of or policy(), old, {'rome': slots}, occupied)
+    """What follows when Nova sends nothing to what is drained."""
+    idle = [row.name for row in old.rows]
+    return next_map(of or policy(), old, {'rome': slots}, occupied, idle=idle)
 
 
 def states(found: wire.SliceMap) -> dict[str, tuple[str, int]]:
@@ -63,7 +65,9 @@ def test_a_slice_below_its_minimum_is_merged_and_drained() -> None:
 
 def test_a_merged_slice_comes_back_with_a_quarter_to_spare() -> None:
     small = policy(Slice('most', 750_000, maximum=500), BRONZE)
-    merged = follow(follow(NO_MAP, 200, of=small), 100, of=small)
+    drained = follow(follow(NO_MAP, 200, of=small), 100, of=small)
+    assert states(drained)['bronze'] == ('draining', 0)
+    merged = follow(drained, 100, of=small)
     assert states(merged)['bronze'] == ('closed', 0)
     assert follow(merged, 149, of=small) is merged
     assert states(follow(merged, 150, of=small))['bronze'][0] == 'open'
@@ -106,14 +110,29 @@ def test_a_slice_that_the_policy_drops_is_drained_then_closed() -> None:
         'gold': ('open', 250_000),
         'copper': ('open', 750_000),
         'silver': ('draining', 0),
-        'bronze': ('closed', 0),
+        'bronze': ('draining', 0),
     }
+    third = follow(second, 200, {'silver'}, of=newer)
+    assert states(third)['bronze'] == ('closed', 0)
+    assert states(third)['silver'] == ('draining', 0)
     now = Partition(newer, second)
-    assert now.names == ('gold', 'copper', 'silver')
+    assert now.names == ('gold', 'copper', 'silver', 'bronze')
     assert now.open == ('gold', 'copper')
     assert now.options('silver') is None
     assert now.state('silver') is SliceState.DRAINING
     assert now.state('nobody') is SliceState.CLOSED
+
+
+def test_a_slice_that_nova_may_send_something_to_is_not_closed() -> None:
+    newer = policy(GOLD, Slice('copper', 750_000), version=2)
+    drained = follow(follow(NO_MAP, 200), 200, of=newer)
+    slots = {'rome': 200}
+    assert next_map(newer, drained, slots, ()) is drained
+    closed = next_map(newer, drained, slots, (), idle=('silver',))
+    assert states(closed)['silver'] == ('closed', 0)
+    assert states(closed)['bronze'] == ('draining', 0)
+    again = next_map(newer, closed, slots, (), ('silver',), gone=('silver',))
+    assert states(again)['silver'] == ('draining', 0)
 
 
 def test_a_map_of_another_version_says_only_what_is_drained() -> None:
@@ -173,7 +192,7 @@ def test_the_cuts_are_whole_whatever_the_sizes(
 ) -> None:
     found = NO_MAP
     for slots in history:
-        found = follow(found, slots, occupied)
+        found = follow(follow(found, slots, occupied), slots, occupied)
         now = Partition(policy(), found)
         cuts = now.cuts(policy().sites[0])
         assert (cuts[0].begin, cuts[-1].end) == (0, WHOLE)

@@ -17,7 +17,7 @@ from trio.testing import MockClock
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.client.local import LocalClient
-from p2pcs_nova.supervisor import compute, fitness, keeping
+from p2pcs_nova.supervisor import blocking, compute, fitness, keeping
 from p2pcs_nova.terms.holder import TTL_S, Lapsed, Shares
 
 pytestmark = pytest.mark.trio
@@ -225,15 +225,15 @@ def begin(
 ) -> Begin:
     threads = trio.CapacityLimiter(THREADS)
 
-    async def blocking(call: Callable[..., T], *arguments: Any) -> T:
+    async def call(function: Callable[..., T], *arguments: Any) -> T:
         async with threads:
-            daemon = getattr(call, '__self__', None)
+            daemon = getattr(function, '__self__', None)
             if isinstance(daemon, Daemon) and daemon.hangs:
                 await trio.sleep(1.5)
             await trio.lowlevel.checkpoint()
-            return call(*arguments)
+            return function(*arguments)
 
-    monkeypatch.setattr(keeping, '_blocking', blocking)
+    monkeypatch.setattr(blocking, 'call', call)
 
     @contextlib.asynccontextmanager
     async def running(*slices: str) -> AsyncIterator[Scene]:

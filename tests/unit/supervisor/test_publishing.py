@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.hosts.nova import Outcome
+from p2pcs_nova.policy import signing
 from p2pcs_nova.policy.partition import Partition
 from p2pcs_nova.supervisor import publishing
 from p2pcs_nova.supervisor.publishing import AGAIN_S, RETRY_S
@@ -12,6 +15,8 @@ from p2pcs_nova.supervisor.publishing import AGAIN_S, RETRY_S
 pytestmark = pytest.mark.trio
 
 NOTHING = Outcome((), ())
+KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
+TIN = wire.SliceRow('tin', of='tin', share=1_000_000)
 
 
 class Scene:
@@ -21,9 +26,9 @@ class Scene:
         self.policy = bundle('gold')
         self.outcome: Outcome | Exception = NOTHING
         self.told: list[tuple[str, ...]] = []
-        self.gone: list[wire.GoneHosts] = []
+        self.reports: list[wire.HostsReport] = []
         self.publisher = publishing.Publisher(
-            lambda: self.policy, self.follow, self.gone.append
+            lambda: self.policy, self.follow, self.reports.append
         )
 
     def follow(self, partition: Partition) -> Outcome:
@@ -113,6 +118,41 @@ async def test_a_host_is_told_to_be_gone_when_it_has_been_for_a_while(
     scene.policy = bundle('tin')
     await scene.publisher.look(3.0)
     await scene.publisher.look(AGAIN_S)
-    assert scene.gone == []
+    assert scene.reports == []
     await scene.publisher.look(AGAIN_S + 3.0)
-    assert scene.gone == [wire.GoneHosts(0, 0, ('old',))]
+    assert scene.reports == [wire.HostsReport(0, 0, gone=('old',))]
+
+
+def draining(scene: Scene) -> None:
+    """The slice map has gold still, and the policy no more."""
+    rows = (TIN, wire.SliceRow('gold', wire.SliceState.DRAINING))
+    slices = wire.SliceMap(0, 7, rows)
+    scene.policy = msgspec.structs.replace(
+        bundle('tin'),
+        slices=signing.sign_map(slices, KEY, '0' * 32),
+    )
+
+
+async def test_a_slice_is_idle_when_it_has_been_so_for_a_while(
+    scene: Scene,
+) -> None:
+    draining(scene)
+    for now, idle in (
+        (0.0, True),
+        (RETRY_S, False),
+        (2 * RETRY_S, True),
+        (3 * RETRY_S, True),
+    ):
+        scene.outcome = Outcome((), (), idle=('gold',) if idle else ())
+        await scene.publisher.look(now)
+    assert scene.reports == []
+    await scene.publisher.look(4 * RETRY_S)
+    assert scene.reports == [wire.HostsReport(0, 7, idle=('gold',))]
+
+
+async def test_a_server_on_its_way_to_a_closed_slice_is_told_at_once(
+    scene: Scene,
+) -> None:
+    scene.outcome = Outcome((), (), busy=('old',))
+    await scene.publisher.look(0.0)
+    assert scene.reports == [wire.HostsReport(0, 0, busy=('old',))]
