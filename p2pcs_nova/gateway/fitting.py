@@ -17,6 +17,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
+import trio
 
 from p2pcs_nova import errors, texts, wire
 from p2pcs_nova.gateway import (
@@ -33,6 +34,9 @@ KINDS = 32
 """Kinds of requests that are kept; the one unused longest goes first."""
 ASKED = 1000
 """Instances whose requests are remembered, to explain them."""
+AT_ONCE = 500
+"""PCs that are judged before others have their turn: a user's queries may
+be many, and take long, and terms are to be renewed meanwhile."""
 FULL = 'full'
 
 
@@ -84,27 +88,35 @@ class _Kind:
         self._request = request
         self._matcher = wanting.Matcher(request.wishes, view)
         self._looked = changes.NEVER
+        self._lock = trio.Lock()
+        """Of who looks."""
         self._verdicts: dict[str, _Verdict] = {}
         self._tallies: dict[str, _Tally] = collections.defaultdict(_Tally)
 
-    def follow(self, known: facts.Facts) -> None:
+    async def follow(self, known: facts.Facts) -> None:
         """Judge again what has changed since the last call."""
-        changed = known.changes.since(self._looked)
-        self._looked = known.changes.number
-        if changed == set():
-            return
-        if self._matcher.refresh() or changed is None:
-            self._verdicts.clear()
-            self._tallies.clear()
-            changed = set(known)
-        for peer in changed:
-            old = self._verdicts.pop(peer, None)
-            if old is not None:
-                self._tallies[old.fact.slice].count(old, -1)
-            fact = known.get(peer)
-            if fact is not None:
-                self._verdicts[peer] = new = self._judge(fact)
-                self._tallies[fact.slice].count(new, 1)
+        async with self._lock:
+            while (changed := known.changes.since(self._looked)) != set():
+                number = known.changes.number
+                if self._matcher.refresh() or changed is None:
+                    self._looked = changes.NEVER
+                    self._verdicts.clear()
+                    self._tallies.clear()
+                    changed = set(known)
+                for count, peer in enumerate(changed, 1):
+                    self._judge_anew(peer, known.get(peer))
+                    if count % AT_ONCE == 0:
+                        await trio.lowlevel.checkpoint()
+                self._looked = number
+
+    def _judge_anew(self, peer: str, fact: facts.Fact | None) -> None:
+        """Let the verdict on a PC be of what it is now; None: gone."""
+        old = self._verdicts.pop(peer, None)
+        if old is not None:
+            self._tallies[old.fact.slice].count(old, -1)
+        if fact is not None:
+            self._verdicts[peer] = new = self._judge(fact)
+            self._tallies[fact.slice].count(new, 1)
 
     def _judge(self, fact: facts.Fact) -> _Verdict:
         need = self._request.need
@@ -199,7 +211,7 @@ class Fitting:
         self._asked: collections.OrderedDict[str, wire.FitRequest]
         self._asked = collections.OrderedDict()
 
-    def answer(
+    async def answer(
         self,
         request: wire.FitRequest,
         rows: entries.Rows,
@@ -218,7 +230,7 @@ class Fitting:
             self._asked.move_to_end(instance)
         while len(self._asked) > ASKED:
             self._asked.popitem(last=False)
-        kind, company = self._look(request, rows, choices, elsewhere)
+        kind, company = await self._look(request, rows, choices, elsewhere)
         partition = self._view.partition
         return wire.Fits(
             kind.fits(partition.open, company),
@@ -233,7 +245,7 @@ class Fitting:
         """What was asked last for an instance; None: that is forgotten."""
         return self._asked.get(instance)
 
-    def explain(
+    async def explain(
         self,
         request: wire.FitRequest,
         rows: entries.Rows,
@@ -242,12 +254,12 @@ class Fitting:
     ) -> tuple[wire.PeerFit, ...]:
         """What each PC says now to a request; nothing if it is none."""
         try:
-            kind, company = self._look(request, rows, choices, elsewhere)
+            kind, company = await self._look(request, rows, choices, elsewhere)
         except errors.Malformed:
             return ()
         return tuple(kind.by_peer(self._view.partition.open, company))
 
-    def _look(
+    async def _look(
         self,
         request: wire.FitRequest,
         rows: entries.Rows,
@@ -263,7 +275,7 @@ class Fitting:
         if len(self._kinds) > KINDS:
             self._kinds.popitem(last=False)
         self._facts.refresh(rows.holdings)
-        kind.follow(self._facts)
+        await kind.follow(self._facts)
         company = groups.find_company(
             request.group,
             rows.of_group(request.group),

@@ -515,7 +515,7 @@ class GatewayService:
             self.check_slice(request.wishes.slice)
         elsewhere = await self._elsewhere(request.group)
         rows = self._running.book.rows
-        found = self._fitting.answer(
+        found = await self._fitting.answer(
             request, rows, self._choices.values(), elsewhere
         )
         for instance in request.instances:
@@ -542,7 +542,7 @@ class GatewayService:
         rows = self._rows()
         if instance in rows:
             return ()
-        return self._fitting.explain(
+        return await self._fitting.explain(
             request, rows, self._choices.values(), elsewhere
         )
 

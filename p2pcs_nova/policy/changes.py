@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from p2pcs_nova import wire
+from p2pcs_nova import texts, wire
 from p2pcs_nova.policy.assignment import Pc, assign
 from p2pcs_nova.policy.document import Policy, Slice, words_of
 from p2pcs_nova.policy.partition import Partition, next_map
@@ -45,7 +45,7 @@ def plan(
     )
     return wire.PolicyPlan(
         now.policy.version,
-        tuple(faults[:FAULTS_MAX]),
+        tuple(map(texts.printable, faults[:FAULTS_MAX])),
         tuple(wire.PolicyMove(*move) for move in moves),
         opened=_missing(after.open, now.open),
         drained=_missing(now.open, after.open),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import trio
 from nova import context as nova_context
 from nova import objects
 
@@ -48,7 +49,8 @@ class HostsAsSlices:
                 views.PeerSeen(peer, 'peer', '::1', 7400, views.Liveness.ALIVE)
             )
             view.take_record(peer, _record(node))
-        return fitting.Fitting(view).answer(request, entries.Rows())
+        fits = fitting.Fitting(view)
+        return trio.run(fits.answer, request, entries.Rows())
 
 
 class NoOverlay(HostsAsSlices):

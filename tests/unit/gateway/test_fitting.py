@@ -7,6 +7,7 @@ import uuid
 
 import msgspec
 import pytest
+import trio
 
 from p2pcs_nova import errors, wire
 from p2pcs_nova.gateway import (
@@ -25,6 +26,8 @@ from p2pcs_nova.policy.partition import Partition
 def partition(text: str) -> Partition:
     return Partition(reading.read_policy(text, 'policy'))
 
+
+pytestmark = pytest.mark.trio
 
 BOTH = partition(
     'slices: [{name: gold, match: {tier: gold}},'
@@ -218,7 +221,7 @@ class Office:
 
 
 @pytest.mark.parametrize('seed', range(10))
-def test_what_is_kept_never_differs_from_what_is_counted_anew(
+async def test_what_is_kept_never_differs_from_what_is_counted_anew(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Some kinds are asked so seldom that they must look at everything.
@@ -228,8 +231,8 @@ def test_what_is_kept_never_differs_from_what_is_counted_anew(
     for _ in range(300):
         office.step()
         request = office.rng.choice(KINDS)
-        anew = fitting.Fitting(office.view).answer(request, office.rows)
-        assert kept.answer(request, office.rows) == anew
+        anew = await fitting.Fitting(office.view).answer(request, office.rows)
+        assert await kept.answer(request, office.rows) == anew
         if request.wishes == wire.Wishes():
             seen = as_screened(office.view, request, office.rows)
             for one in anew.slices:
@@ -240,7 +243,31 @@ def test_what_is_kept_never_differs_from_what_is_counted_anew(
                 assert one.slots == slots or request.group
 
 
-def test_slices_tell_who_could_take_one_and_why_others_cannot() -> None:
+@pytest.mark.parametrize('seed', range(5))
+async def test_askers_at_once_keep_nothing_wrong_though_some_go_away(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, 'KEPT', 20)
+    monkeypatch.setattr(fitting, 'AT_ONCE', 2)
+    office = Office(random.Random(seed))
+    kept = fitting.Fitting(office.view)
+
+    async def ask_again_and_again() -> None:
+        for _ in range(50):
+            office.step()
+            request = office.rng.choice(KINDS)
+            with trio.move_on_after(office.rng.choice((0.0, 60.0))):
+                await kept.answer(request, office.rows)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(ask_again_and_again)
+    for request in KINDS:
+        anew = await fitting.Fitting(office.view).answer(request, office.rows)
+        assert await kept.answer(request, office.rows) == anew
+
+
+async def test_slices_tell_who_could_take_one_and_why_others_cannot() -> None:
     view = make(
         record(),
         record(),
@@ -249,7 +276,7 @@ def test_slices_tell_who_could_take_one_and_why_others_cannot() -> None:
     )
     see(view, 1, views.Liveness.FAILED)
     held = row(3, 'silver')
-    answer = fitting.Fitting(view).answer(
+    answer = await fitting.Fitting(view).answer(
         wire.FitRequest(wire.Capacity(3, 100, 10), ('office',)),
         rows_of(held),
     )
@@ -270,18 +297,18 @@ def test_slices_tell_who_could_take_one_and_why_others_cannot() -> None:
         (wire.Wishes(slice='gold', not_owner='anna'), [4, 0], [1, 0]),
     ],
 )
-def test_wishes_are_limits(
+async def test_wishes_are_limits(
     wishes: wire.Wishes, slots: list[int], matching: list[int]
 ) -> None:
     view = make(record(owner='anna'), record(), record(slice_='silver'))
-    answer = fitting.Fitting(view).answer(
+    answer = await fitting.Fitting(view).answer(
         wire.FitRequest(FLAVORS[0], wishes=wishes), entries.Rows()
     )
     assert [one.slots for one in answer.slices] == slots
     assert [one.matching for one in answer.slices] == matching
 
 
-def test_group_has_room_where_it_may_have_another() -> None:
+async def test_group_has_room_where_it_may_have_another() -> None:
     apart, two_each, together, _ = GROUPS
     view = make(record(), record(), record(), record(slice_='silver'))
     held = [row(0, group=apart), row(1, group=two_each)]
@@ -289,31 +316,31 @@ def test_group_has_room_where_it_may_have_another() -> None:
     rows = rows_of(*held)
     fits = fitting.Fitting(view)
 
-    def asked(
+    async def asked(
         group: wire.ServerGroup, *instances: str
     ) -> tuple[wire.SliceFit, ...]:
         request = wire.FitRequest(FLAVORS[0], group=group, instances=instances)
-        return fits.answer(request, rows).slices
+        return (await fits.answer(request, rows)).slices
 
-    gold, silver = asked(apart)
+    gold, silver = await asked(apart)
     told = {'kept apart by its group': 1}
     assert gold == wire.SliceFit('gold', 2, 2, told, 2)
     assert silver == wire.SliceFit('silver', 0, 0, told, 0)
-    _, silver = asked(apart, held[-1].instance)
+    _, silver = await asked(apart, held[-1].instance)
     assert silver.matching == 1
-    gold, silver = asked(two_each)
+    gold, silver = await asked(two_each)
     assert (gold.slots, silver.slots) == (4, 2)
-    gold, silver = asked(together)
+    gold, silver = await asked(together)
     # Two servers of two CPUs are on the only PC that it may be on.
     assert gold.refused == {'away from its group': 2, 'full': 1}
     assert (gold.matching, silver.matching) == (1, 0)
     choice = groups.Choice(row(1, group=apart).spec, peer(1))
     request = wire.FitRequest(FLAVORS[0], group=apart)
-    gold, _ = fits.answer(request, rows, [choice]).slices
+    gold, _ = (await fits.answer(request, rows, [choice])).slices
     assert gold.matching == 1
 
 
-def test_what_was_asked_for_an_instance_is_explained_pc_by_pc() -> None:
+async def test_what_was_asked_for_an_instance_is_explained_pc_by_pc() -> None:
     view = make(record(owner='anna'), record(), record(slice_='silver'))
     view.take_record(peer(5), record(slice_=''))
     see(view, 5, views.Liveness.ALIVE)
@@ -325,38 +352,38 @@ def test_what_was_asked_for_an_instance_is_explained_pc_by_pc() -> None:
     asked = [str(uuid.uuid4()) for _ in range(fitting.ASKED)]
     first = str(uuid.uuid4())
     wishes = wire.Wishes(not_owner='anna')
-    fits.answer(
+    await fits.answer(
         wire.FitRequest(FLAVORS[0], wishes=wishes, instances=(first,)),
         entries.Rows(),
     )
 
-    def explained(instance: str) -> tuple[wire.PeerFit, ...]:
+    async def explained(instance: str) -> tuple[wire.PeerFit, ...]:
         request = fits.asked(instance)
         assert request is not None
-        return fits.explain(request, entries.Rows())
+        return await fits.explain(request, entries.Rows())
 
-    assert explained(first) == (
+    assert await explained(first) == (
         wire.PeerFit('gold', 'pc', 0, 'of that owner'),
         wire.PeerFit('gold', 'pc', 4),
         wire.PeerFit('silver', 'pc', 4),
         wire.PeerFit('', 'pc', 0, 'in no slice'),
     )
     view.partition = OTHER
-    assert explained(first)[0] == wire.PeerFit('silver', 'pc', 4)
+    assert (await explained(first))[0] == wire.PeerFit('silver', 'pc', 4)
     for one in asked:
-        fits.answer(
+        await fits.answer(
             wire.FitRequest(FLAVORS[0], instances=(one,)), entries.Rows()
         )
     assert fits.asked(first) is None
-    assert explained(asked[0])
+    assert await explained(asked[0])
 
 
-def test_pc_of_which_nothing_is_known_matches_no_wish() -> None:
+async def test_pc_of_which_nothing_is_known_matches_no_wish() -> None:
     view = make()
     see(view, 1, views.Liveness.ALIVE)
     held = row(1)
     wishes = wire.Wishes(not_owner='anna')
-    answer = fitting.Fitting(view).answer(
+    answer = await fitting.Fitting(view).answer(
         wire.FitRequest(FLAVORS[0], wishes=wishes), rows_of(held)
     )
     gold, _ = answer.slices
@@ -367,7 +394,7 @@ def scored(*scores: int) -> views.View:
     return make(*(record(score=score) for score in scores))
 
 
-def test_query_takes_the_best_of_all_slices_as_they_are_now() -> None:
+async def test_query_takes_the_best_of_all_slices_as_they_are_now() -> None:
     view = scored(1, 2, 3)
     silver = record(slice_='silver', score=9)
     view.take_record(peer(7), silver)
@@ -375,18 +402,18 @@ def test_query_takes_the_best_of_all_slices_as_they_are_now() -> None:
         FLAVORS[0], wishes=wire.Wishes(query='score >= p(75)')
     )
     kept = fitting.Fitting(view)
-    gold, other = kept.answer(request, entries.Rows()).slices
+    gold, other = (await kept.answer(request, entries.Rows())).slices
     assert (gold.matching, other.matching) == (0, 1)
     assert gold.refused == {'not matching the query': 3}
     view.take_record(peer(7), msgspec.structs.replace(silver, attributes={}))
-    gold, _ = kept.answer(request, entries.Rows()).slices
+    gold, _ = (await kept.answer(request, entries.Rows())).slices
     assert gold.matching == 1
 
 
-def test_query_that_is_none_is_refused_with_its_place() -> None:
+async def test_query_that_is_none_is_refused_with_its_place() -> None:
     wishes = wire.Wishes(query='cores > 3 && scroe > 1')
     with pytest.raises(errors.Malformed) as caught:
-        fitting.Fitting(scored(1)).answer(
+        await fitting.Fitting(scored(1)).answer(
             wire.FitRequest(FLAVORS[0], wishes=wishes), entries.Rows()
         )
     assert caught.value.message.startswith(
@@ -394,12 +421,14 @@ def test_query_that_is_none_is_refused_with_its_place() -> None:
     )
 
 
-def test_only_so_many_kinds_of_requests_are_kept() -> None:
+async def test_only_so_many_kinds_of_requests_are_kept() -> None:
     kept = fitting.Fitting(make(record()))
     counted = collections.Counter[int]()
     for vcpus in range(1, fitting.KINDS * 3):
         need = wire.Capacity(vcpus)
-        (gold, _) = kept.answer(wire.FitRequest(need), entries.Rows()).slices
+        (gold, _) = (
+            await kept.answer(wire.FitRequest(need), entries.Rows())
+        ).slices
         counted[gold.slots] += 1
     assert counted == {4: 1, 2: 1, 1: 2, 0: fitting.KINDS * 3 - 5}
     assert len(kept._kinds) == fitting.KINDS

@@ -91,6 +91,16 @@ def test_a_pc_with_two_values_may_be_claimed_twice() -> None:
     assert 'would be in rome and in oslo' in found.faults[0]
 
 
+def test_what_a_pc_says_of_itself_writes_nothing_to_a_terminal() -> None:
+    pcs = [Pc('c' * 32, {'site': '\x1b[2J\x1b[1;1Hall is fine\r\n'})]
+    found = plan(
+        Partition(read(OLD)), read(OLD.replace('3', '4')), pcs, pcs, {}, (), {}
+    )
+    (fault,) = found.faults
+    assert 'all is fine' in fault
+    assert fault.isprintable()
+
+
 def test_the_zone_of_an_empty_slice_may_change() -> None:
     text = OLD.replace('3', '4').replace('zone: it', 'zone: eu')
     assert tried(text, 'oslo').faults == ()
