@@ -85,14 +85,7 @@ class Operator:
 
     def apply(self, text: str, rank: str = 'none') -> None:
         """Put a policy in force; it is there when PCs are as it says."""
-        self._version += 1
-        path = self.lab.layout.lab / 'policy.yaml'
-        path.write_text(text.format(version=self._version, rank=rank))
-        told = self.manage('policy', 'diff', str(path)).splitlines()
-        moves = [MOVE.fullmatch(line) for line in told]
-        after = {found[1]: found[2] for found in moves if found}
-        authority = str(self.lab.layout.control / 'ca')
-        self.manage('policy', 'apply', '--ca-dir', authority, str(path))
+        after = self.put(text, rank)
         until(
             lambda: (
                 after.items()
@@ -103,6 +96,18 @@ class Operator:
                 }.items()
             )
         )
+
+    def put(self, text: str, rank: str = 'none') -> dict[str, str]:
+        """The same, at once; says who is to move where."""
+        self._version += 1
+        path = self.lab.layout.lab / 'policy.yaml'
+        path.write_text(text.format(version=self._version, rank=rank))
+        told = self.manage('policy', 'diff', str(path)).splitlines()
+        moves = [MOVE.fullmatch(line) for line in told]
+        after = {found[1]: found[2] for found in moves if found}
+        authority = str(self.lab.layout.control / 'ca')
+        self.manage('policy', 'apply', '--ca-dir', authority, str(path))
+        return after
 
     def nova_manage(self, *words: str) -> None:
         """Run it; whatever it finds wrong is an error."""
@@ -225,7 +230,7 @@ def test_slices_come_are_drained_and_go_by_themselves_and_no_server_is_lost(
         bench.delete(again)
         # One more is on its way there when the slice is to go.
         late = bench.create('late', hints={'p2pcs:slice': NEW})
-        operator.apply(BY_TIER)
+        operator.put(BY_TIER)
         until(lambda: bench.show(late).status in ('ACTIVE', 'ERROR'), 180.0)
         bench.delete(late)
         until(lambda: is_removed(lab, NEW), REMOVED_S)
