@@ -27,15 +27,39 @@ GROUP_POLICY = '2.64'
 """The first API version in which a server group has one policy."""
 
 
-def usages(lab: Lab, slice_name: str) -> Any:
-    """What Placement has given away of a slice."""
+def given(lab: Lab, slice_name: str, what: str) -> Any:
+    """What Placement has given away of a slice: usages, or allocations."""
     (provider,) = lab.admin.placement.get(
         f'/resource_providers?name={slice_name}'
     ).json()['resource_providers']
     answer = lab.admin.placement.get(
-        f'/resource_providers/{provider["uuid"]}/usages'
+        f'/resource_providers/{provider["uuid"]}/{what}'
     )
-    return answer.json()['usages']
+    return answer.json()[what]
+
+
+def usages(lab: Lab, slice_name: str) -> Any:
+    """The sums."""
+    return given(lab, slice_name, 'usages')
+
+
+def who_has_what(lab: Lab) -> str:
+    """What everybody says, line by line."""
+    lines = [
+        f'{name}: Placement has {sorted(given(lab, name, "allocations"))}, '
+        f'PCs hold {pcs.slice_summary(lab, name).used}'
+        for name in SLICES
+    ]
+    for name, pc in pcs.pcs(lab).items():
+        said = pcs.status(pc)
+        rows = {row.instance: str(row.state) for row in said.instances}
+        told = pcs.peer_row(lab, name)
+        lines.append(f'{name}: {said.used} {rows}; to the gateway: {told}')
+    lines += [
+        f'{server.id}: {server.name} {server.status} {server.task_state}'
+        for server in lab.admin.compute.servers(all_projects=True)
+    ]
+    return '\n'.join(lines)
 
 
 def is_settled(lab: Lab) -> bool:
@@ -50,10 +74,18 @@ def is_settled(lab: Lab) -> bool:
     )
 
 
+def wait_until_settled(lab: Lab) -> None:
+    """Until it is so; else say who has what."""
+    try:
+        until(lambda: is_settled(lab))
+    except AssertionError as error:
+        raise AssertionError(who_has_what(lab)) from error
+
+
 def test_six_servers_at_once_over_four_pcs(
     lab: Lab, bench: Bench, figure: Figure
 ) -> None:
-    until(lambda: is_settled(lab))
+    wait_until_settled(lab)
     begin = time.monotonic()
     # Half a PC each: no slice has room for all of them.
     ids = [bench.create(f'six-{n}', 'm1.medium') for n in range(MANY)]
@@ -87,10 +119,10 @@ def test_placement_gives_exactly_what_the_pcs_hold(
     bench.wait(bench.create('given', 'm1.medium'))
     for name in SLICES:
         held = pcs.slice_summary(lab, name).used
-        given = usages(lab, name)
-        assert given.get('VCPU', 0) == held.vcpus
-        assert given.get('MEMORY_MB', 0) == held.memory_mb
-        assert given.get('DISK_GB', 0) * 1024 == held.disk_mb
+        used = usages(lab, name)
+        assert used.get('VCPU', 0) == held.vcpus, who_has_what(lab)
+        assert used.get('MEMORY_MB', 0) == held.memory_mb
+        assert used.get('DISK_GB', 0) * 1024 == held.disk_mb
 
 
 @pytest.mark.parametrize('name', SLICES)
