@@ -83,7 +83,10 @@ class Settling:
         )
 
     def _look(self) -> tuple[eras.Stand, eras.Last, wire.Era | None]:
-        return self.ledger.stands(), self.store.last(), self.word()
+        # In this order: a number that is given meanwhile is in the second,
+        # and does not make an older copy of the first.
+        last = self.store.last()
+        return self.ledger.stands(), last, self.word()
 
     def _must_begin(
         self,
