@@ -31,6 +31,8 @@ FIRST_S = 300.0
 for Nova."""
 BEAT_S = 1.0
 """Between two looks for one."""
+REAP_S = 30
+"""Between two looks for guests of servers that Nova has no more."""
 HEARTBEAT_S = 10
 """Seconds after which RabbitMQ takes back what a dead one had asked for."""
 
@@ -84,6 +86,9 @@ def slice_configuration(options: Options, slice_: str) -> str:
             'force_config_drive = true',
             # What happened while it was away is looked for at once.
             'periodic_fuzzy_delay = 0',
+            # A server that was deleted while no nova-compute was up: that it
+            # is looked for at once is in vain if the daemon is not ready.
+            f'running_deleted_instance_poll_interval = {REAP_S}',
             # Owners have kept their memory already.
             'reserved_host_memory_mb = 0',
             '[oslo_concurrency]',
