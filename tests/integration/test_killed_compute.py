@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from devstack.lab.layout import SLICES
+from devstack.lab.layout import CONTROL, SLICES
 from p2pcs_nova import errors, wire
 from p2pcs_nova.peer.steps import Step
 from tests.conftest import Converged, Figure
@@ -151,6 +151,24 @@ def test_deletion_while_it_is_being_built_goes_on(
     bench.delete(found)
     until(lambda: not pcs.traces(lab, server))
     assert not scene.held_in_placement(lab, found)
+
+
+@pytest.mark.slow
+def test_guest_of_a_server_that_nova_deleted_alone_is_ended(
+    lab: Lab, bench: Bench, figure: Figure
+) -> None:
+    server = bench.get(bench.create('deleted', slice_name=GOLD))
+    with scene.believed_down(lab, GOLD):
+        bench.delete(server.id)
+    begin = time.monotonic()
+    pcs.wait_until_gone(lab, server)
+    figure('server deleted without nova-compute', time.monotonic() - begin)
+    # Else Nova has asked for its end in the ordinary way.
+    log = lab.layout.log(CONTROL, scene.compute_of(GOLD)).read_text()
+    assert any(
+        server.id in line and 'marked as DELETED' in line
+        for line in log.splitlines()
+    )
 
 
 @pytest.mark.slow

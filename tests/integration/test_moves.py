@@ -12,7 +12,7 @@ from openstack import exceptions
 
 from devstack.lab.names import IMAGE
 from devstack.lab.settings import NOVA_POLICY
-from tests.support import pcs
+from tests.support import pcs, scene
 from tests.support.lab import Lab
 from tests.support.servers import Bench
 from tests.support.waiting import until
@@ -134,22 +134,8 @@ def test_live_migration_is_refused(mover: Mover) -> None:
 
 
 def test_evacuation_is_refused(lab: Lab, mover: Mover) -> None:
-    compute = lab.admin.compute
-    (service,) = compute.services(
-        binary='nova-compute', host=mover.before['slice']
-    )
-    path = f'/os-services/{service.id}'
-    compute.put(path, json={'forced_down': True}, microversion='2.53')
-    try:
+    with scene.believed_down(lab, mover.before['slice']):
         mover.is_refused({'evacuate': {}}, 'cannot be evacuated yet; it stays')
-    finally:
-        compute.put(path, json={'forced_down': False}, microversion='2.53')
-    until(
-        lambda: all(
-            one.state == 'up'
-            for one in compute.services(binary='nova-compute')
-        )
-    )
 
 
 def test_server_that_boots_from_a_volume_is_refused_in_words(

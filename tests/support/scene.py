@@ -57,6 +57,30 @@ def compute_of(slice_name: str) -> str:
     return services.kept_name(slice_name)
 
 
+@contextlib.contextmanager
+def believed_down(lab: Lab, slice_name: str) -> Iterator[None]:
+    """Nova takes the nova-compute of a slice for gone meanwhile."""
+    compute_api = lab.admin.compute
+    (found,) = compute_api.services(binary='nova-compute', host=slice_name)
+    path = f'/os-services/{found.id}'
+
+    def put(is_down: bool) -> None:
+        said = {'forced_down': is_down}
+        compute_api.put(path, json=said, microversion='2.53')
+
+    put(True)
+    try:
+        yield
+    finally:
+        put(False)
+    until(
+        lambda: all(
+            one.state == 'up'
+            for one in compute_api.services(binary='nova-compute')
+        )
+    )
+
+
 def restart_computes(lab: Lab, *slices: str) -> None:
     """Have these nova-computes again; back when they begin their start."""
     settings = Settings(lab.layout, passwords.load(lab.layout.passwords))
