@@ -233,12 +233,7 @@ class Fitting:
         kind, company = await self._look(request, rows, choices, elsewhere)
         partition = self._view.partition
         return wire.Fits(
-            kind.fits(partition.open, company),
-            shut=tuple(
-                row.name
-                for row in partition.rows
-                if row.state is not wire.SliceState.OPEN
-            ),
+            kind.fits(partition.open, company), shut=partition.shut
         )
 
     def asked(self, instance: str) -> wire.FitRequest | None:

@@ -15,7 +15,7 @@ from novaclient import client
 from novaclient import exceptions as nova_exceptions
 from oslo_config import cfg
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors
 from p2pcs_nova.hosts import plan
 from p2pcs_nova.hosts.node import node_id
 from p2pcs_nova.policy.partition import Partition
@@ -130,12 +130,7 @@ def follow(apis: Apis, partition: Partition) -> Outcome:
     waiting: list[str] = []
     try:
         there = services(nova), aggregates(nova)
-        occupied = {
-            row.name
-            for row in partition.rows
-            if row.state is not wire.SliceState.OPEN
-            and apis.is_occupied(row.name)
-        }
+        occupied = set(filter(apis.is_occupied, partition.shut))
         for steps in plan.steps(partition, *there, occupied):
             for step in steps:
                 if isinstance(step, plan.Wait):

@@ -75,6 +75,15 @@ class Partition:
             row.name for row in self.rows if row.state is wire.SliceState.OPEN
         )
 
+    @property
+    def shut(self) -> tuple[str, ...]:
+        """The others: drained, or closed and not yet gone from Nova."""
+        return tuple(
+            row.name
+            for row in self.rows
+            if row.state is not wire.SliceState.OPEN
+        )
+
     def state(self, name: str) -> wire.SliceState:
         """What becomes of a slice; one that nobody knows is closed."""
         row = self._rows.get(name)

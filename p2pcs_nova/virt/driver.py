@@ -261,11 +261,12 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
                 spec = self._make_spec(context, instance, image_meta, extras)
                 undo.callback(self._undo_spawn, instance)
                 self._put_up(context, instance, spec, wished, extras)
-                if not power_on:
-                    self._act(instance, wire.Action.STOP)
-                undo.pop_all()
                 if power_on:
+                    undo.pop_all()
                     self._start_new(context, instance, network_info or ())
+                else:
+                    self._act(instance, wire.Action.STOP)
+                    undo.pop_all()
             except errors.P2PcsError as error:
                 raise faults.build_fault(error, image_meta.id) from error
 

@@ -27,26 +27,16 @@ GROUP_POLICY = '2.64'
 """The first API version in which a server group has one policy."""
 
 
-def given(lab: Lab, slice_name: str, what: str) -> Any:
-    """What Placement has given away of a slice: usages, or allocations."""
-    (provider,) = lab.admin.placement.get(
-        f'/resource_providers?name={slice_name}'
-    ).json()['resource_providers']
-    answer = lab.admin.placement.get(
-        f'/resource_providers/{provider["uuid"]}/{what}'
-    )
-    return answer.json()[what]
-
-
 def usages(lab: Lab, slice_name: str) -> Any:
-    """The sums."""
-    return given(lab, slice_name, 'usages')
+    """What Placement has given away of a slice."""
+    return scene.placement_of(lab, slice_name, 'usages')
 
 
 def who_has_what(lab: Lab) -> str:
     """What everybody says, line by line."""
     lines = [
-        f'{name}: Placement has {sorted(given(lab, name, "allocations"))}, '
+        f'{name}: Placement has '
+        f'{sorted(scene.placement_of(lab, name, "allocations"))}, '
         f'PCs hold {pcs.slice_summary(lab, name).used}'
         for name in SLICES
     ]

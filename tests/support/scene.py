@@ -128,13 +128,18 @@ def held_in_placement(lab: Lab, server_id: str) -> bool:
 
 def inventories(lab: Lab, slice_name: str) -> Any:
     """What Placement knows a slice to have."""
+    return placement_of(lab, slice_name, 'inventories')
+
+
+def placement_of(lab: Lab, slice_name: str, what: str) -> Any:
+    """What Placement says of a slice: inventories, usages, allocations."""
     (provider,) = lab.admin.placement.get(
         f'/resource_providers?name={slice_name}'
     ).json()['resource_providers']
     answer = lab.admin.placement.get(
-        f'/resource_providers/{provider["uuid"]}/inventories'
+        f'/resource_providers/{provider["uuid"]}/{what}'
     )
-    return answer.json()['inventories']
+    return answer.json()[what]
 
 
 def port_of(lab: Lab, bench: Bench, server_id: str) -> Server:

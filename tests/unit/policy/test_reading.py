@@ -236,6 +236,9 @@ def test_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
     path = tmp_path / 'policy.yaml'
     with pytest.raises(PolicyError, match=f'^{path}: No such file or [a-z]+$'):
         reading.load_text(path)
+    path.write_text(TIERS)
+    read = reading.read_policy(reading.load_text(path), str(path))
+    assert read.names == ('gold', 'rome-2', 'rest')
 
 
 @given(st.text())
