@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,9 +12,10 @@ from nova import exception
 from nova.api.metadata import base as metadata
 from nova.virt import configdrive
 
-from p2pcs_nova import errors, texts, wire
+from p2pcs_nova import errors, wire
 from p2pcs_nova.client import local
 from p2pcs_nova.virt import (
+    elsewhere,
     groups,
     images,
     properties,
@@ -23,9 +23,6 @@ from p2pcs_nova.virt import (
     view,
     vifs,
 )
-
-ELSEWHERE_LIMIT = 80
-"""Characters for the PCs of other slices, in a fault of 255."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +105,7 @@ def plug(
 
     :param instead_of: the epoch that it replaces, if it is built anew
     :raises P2PcsError: no PC built it
-    :raises BuildAbortException: Nova's; no PC of any slice has room
+    :raises BuildAbortException: Nova's; no slice can take it
     :raises VirtualInterfaceCreateException: Nova's; it is built, and must
         be destroyed
     """
@@ -128,12 +125,9 @@ def plug(
                 slice_name, request, timeout_s, request_id=request_id
             )
         except errors.NoPeerFits as error:
-            if again:
-                raise
-            others = _others(client, slice_name, request)
-            if others is None or any(one.peers for one in others):
-                raise
-            raise _no_valid_host(request, error, others) from error
+            if not again:
+                elsewhere.check(client, context, slice_name, request, error)
+            raise
         heard.put(placed)
         vifs.report_plugged(
             context,
@@ -141,49 +135,6 @@ def plug(
             instance.host,
             again=again,
         )
-
-
-def _others(
-    client: local.LocalClient, slice_name: str, request: wire.SpawnRequest
-) -> list[wire.SliceFit] | None:
-    """What the other slices could take now; None: nobody can tell."""
-    try:
-        found = client.fits(
-            wire.FitRequest(
-                need=request.claim.need,
-                networks=request.claim.networks,
-                wishes=request.wishes,
-                group=request.spec.group,
-                instances=(request.claim.instance,),
-            ),
-            request_id=request.request_id,
-        )
-    except errors.P2PcsError:
-        return None
-    return [one for one in found.slices if one.slice != slice_name]
-
-
-def _no_valid_host(
-    request: wire.SpawnRequest,
-    error: errors.NoPeerFits,
-    others: Iterable[wire.SliceFit],
-) -> Exception:
-    """What ends the build: another host would not take it either.
-
-    Nova would go on, and say that it has tried all hosts, but not why.
-    """
-    reason = error.message
-    counts = collections.Counter[str]()
-    for one in others:
-        counts.update(one.refused)
-    if counts:
-        elsewhere = texts.counts_to_text(counts, ELSEWHERE_LIMIT)
-        reason = f'{reason}; elsewhere {elsewhere}'
-    said = exception.NoValidHost(reason=reason).format_message()
-    fault: Exception = exception.BuildAbortException(
-        instance_uuid=request.claim.instance, reason=said
-    )
-    return fault
 
 
 def _config_drive(

@@ -30,6 +30,7 @@ pytestmark = pytest.mark.nova
     [
         ('neutron/suite_plugged.py', ()),
         ('nova/suite_contract.py', THREADS),
+        ('nova/suite_elsewhere.py', THREADS),
         ('nova/suite_functional.py', THREADS),
         ('nova/suite_parts.py', THREADS),
         pytest.param('nova/suite_hosts.py', THREADS, marks=pytest.mark.slow),

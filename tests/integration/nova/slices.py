@@ -43,14 +43,16 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         helpers.stand_in_for_our_extension(self)
         port = self.neutron._ports[self.neutron.port_1['id']]
         port['binding:vif_details'] = {'physical_network': 'office'}
-        self.compute, *_ = (
-            self.start_service('compute', host=name) for name in self.names
-        )
-        self.provider = next(
-            provider
+        self.computes = {
+            name: self.start_service('compute', host=name)
+            for name in self.names
+        }
+        self.compute = self.computes[self.names[0]]
+        self.providers = {
+            provider['name']: provider
             for provider in self._get_all_providers()
-            if provider['name'] == self.names[0]
-        )
+        }
+        self.provider = self.providers[self.names[0]]
 
     def give_each_slice_an_id(self) -> None:
         """The file that tells it belongs to a process."""
@@ -72,6 +74,7 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         extra_specs: dict[str, str] | None = None,
         hints: dict[str, str] | None = None,
         host: str | None = None,
+        zone: str | None = None,
         **expected: Any,
     ) -> Any:
         # By a version of the API that does not check them.
@@ -88,6 +91,7 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
             flavor_id=flavor,
             networks=[{'port': self.neutron.port_1['id']}],
             host=host,
+            az=zone,
         )
         created = self.api.post_server(
             {'server': server, 'os:scheduler_hints': hints or {}}
@@ -98,6 +102,21 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
 
     def used(self) -> dict[str, int]:
         return dict(self._get_provider_usages(self.provider['uuid']))
+
+    def take_in_placement(self, provider: Any, vcpus: int) -> None:
+        """What another server of the slice of this provider is given."""
+        share = {'resources': {'VCPU': vcpus}}
+        answer = self.placement.put(
+            f'/allocations/{helpers.new_uuid()}',
+            {
+                'allocations': {provider['uuid']: share},
+                'project_id': 'another',
+                'user_id': 'another',
+                'consumer_generation': None,
+            },
+            version='1.28',
+        )
+        assert answer.status == 204
 
     def allocations(self, server: Any) -> dict[str, Any]:
         """What Placement holds for a server, by provider."""

@@ -467,27 +467,12 @@ class SliceTestCase(slices.SliceTestCase):
         assert self.used() == {'VCPU': 1, 'MEMORY_MB': 512, 'DISK_GB': 1}
         self._delete_server(server)
 
-    def take_in_placement(self, vcpus: int) -> None:
-        """What another server of the slice is given."""
-        share = {'resources': {'VCPU': vcpus}}
-        answer = self.placement.put(
-            f'/allocations/{helpers.new_uuid()}',
-            {
-                'allocations': {self.provider['uuid']: share},
-                'project_id': 'another',
-                'user_id': 'another',
-                'consumer_generation': None,
-            },
-            version='1.28',
-        )
-        assert answer.status == 204
-
     def test_build_whose_share_is_taken_meanwhile_has_no_host(self) -> None:
         server, queued = self.take_and_lose()
         self.restart()
         self.wait_for_error(server, 'before it began to build')
         for _ in self.overlay.pcs:
-            self.take_in_placement(vcpus=4)
+            self.take_in_placement(self.provider, vcpus=4)
         self.compute.manager.build_and_run_instance(
             *queued.args, **queued.kwargs
         )

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether another slice can take what this one could not.
+
+Nova goes on with the hosts that its scheduler named beside the first; if
+none of them takes the server, it says that all are exhausted, but not why.
+So a build goes on only if another slice has room on its PCs, and Placement
+would give it; else it ends here, with the reasons of all.
+"""
+
+from __future__ import annotations
+
+import collections
+from typing import Any
+
+import oslo_messaging as messaging
+from keystoneauth1 import exceptions as keystone_errors
+from nova import exception, objects
+from nova.scheduler import request_filter, utils
+from nova.scheduler.client import report
+from oslo_log import log
+
+from p2pcs_nova import errors, texts, wire
+from p2pcs_nova.client import local
+from p2pcs_nova.hosts.node import node_id
+
+LOG = log.getLogger(__name__)
+
+LIMIT = 80
+"""Characters for the PCs of other slices, in a fault of 255."""
+NOT_GIVEN = 'not given by Placement'
+"""Room that others were promised, or outside the availability zone."""
+
+
+def check(
+    client: local.LocalClient,
+    context: Any,
+    slice_name: str,
+    request: wire.SpawnRequest,
+    error: errors.NoPeerFits,
+) -> None:
+    """Let a build go on where it may succeed, or where nobody can tell.
+
+    :param slice_name: of the slice that could not take it
+    :param error: why it could not
+    :raises BuildAbortException: Nova's; no slice can take it
+    """
+    others = _others(client, slice_name, request)
+    if others is None:
+        return
+    able = {node_id(one.slice) for one in others if one.peers}
+    if able:
+        given = _given(context, request.claim.instance)
+        if given is None or able & given:
+            return
+    counts = collections.Counter[str]()
+    for one in others:
+        counts.update(one.refused)
+        counts[NOT_GIVEN] += one.peers
+    reason = error.message
+    if counts.total():
+        reason = f'{reason}; elsewhere {texts.counts_to_text(counts, LIMIT)}'
+    said = exception.NoValidHost(reason=reason).format_message()
+    raise exception.BuildAbortException(
+        instance_uuid=request.claim.instance, reason=said
+    ) from error
+
+
+def _others(
+    client: local.LocalClient, slice_name: str, request: wire.SpawnRequest
+) -> list[wire.SliceFit] | None:
+    """What the PCs of other slices can take now; None: nobody can tell."""
+    try:
+        found = client.fits(
+            wire.FitRequest(
+                need=request.claim.need,
+                networks=request.claim.networks,
+                wishes=request.wishes,
+                group=request.spec.group,
+                instances=(request.claim.instance,),
+            ),
+            request_id=request.request_id,
+        )
+    except errors.P2PcsError:
+        return None
+    return [one for one in found.slices if one.slice != slice_name]
+
+
+def _given(context: Any, instance: str) -> set[str] | None:
+    """The compute nodes that Placement would give now; None: it cannot tell.
+
+    As Nova's scheduler asks.  What the server was asked with is read through
+    the conductor, which needs the API database for that.
+    """
+    try:
+        spec = objects.RequestSpec.get_by_instance_uuid(context, instance)
+        request_filter.map_az_to_placement_aggregate(context, spec)
+        request_filter.compute_status_filter(context, spec)
+        if _is_forced(spec):
+            return set()
+        wanted = utils.resources_from_request_spec(context, spec, None)
+        reports = report.report_client_singleton()
+        _, found, _ = reports.get_allocation_candidates(context, wanted)
+    except (
+        exception.NovaException,
+        keystone_errors.ClientException,
+        messaging.MessagingException,
+    ) as error:
+        LOG.warning(
+            '[instance: %s] Not known what Placement would give elsewhere: %s',
+            instance,
+            error,
+        )
+        return None
+    return None if found is None else set(found)
+
+
+def _is_forced(spec: Any) -> bool:
+    """Whether an admin has named the host; Nova goes on with no other."""
+    return any(
+        name in spec and getattr(spec, name)
+        for name in ('force_hosts', 'force_nodes')
+    )
