@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The name of a member in its certificate.
+"""Names that say something: of members in certificates, of divided slices.
 
-It is ``<peer id>.<role>.<overlay>.p2pcs``.  A peer id is the digest of a
-public key, so that a name can be checked against the certificate that
+A member's is ``<peer id>.<role>.<overlay>.p2pcs``.  A peer id is the digest
+of a public key, so that a name can be checked against the certificate that
 carries it.
 """
 
@@ -63,3 +63,14 @@ def check_overlay(name: str) -> str:
 def peer_id(public_key: bytes) -> str:
     """The id of who holds this key (raw, 32 bytes)."""
     return hashlib.sha256(public_key).digest()[:16].hex()
+
+
+def part_of(slice_: str, number: int) -> str:
+    """The name of a slice's part, from 1, when it is divided."""
+    return slice_ if number == 1 else f'{slice_}-{number}'
+
+
+def whole_of(part: str) -> str:
+    """The slice that one of this name is a part of, if there is one; or ''."""
+    whole, _, number = part.rpartition('-')
+    return whole if number.isdecimal() else ''

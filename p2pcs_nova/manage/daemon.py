@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+
 from cliff import command
 
 from p2pcs_nova.client.local import LocalClient
@@ -12,3 +14,15 @@ def connect(asking: command.Command) -> LocalClient:
     """The daemon behind the global option ``--socket``."""
     assert asking.app_args is not None
     return LocalClient(asking.app_args.socket)
+
+
+def has_socket(asking: command.Command) -> bool:
+    """Whether a daemon of this machine may be asked; that may still fail."""
+    assert asking.app_args is not None
+    try:
+        os.stat(asking.app_args.socket)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True

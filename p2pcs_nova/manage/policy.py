@@ -50,13 +50,12 @@ class PolicyValidate(_OfFile):
             f'{path}: version {policy.version}, '
             f'{len(policy.names)} slices: {", ".join(policy.names)}'
         )
-        try:
-            with daemon.connect(self) as client:
-                found = client.plan_policy(text)
-                known = client.wishable().attributes
-        except errors.Unavailable:
+        if not daemon.has_socket(self):
             self.write(f'{said}\nno daemon runs here: no PC was looked at')
             return
+        with daemon.connect(self) as client:
+            found = client.plan_policy(text)
+            known = client.wishable().attributes
         if found.faults:
             raise errors.PolicyRefused(
                 '; '.join(f'{path}: {fault}' for fault in found.faults)
@@ -147,15 +146,23 @@ def bundle_to_lines(bundle: wire.PolicyBundle) -> Iterator[str]:
 
 
 def unranked_to_lines(new: Policy, known: wire.Vocabulary) -> Iterator[str]:
-    """Which sites are ranked by what no PC says.
+    """Which sites are ranked by what no PC says, or by what has no order.
 
-    That is no fault: owners may say it later.
+    That is no fault: owners may say it later, or say numbers.
     """
     for site in new.sites:
-        if site.rank and site.rank not in known:
+        if not site.rank:
+            continue
+        kind = known.get(site.rank)
+        if kind is None:
             yield (
                 f'site {site.name}: no PC says {site.rank!r}, its rank; until '
                 'one does, chance decides'
+            )
+        elif kind in (wire.Kind.TEXT, wire.Kind.TEXTS):
+            yield (
+                f'site {site.name}: {site.rank!r}, its rank, is of kind '
+                f'{kind}; among PCs that say no number chance decides'
             )
 
 

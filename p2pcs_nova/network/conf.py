@@ -16,9 +16,10 @@ OPTS = [
         'hosts',
         default=[],
         help='Slices (names of Nova compute hosts) whose ports this '
-        'mechanism driver binds. Empty: every host whose port no mechanism '
-        'driver named earlier in [ml2] mechanism_drivers has bound. Name '
-        'the slices when other, agentless hosts share the cloud.',
+        'mechanism driver binds; the parts of a divided one, gold-2, are '
+        'meant too. Empty: every host whose port no mechanism driver named '
+        'earlier in [ml2] mechanism_drivers has bound. Name the slices when '
+        'other, agentless hosts share the cloud.',
     ),
 ]
 

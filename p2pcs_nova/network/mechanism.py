@@ -22,6 +22,7 @@ from neutron_lib.callbacks import resources
 from neutron_lib.plugins.ml2 import api
 from oslo_config import cfg
 
+from p2pcs_nova.names import whole_of
 from p2pcs_nova.network import conf
 
 LOG = logging.getLogger(__name__)
@@ -86,7 +87,12 @@ class P2PcsMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
         vnic_type = port.get(portbindings.VNIC_TYPE, portbindings.VNIC_NORMAL)
         return (
             bool(context.host)
-            and (not self._hosts or context.host in self._hosts)
+            and (
+                not self._hosts
+                or not self._hosts.isdisjoint(
+                    [context.host, whole_of(context.host)]
+                )
+            )
             and owner.startswith(constants.DEVICE_OWNER_COMPUTE_PREFIX)
             and vnic_type == portbindings.VNIC_NORMAL
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from p2pcs_nova import texts, wire
+from p2pcs_nova.names import whole_of
 from p2pcs_nova.policy.assignment import Pc, assign
 from p2pcs_nova.policy.document import Policy, Slice, words_of
 from p2pcs_nova.policy.partition import Partition, next_map
@@ -83,10 +84,7 @@ def _zones(
 def _named(policy: Policy, name: str) -> Slice | None:
     """The slice that one of this name is, or is a part of when divided."""
     found = {one.name: one for one in policy.slices}
-    whole, _, number = name.rpartition('-')
-    return found.get(name) or (
-        found.get(whole) if number.isdecimal() else None
-    )
+    return found.get(name) or found.get(whole_of(name))
 
 
 def _claims(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 
 from p2pcs_nova import wire
 
@@ -89,7 +90,7 @@ class Site:
         """Whether a PC with these attributes has all that is asked."""
         return all(
             not words_of(attributes.get(key)).isdisjoint(values)
-            for key, values in self.match
+            for key, values in self._accepted.items()
         )
 
     def common(self, other: Site) -> dict[str, str] | None:
@@ -97,14 +98,20 @@ class Site:
 
         Of a PC whose attributes have one value each.
         """
-        found = {key: values[0] for key, values in self.match}
-        mine = dict(self.match)
-        for key, values in other.match:
-            both = [one for one in mine.get(key, values) if one in values]
-            if not both:
-                return None
-            found[key] = both[0]
-        return found
+        mine, theirs = self._accepted, other._accepted
+        if any(
+            mine[key].isdisjoint(theirs[key])
+            for key in mine.keys() & theirs.keys()
+        ):
+            return None
+        return {
+            key: min(mine.get(key, values) & theirs.get(key, values))
+            for key, values in (mine | theirs).items()
+        }
+
+    @functools.cached_property
+    def _accepted(self) -> dict[str, frozenset[str]]:
+        return {key: frozenset(values) for key, values in self.match}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,5 +154,5 @@ def words_of(value: wire.Attribute | None) -> frozenset[str]:
     if isinstance(value, bool):
         return frozenset([str(value).lower()])
     if isinstance(value, int | float):
-        return frozenset([f'{value:g}', str(value)])
+        return frozenset([f'{value:g}', str(value), str(float(value))])
     return frozenset([value] if isinstance(value, str) else value)

@@ -21,6 +21,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from p2pcs_nova import wire
+from p2pcs_nova.names import part_of
 from p2pcs_nova.policy.document import NOTHING, WHOLE, Policy, Site, Slice
 
 NO_MAP = wire.SliceMap(0, 0)
@@ -219,7 +220,7 @@ class _Divided:
         for one, share in self._merged():
             count = self._parts(one, share)
             for number in range(1, count + 1):
-                name = one.name if number == 1 else f'{one.name}-{number}'
+                name = part_of(one.name, number)
                 part = share * number // count - share * (number - 1) // count
                 yield wire.SliceRow(
                     name, of=one.name, share=part, zone=one.zone

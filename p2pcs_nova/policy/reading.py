@@ -38,7 +38,8 @@ from typing import Any
 
 import yaml
 
-from p2pcs_nova import wire
+from p2pcs_nova import attributes, wire
+from p2pcs_nova.names import whole_of
 from p2pcs_nova.policy import words
 from p2pcs_nova.policy.document import (
     WHOLE,
@@ -70,11 +71,17 @@ def load_text(path: pathlib.Path) -> str:
     :raises PolicyError: it cannot be read
     """
     try:
-        return path.read_text(encoding='utf-8')
+        with path.open('rb') as file:
+            found = file.read(TEXT_BYTES + 1)
     except OSError as error:
         raise PolicyError(f'{path}: {error.strerror}') from None
+    if len(found) > TEXT_BYTES:
+        raise _too_long(str(path))
+    try:
+        return found.decode()
     except UnicodeDecodeError as error:
-        raise PolicyError(f'{path}: {error}') from None
+        line = found.count(b'\n', 0, error.start) + 1
+        raise PolicyError(f'{path}:{line}: is no text in UTF-8') from None
 
 
 def read_policy(text: str, source: str) -> Policy:
@@ -84,8 +91,12 @@ def read_policy(text: str, source: str) -> Policy:
     :raises PolicyError: says line and field of the first fault
     """
     if len(text.encode(errors='replace')) > TEXT_BYTES:
-        raise PolicyError(f'{source}: has more than {TEXT_BYTES} bytes')
+        raise _too_long(source)
     return _Reader(source).policy(text)
+
+
+def _too_long(source: str) -> PolicyError:
+    return PolicyError(f'{source}: has more than {TEXT_BYTES} bytes')
 
 
 class _Reader(words.Words):
@@ -239,7 +250,7 @@ class _Reader(words.Words):
         )
         if one.minimum > one.maximum:
             raise self.fault(
-                fields['name'],
+                fields.get('minimum', fields['name']),
                 f'{field}.minimum',
                 f'{one.minimum} slots are more than the maximum of '
                 f'{one.maximum}',
@@ -267,10 +278,17 @@ class _Reader(words.Words):
     def match(
         self, fields: dict[str, yaml.Node], field: str
     ) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        return tuple(
-            (key, self.values(node, f'{field}.match.{key}'))
-            for key, node in self.pairs(fields['match'], f'{field}.match')
-        )
+        found = []
+        for key, node in self.pairs(fields['match'], f'{field}.match'):
+            where = f'{field}.match.{key}'
+            values = self.values(node, where)
+            try:
+                for value in values:
+                    attributes.read({key: value})
+            except attributes.BadAttribute as error:
+                raise self.fault(node, where, str(error)) from None
+            found.append((key, values))
+        return tuple(found)
 
     def check_apart(
         self, row: yaml.Node, field: str, earlier: list[Site], site: Site
@@ -315,8 +333,8 @@ class Names:
             raise self._reader.fault(
                 node, field, f'there are more than {self._most}'
             )
-        head, _, tail = name.rpartition('-')
-        is_part = head in self._seen and tail.isdecimal()
+        head = whole_of(name)
+        is_part = head in self._seen
         if is_part or name in self._heads:
             whole = head if is_part else name
             part = name if is_part else self._heads[name]
@@ -326,6 +344,6 @@ class Names:
                 f'{part!r} is the name of a part of {whole!r} when that is '
                 'divided',
             )
-        if tail.isdecimal():
+        if head:
             self._heads[head] = name
         self._seen.add(name)

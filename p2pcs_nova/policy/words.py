@@ -8,6 +8,7 @@ import re
 
 import yaml
 
+from p2pcs_nova import texts
 from p2pcs_nova.policy.document import WHOLE
 
 NAME = re.compile('[a-z0-9]([a-z0-9-]{0,56}[a-z0-9])?')
@@ -44,7 +45,8 @@ class Words:
     ) -> PolicyError:
         """The error to raise for what a node holds."""
         line = 1 if node is None else node.start_mark.line + 1
-        return PolicyError(f'{self.source}:{line}: {field}: {what}')
+        said = texts.printable(what)
+        return PolicyError(f'{self.source}:{line}: {field}: {said}')
 
     def compose(self, text: str) -> yaml.Node | None:
         """The nodes of a text."""
@@ -57,8 +59,19 @@ class Words:
             raise PolicyError(
                 f'{self.source}:{line}: not YAML: {error.problem}'
             ) from None
+        except yaml.reader.ReaderError as error:
+            line = text.count('\n', 0, error.position) + 1
+            raise PolicyError(
+                f'{self.source}:{line}: not YAML: {error.reason}: '
+                f'{error.character!r}'
+            ) from None
         except (yaml.YAMLError, RecursionError) as error:
             raise PolicyError(f'{self.source}: not YAML: {error}') from None
+        except (OverflowError, ValueError):
+            raise PolicyError(
+                f'{self.source}: not YAML: an escape sequence for a '
+                'character that there is none'
+            ) from None
 
     def _check_depth(self, text: str) -> None:
         """Refuse what a reader of YAML takes seconds to find too deep."""
@@ -80,12 +93,14 @@ class Words:
     ) -> dict[str, yaml.Node]:
         """A mapping whose keys are fields of ours."""
         found = dict(self.pairs(node, field))
-        for key in found:
-            if key not in known:
+        assert isinstance(node, yaml.MappingNode)
+        for key_node, _ in node.value:
+            if key_node.value not in known:
                 raise self.fault(
-                    node,
+                    key_node,
                     field,
-                    f'unknown field {key!r}; known: {", ".join(known)}',
+                    f'unknown field {key_node.value!r}; known: '
+                    f'{", ".join(known)}',
                 )
         for key in needed:
             if key not in found:
@@ -134,6 +149,8 @@ class Words:
             raise self.fault(node, field, said)
         if not node.value:
             raise self.fault(node, field, 'is empty')
+        if not node.value.isprintable():
+            raise self.fault(node, field, 'has a character that is no text')
         return str(node.value)
 
     def host(self, node: yaml.Node, field: str) -> str:

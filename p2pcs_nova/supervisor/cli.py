@@ -91,8 +91,18 @@ def _run(conf: cfg.ConfigOpts, kept: compute.Options) -> bool:
 
 
 def conf_to_options(conf: cfg.ConfigOpts) -> compute.Options:
-    """How the nova-computes are started."""
+    """How the nova-computes are started.
+
+    :raises cfg.Error: what they are all told cannot be read
+    """
     group = conf.compute
+    for name in group.config_files:
+        try:
+            pathlib.Path(name).read_bytes()
+        except OSError as error:
+            raise cfg.Error(
+                f'[compute] config_files: {name}: {error.strerror}'
+            ) from None
     return compute.Options(
         program=group.program,
         config_files=tuple(group.config_files),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable, Iterable
+from urllib import parse
 
 from oslo_config import cfg
 
@@ -30,21 +31,23 @@ TIMEOUT_S = 1.5
 def conf_to_cluster(conf: cfg.ConfigOpts) -> Cluster | None:
     """Where etcd is; None: nowhere.
 
-    :raises cfg.Error: the options do not go together
-    :raises OSError: one of the files cannot be read
+    :raises cfg.Error: an option is wrong, or a file cannot be read
     """
     group = conf.terms
     if not group.etcd_endpoints:
         return None
     if bool(group.etcd_cert_file) != bool(group.etcd_key_file):
         raise cfg.Error('[terms] etcd_cert_file and etcd_key_file go together')
-    for path in (
-        group.etcd_ca_file,
-        group.etcd_cert_file,
-        group.etcd_key_file,
-    ):
-        if path:
-            pathlib.Path(path).read_bytes()
+    for endpoint in group.etcd_endpoints:
+        _check_endpoint(endpoint)
+    for name in ('etcd_ca_file', 'etcd_cert_file', 'etcd_key_file'):
+        try:
+            if group[name]:
+                pathlib.Path(group[name]).read_bytes()
+        except OSError as error:
+            raise cfg.Error(
+                f'[terms] {name}: {group[name]}: {error.strerror}'
+            ) from None
     return Cluster(
         tuple(group.etcd_endpoints),
         TIMEOUT_S,
@@ -52,6 +55,25 @@ def conf_to_cluster(conf: cfg.ConfigOpts) -> Cluster | None:
         group.etcd_cert_file,
         group.etcd_key_file,
     )
+
+
+def _check_endpoint(text: str) -> None:
+    try:
+        found = parse.urlsplit(text)
+        is_fine = (
+            found.scheme in ('http', 'https')
+            and found.hostname
+            and found.port != 0
+            and found.path in ('', '/')
+            and not (found.query or found.fragment or found.username)
+        )
+    except ValueError:
+        is_fine = False
+    if not is_fine:
+        raise cfg.Error(
+            f'[terms] etcd_endpoints: {text!r} is not http://HOST:PORT or '
+            'https://HOST:PORT'
+        )
 
 
 def slice_key(prefix: str, slice_: str) -> str:

@@ -111,7 +111,9 @@ def test_files_that_are_not_there_or_alone_are_named_at_the_start(
         {'cert_file': missing},
         {'key_file': missing},
     ):
-        with pytest.raises(OSError, match=r'missing\.pem'):
+        (name,) = wrong
+        reason = rf'etcd_{name}: .*missing\.pem: No such file'
+        with pytest.raises(cfg.Error, match=reason):
             asked(changed(server.cluster, wrong))
     with pytest.raises(cfg.Error, match='etcd_key_file go together'):
         asked(dataclasses.replace(server.cluster, key_file=None))

@@ -546,6 +546,11 @@ class NamedSlicesTestCase(SliceTestCase):
     def test_port_of_a_named_slice_is_bound(self) -> None:
         assert self.make_port()['binding:vif_type'] == 'tap'
 
+    def test_port_of_a_part_of_a_named_slice_is_bound(self) -> None:
+        port = self.make_port(**{'binding:host_id': f'{SLICE}-12'})
+        assert port['binding:vif_type'] == 'tap'
+
     def test_host_that_is_no_slice_is_not_bound(self) -> None:
-        port = self.make_port(**{'binding:host_id': 'elsewhere'})
-        assert port['binding:vif_type'] == 'binding_failed'
+        for host in ('elsewhere', f'{SLICE}-x', f'{SLICE}1'):
+            port = self.make_port(**{'binding:host_id': host})
+            assert port['binding:vif_type'] == 'binding_failed'

@@ -25,6 +25,18 @@ def test_without_a_daemon_a_policy_is_read_and_no_pc_looked_at(
     assert 'no PC was looked at' in told
 
 
+def test_daemon_that_does_not_say_what_it_thinks_is_an_error(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / 'policy.yaml'
+    path.write_text('slices: [{name: all, match: {}}]')
+    socket = tmp_path / 'socket'
+    socket.touch()
+    told = ['--socket', str(socket), 'policy', 'validate', str(path)]
+    assert cli.main(told) != 0
+    assert f'no daemon answers on {socket}' in capsys.readouterr().err
+
+
 def test_what_is_shown_can_be_put_in_force_again() -> None:
     rows = (
         wire.SliceRow('new', of='new', share=1_000_000),
@@ -80,5 +92,8 @@ sites:
         for rank in ('floor', 'flor')
     )
     assert not list(policy.unranked_to_lines(good, known))
+    text_known = known | {'floor': wire.Kind.TEXT}
+    (line,) = policy.unranked_to_lines(good, text_known)
+    assert line.startswith("site lab: 'floor', its rank, is of kind text")
     (line,) = policy.unranked_to_lines(bad, known)
     assert line.startswith("site lab: no PC says 'flor', its rank")

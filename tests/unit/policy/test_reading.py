@@ -140,7 +140,7 @@ def test_slots_of_a_pc_are_what_its_scarcest_part_holds(
         ),
         (
             'slices:\n- name: a\n  match: {}\n  size: 3\n',
-            "p.yaml:2: slices[0]: unknown field 'size'",
+            "p.yaml:4: slices[0]: unknown field 'size'",
         ),
         (
             'slices:\n- name: Gold\n  match: {}\n',
@@ -220,7 +220,23 @@ def test_slots_of_a_pc_are_what_its_scarcest_part_holds(
         ),
         (NO_RANK, 'p.yaml:1: sites[0].rank: is missing'),
         ('slices:\n  - name: [\n', 'p.yaml:3: not YAML'),
-        ('slices: \x00', 'p.yaml: not YAML'),
+        ('slices:\n\x00', 'p.yaml:2: not YAML: special characters'),
+        ('a: "\\U99999999"', 'not YAML: an escape sequence'),
+        ('a: "\\U00110000"', 'not YAML: an escape sequence'),
+        (
+            'slices:\n- {name: a, match: {x: "\\ud800"}}',
+            'p.yaml:2: slices[0].match.x: has a character that is no text',
+        ),
+        (
+            'slices: [{name: a, match: {cores: ">= 8"}}]',
+            "match.cores: attribute cores: '>= 8' is no number",
+        ),
+        ('slices: [{name: a, match: {cores: .nan}}]', "'.nan' is no number"),
+        ('slices: [{name: a, match: {kvm: "yes"}}]', "'yes' is no truth"),
+        (
+            'slices:\n- name: a\n  match: {}\n  minimum: 3\n  maximum: 2',
+            'p.yaml:4: slices[0].minimum: 3 slots are more than',
+        ),
     ],
 )
 def test_fault_is_named_with_file_line_and_field(
@@ -230,6 +246,40 @@ def test_fault_is_named_with_file_line_and_field(
         reading.read_policy(text, 'p.yaml')
     assert str(caught.value).startswith('p.yaml')
     assert message in str(caught.value)
+
+
+def test_what_is_said_of_a_long_value_is_not_long() -> None:
+    text = f'slices: [{{name: {"a" * 90_000}, match: {{}}}}]'
+    with pytest.raises(PolicyError) as caught:
+        reading.read_policy(text, 'p.yaml')
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize('cores', [8, 8.0])
+@pytest.mark.parametrize('written', ['8', '8.0'])
+def test_number_is_the_same_however_it_is_written(
+    cores: float, written: str
+) -> None:
+    text = f'slices: [{{name: a, match: {{cores: {written}}}}}]'
+    policy = reading.read_policy(text, 'p.yaml')
+    assert site_name(policy, {'cores': cores}) == 'a'
+    assert site_name(policy, {'cores': 80}) == ''
+
+
+def test_file_that_is_too_long_or_no_text_is_refused(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = tmp_path / 'policy.yaml'
+    for content, message in (
+        (bytes(reading.TEXT_BYTES + 1), 'has more than 262144 bytes'),
+        (b'slices:\n- \xff', 'policy.yaml:2: is no text in UTF-8'),
+        ('slices: []'.encode('utf-16'), 'policy.yaml:1: is no text in UTF'),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(PolicyError, match=message):
+            reading.load_text(path)
+    with pytest.raises(PolicyError, match='has more than'):
+        reading.load_text(pathlib.Path('/dev/zero'))
 
 
 def test_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
