@@ -16,6 +16,7 @@ from p2pcs_nova.hosts.node import node_id
 from p2pcs_nova.virt import driver as ours
 from p2pcs_nova.virt import plugin
 from tests.integration.nova import helpers
+from tests.support import fake_overlay
 
 Base: Any = integrated_helpers.ProviderUsageBaseTestCase
 IMAGE = '155d900f-4e14-4e4c-a73d-069cbf4541e6'
@@ -31,7 +32,7 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
     def setUp(self) -> None:
         plugin.install()
         self.flags(api_paste_config=str(API_PASTE), group='wsgi')
-        self.overlay = helpers.make_overlay(*self.names)
+        self.overlay = self.make_overlay()
         helpers.stand_in_for_the_gateway(self, self.overlay)
         super().setUp()
         if len(self.names) > 1:
@@ -53,6 +54,9 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
             for provider in self._get_all_providers()
         }
         self.provider = self.providers[self.names[0]]
+
+    def make_overlay(self) -> fake_overlay.FakeOverlay:
+        return helpers.make_overlay(*self.names)
 
     def give_each_slice_an_id(self) -> None:
         """The file that tells it belongs to a process."""

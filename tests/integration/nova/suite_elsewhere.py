@@ -16,6 +16,7 @@ from nova import exception
 
 from p2pcs_nova import errors
 from tests.integration.nova import helpers, slices
+from tests.support import fake_overlay
 
 ALL = 8
 """CPUs of a slice."""
@@ -29,15 +30,21 @@ class ElsewhereTestCase(slices.SliceTestCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.fill('gold')
+
+    def make_overlay(self) -> fake_overlay.FakeOverlay:
+        found = super().make_overlay()
+        for pc in found.pcs:
+            if pc.slice == 'silver':
+                pc.offer = msgspec.structs.replace(pc.offer, memory_mb=4096)
+        return found
+
+    def fill(self, name: str) -> None:
+        """Have no CPU free on the PCs of a slice."""
         for pc in self.overlay.pcs:
-            if pc.slice == 'gold':
+            if pc.slice == name:
                 row = helpers.stranger(pc, pc.offer.vcpus)
                 self.overlay.rows[row.spec.instance] = row
-            else:
-                pc.offer = msgspec.structs.replace(pc.offer, memory_mb=4096)
-        self.overlay.changed()
-        for compute in self.computes.values():
-            compute.manager.update_available_resource(self.context())
 
     def assert_lost(self, said: str, zone: str | None = None) -> None:
         """It ends in ERROR with the reason, and nothing is held for it."""
@@ -75,10 +82,7 @@ class ElsewhereTestCase(slices.SliceTestCase):
         )
 
     def test_room_on_pcs_that_are_full_is_none(self) -> None:
-        for pc in self.overlay.pcs:
-            if pc.slice == 'silver':
-                row = helpers.stranger(pc, pc.offer.vcpus)
-                self.overlay.rows[row.spec.instance] = row
+        self.fill('silver')
         self.assert_lost(f'{FULL}; elsewhere 2 PCs: 2 full')
 
     def test_other_slice_is_tried_if_nobody_can_tell(self) -> None:
