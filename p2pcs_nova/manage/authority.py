@@ -108,5 +108,6 @@ class GatewayEnrol(command.Command):
         self.app.stdout.write(
             f'gateway {parsed_args.name} is {membership.peer_id} of overlay '
             f'{membership.overlay}, valid until {until:%Y-%m-%d}\n'
-            'Next: p2pcs-peer run, then p2pcs-manage token create\n'
+            'Next: p2pcs-peer run, then p2pcs-manage policy apply (unless '
+            'there is a policy) and token create\n'
         )

@@ -23,9 +23,8 @@ or sites, whose PCs are ranked and cut into slices::
       - {name: rome-silver, share: 50%, traits: [CUSTOM_P2PCS_SILVER]}
       - {name: rome-rest, share: rest, ratios: {vcpus: 4}, placing: pack}
 
-A list of values takes any of them, ``match: {}``, in the last one only,
-takes every PC.  A slice's name is the name of a Nova compute host.  Every
-fault is told with its line and field.
+``doc/policies.rst`` tells all that may stand in it.  Every fault is told with
+its line and field.
 """
 
 from __future__ import annotations

@@ -91,16 +91,23 @@ def test_examples_and_units_are_installed(fresh_venv: pathlib.Path) -> None:
 
 
 @pytest.mark.nova
+@pytest.mark.parametrize(
+    ('generator', 'sample'),
+    [
+        ('config-generator.conf', 'p2pcs.conf.sample'),
+        ('nova-config-generator.conf', 'nova.conf.sample'),
+    ],
+)
 def test_the_sample_configuration_is_up_to_date(
-    tmp_path: pathlib.Path,
+    generator: str, sample: str, tmp_path: pathlib.Path
 ) -> None:
-    generated = tmp_path / 'p2pcs.conf.sample'
+    generated = tmp_path / sample
     run(
         pathlib.Path(sys.executable).with_name('oslo-config-generator'),
         '--config-file',
-        'etc/p2pcs/config-generator.conf',
+        f'etc/p2pcs/{generator}',
         '--output-file',
         generated,
     )
-    kept = ROOT / 'etc' / 'p2pcs' / 'p2pcs.conf.sample'
+    kept = ROOT / 'etc' / 'p2pcs' / sample
     assert kept.read_text() == generated.read_text()

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import pathlib
+import re
+import textwrap
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,8 @@ from p2pcs_nova import wire
 from p2pcs_nova.policy import reading
 from p2pcs_nova.policy.document import SLOTS_MAX, Placing, Policy, Ratios
 from p2pcs_nova.policy.words import PolicyError
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
 
 TIERS = """\
 slices:
@@ -289,6 +293,21 @@ def test_file_that_cannot_be_read_is_named(tmp_path: pathlib.Path) -> None:
     path.write_text(TIERS)
     read = reading.read_policy(reading.load_text(path), str(path))
     assert read.names == ('gold', 'rome-2', 'rest')
+
+
+def test_examples_are_policies() -> None:
+    """Those that operators read, with what they may put in their place."""
+    document = (ROOT / 'doc' / 'policies.rst').read_text()
+    blocks = re.findall(
+        r'^ {4}version: .*\n(?:(?: {4}.*)?\n)+', document, re.MULTILINE
+    )
+    example = (ROOT / 'etc' / 'p2pcs' / 'policy.yaml').read_text()
+    _, sites, after = example.partition('# sites:\n')
+    commented = sites + after.partition('#\n')[0]
+    instead = re.sub('^# ', '', commented, flags=re.MULTILINE)
+    texts = [*map(textwrap.dedent, blocks), example, instead]
+    slices = [reading.read_policy(text, 'p').names for text in texts]
+    assert [len(names) for names in slices] == [2, 4, 2, 4]
 
 
 @given(st.text())
