@@ -10,6 +10,7 @@ from typing import Any
 
 from nova import exception
 from nova.api.metadata import base as metadata
+from nova.compute import vm_states
 from nova.virt import configdrive
 
 from p2pcs_nova import errors, wire
@@ -34,6 +35,25 @@ class Extras:
     network_info: Iterable[Any]
     block_device_info: Mapping[str, Any] | None
     accel_info: Any
+
+
+def check_gone(client: local.LocalClient, context: Any, instance: Any) -> None:
+    """Whether nothing is left of a shelved server, which is built anew.
+
+    A PC that is out of reach may run it still, by the same addresses.
+
+    :raises WrongState: a PC has still to destroy it
+    :raises P2PcsError: the gateway cannot say so
+    """
+    if instance.vm_state != vm_states.SHELVED_OFFLOADED:
+        return
+    found = client.graves(request_id=context.global_id or '')
+    left = {g.peer_name for g in found.graves if g.instance == instance.uuid}
+    if left:
+        raise errors.WrongState(
+            f'{", ".join(sorted(left))} has still to destroy what it ran '
+            'before, and does so when it is back'
+        )
 
 
 def make_spec(

@@ -256,6 +256,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         )
         with contextlib.ExitStack() as undo:
             try:
+                build.check_gone(self._client, context, instance)
                 wished = wishing.read(context, instance)
                 wishing.check(self._client, context, instance, wished)
                 spec = self._make_spec(context, instance, image_meta, extras)

@@ -567,7 +567,7 @@ class DriverTestCase(helpers.DriverTestCase):
                 'expected_state': task_states.IMAGE_PENDING_UPLOAD,
             },
         ]
-        assert image['data'].startswith(b'QFI')
+        assert image['data'].startswith('QFI')
         assert image['disk_format'] == 'qcow2'
         assert image['container_format'] == 'bare'
         assert image['properties']['owner_id'] == instance.project_id

@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from nova import exception
+from nova import exception, objects
 from nova.compute import manager as compute_manager
 from nova.image import glance
 from nova.tests.functional.api import client
@@ -260,6 +260,38 @@ class SliceTestCase(slices.SliceTestCase):
         )
         assert 'action suspend' in self.overlay.requests
 
+    def faults(self, server: Any) -> list[str]:
+        """Those of a server in ERROR, and those that are not shown."""
+        found = objects.InstanceFaultList.get_by_instance_uuids(
+            self.context(), [server['id']]
+        )
+        return [one.message for one in found]
+
+    def test_shelved_server_comes_back_when_nothing_of_it_is_left(
+        self,
+    ) -> None:
+        server = self.create()
+        row = self.overlay.rows[server['id']]
+        self.api.post_server_action(server['id'], {'shelve': {}})
+        self._wait_for_state_change(server, 'SHELVED_OFFLOADED')
+        assert server['id'] not in self.overlay.rows
+        row.pc.reachable = False
+        before = self.overlay.requests.count('spawn')
+        self.api.post_server_action(server['id'], {'unshelve': None})
+        until(lambda: self.faults(server))
+        (fault,) = self.faults(server)
+        assert f'{row.pc.name} has still to destroy' in fault
+        found = self._wait_for_server_parameter(
+            server,
+            {'status': 'SHELVED_OFFLOADED', 'OS-EXT-STS:task_state': None},
+        )
+        assert found['OS-EXT-SRV-ATTR:host'] is None
+        assert self.overlay.requests.count('spawn') == before
+        assert self.used() == {'VCPU': 0, 'MEMORY_MB': 0, 'DISK_GB': 0}
+        row.pc.reachable = True
+        self.api.post_server_action(server['id'], {'unshelve': None})
+        self._wait_for_state_change(server, 'ACTIVE')
+
     def test_snapshot_and_backup_are_images_and_failed_ones_are_none(
         self,
     ) -> None:
@@ -286,7 +318,7 @@ class SliceTestCase(slices.SliceTestCase):
         assert set(made) - set(known) == {'snap', 'daily'}
         for name in ('snap', 'daily'):
             assert made[name]['status'] == 'active'
-            assert made[name]['data'].startswith(b'QFI')
+            assert made[name]['data'].startswith('QFI')
         self.overlay.fail['snapshot'] = errors.NoSpace('no room')
         self.api.post_server_action(
             server['id'], {'createImage': {'name': 'none'}}
