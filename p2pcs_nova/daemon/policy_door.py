@@ -57,7 +57,7 @@ def operator_routes(station: Station, role: Role) -> list[Route]:
         handling.require(request, 'local')
         text = (await handling.decode(request, wire.PolicyText)).text
         try:
-            policy = reading.read_policy(text, 'policy')
+            policy = reading.read_policy(text)
         except PolicyError as error:
             raise errors.BadPolicy(str(error)) from None
         return handling.answer(await plan(station, role, policy))

@@ -165,7 +165,7 @@ class Authority:
 
         :raises PolicyError: the text is none
         """
-        reading.read_policy(text, 'policy')
+        reading.read_policy(text)
         return signing.sign_policy(text, self._key)
 
     def sign_era(self, era: wire.Era) -> wire.SignedEra:

@@ -148,7 +148,7 @@ def read_partition(bundle: wire.PolicyBundle) -> Partition:
     if bundle.policy is None:
         return Partition()
     try:
-        policy = reading.read_policy(bundle.policy.text, 'policy')
+        policy = reading.read_policy(bundle.policy.text, is_new=False)
     except PolicyError as error:
         raise errors.BadPolicy(str(error)) from None
     slices = bundle.slices

@@ -83,15 +83,19 @@ def load_text(path: pathlib.Path) -> str:
         raise PolicyError(f'{path}:{line}: is no text in UTF-8') from None
 
 
-def read_policy(text: str, source: str) -> Policy:
+def read_policy(
+    text: str, source: str = 'policy', *, is_new: bool = True
+) -> Policy:
     """The policy of a YAML text.
 
     :param source: the file's name, for messages
+    :param is_new: False: it was signed, perhaps by an earlier release; a
+        value that no PC can have is no reason to be without a policy
     :raises PolicyError: says line and field of the first fault
     """
     if len(text.encode(errors='replace')) > TEXT_BYTES:
         raise _too_long(source)
-    return _Reader(source).policy(text)
+    return _Reader(source, is_new=is_new).policy(text)
 
 
 def _too_long(source: str) -> PolicyError:
@@ -281,13 +285,20 @@ class _Reader(words.Words):
         for key, node in self.pairs(fields['match'], f'{field}.match'):
             where = f'{field}.match.{key}'
             values = self.values(node, where)
-            try:
-                for value in values:
-                    attributes.read({key: value})
-            except attributes.BadAttribute as error:
-                raise self.fault(node, where, str(error)) from None
+            if self.is_new:
+                self.check_kind(node, where, key, values)
             found.append((key, values))
         return tuple(found)
+
+    def check_kind(
+        self, node: yaml.Node, field: str, name: str, values: tuple[str, ...]
+    ) -> None:
+        """Refuse what no PC says by a name that is known everywhere."""
+        try:
+            for value in values:
+                attributes.read({name: value})
+        except attributes.BadAttribute as error:
+            raise self.fault(node, field, str(error)) from None
 
     def check_apart(
         self, row: yaml.Node, field: str, earlier: list[Site], site: Site

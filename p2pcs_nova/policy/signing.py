@@ -43,7 +43,7 @@ def open_policy(signed: wire.SignedPolicy, root_key: bytes) -> Policy:
             '`p2pcs-manage policy apply --ca-dir DIR` signs'
         )
     try:
-        return reading.read_policy(signed.text, 'policy')
+        return reading.read_policy(signed.text, is_new=False)
     except PolicyError as error:
         raise errors.BadPolicy(str(error)) from None
 

@@ -35,10 +35,15 @@ class PolicyError(ValueError):
 
 
 class Words:
-    """Walks YAML's nodes, which know their lines."""
+    """Walks YAML's nodes, which know their lines.
 
-    def __init__(self, source: str) -> None:
+    :param source: the file's name, for messages
+    :param is_new: refuse, too, what harms nobody and cannot be meant
+    """
+
+    def __init__(self, source: str, *, is_new: bool) -> None:
         self.source = source
+        self.is_new = is_new
 
     def fault(
         self, node: yaml.Node | None, field: str, what: str
@@ -149,7 +154,7 @@ class Words:
             raise self.fault(node, field, said)
         if not node.value:
             raise self.fault(node, field, 'is empty')
-        if not node.value.isprintable():
+        if self.is_new and not node.value.isprintable():
             raise self.fault(node, field, 'has a character that is no text')
         return str(node.value)
 

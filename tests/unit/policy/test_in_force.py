@@ -8,8 +8,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from p2pcs_nova import errors, wire
-from p2pcs_nova.policy import signing
+from p2pcs_nova.policy import in_force, reading, signing
 from p2pcs_nova.policy.in_force import InForce
+from p2pcs_nova.policy.words import PolicyError
 
 ROOT = ed25519.Ed25519PrivateKey.from_private_bytes(bytes(32))
 OTHER = ed25519.Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
@@ -64,6 +65,20 @@ def test_what_the_root_has_not_signed_is_refused(
 def test_what_is_signed_and_no_policy_is_refused_with_its_place() -> None:
     with pytest.raises(errors.BadPolicy, match='policy:1: slices: is missi'):
         InForce().with_policy(signing.sign_policy('{}', ROOT), ROOT_KEY)
+
+
+@pytest.mark.parametrize('value', ['{cores: ">= 8"}', '{x: "\\t"}'])
+def test_signed_policy_that_is_refused_where_it_is_written_is_kept(
+    value: str,
+) -> None:
+    """An earlier release has let it through."""
+    written = f'slices: [{{name: all, match: {value}}}]'
+    with pytest.raises(PolicyError):
+        reading.read_policy(written)
+    signed = signing.sign_policy(written, ROOT)
+    bundle = InForce().with_policy(signed, ROOT_KEY).bundle
+    assert InForce.restore(bundle, ROOT_KEY).policy.names == ('all',)
+    assert in_force.read_partition(bundle).policy.names == ('all',)
 
 
 def test_of_two_policies_of_one_version_all_take_the_same() -> None:
