@@ -22,6 +22,9 @@ _OVERLAY = '[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?'
 _NAME = re.compile(
     rf'([0-9a-f]{{32}})\.({"|".join(ROLES)})\.({_OVERLAY})\.{DOMAIN}'
 )
+PARTS_MAX = 100
+"""Of one slice, however many slots its PCs say."""
+_PART = re.compile('(.+)-([2-9]|[1-9][0-9]|100)')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,5 +75,5 @@ def part_of(slice_: str, number: int) -> str:
 
 def whole_of(part: str) -> str:
     """The slice that one of this name is a part of, if there is one; or ''."""
-    whole, _, number = part.rpartition('-')
-    return whole if number.isdecimal() else ''
+    found = _PART.fullmatch(part)
+    return found[1] if found else ''

@@ -55,6 +55,24 @@ def load_conf(
     return conf
 
 
+def check_readable(option: str, path: str) -> None:
+    """Whether a file that an option names is there for us.
+
+    :raises cfg.Error: it is not; names the option
+    :raises OSError: that cannot be said now
+    """
+    try:
+        with open(path, 'rb'):
+            pass
+    except (
+        FileNotFoundError,
+        IsADirectoryError,
+        NotADirectoryError,
+        PermissionError,
+    ) as error:
+        raise cfg.Error(f'{option}: {path}: {error.strerror}') from None
+
+
 def leaves(
     group: BaseExceptionGroup[BaseException] | None,
 ) -> list[BaseException]:

@@ -37,7 +37,7 @@ class P2PcsMechanismDriver(api.MechanismDriver):  # type: ignore[misc]
     def initialize(self) -> None:
         """Read the configuration once all of it is loaded."""
         conf.register(cfg.CONF)
-        self._hosts = frozenset(cfg.CONF.p2pcs.hosts)
+        self._hosts = frozenset(filter(None, cfg.CONF.p2pcs.hosts))
 
     @property
     def connectivity(self) -> str:

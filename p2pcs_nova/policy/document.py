@@ -147,6 +147,11 @@ NOTHING = Policy((), version=0)
 """The policy of who has none."""
 
 
+def number_to_word(value: float) -> str:
+    """The one way in which a number is written: 8 and not 8.0."""
+    return str(int(value) if float(value).is_integer() else value)
+
+
 def words_of(value: wire.Attribute | None) -> frozenset[str]:
     """What a policy may ask of an attribute, as one writes it."""
     if value is None:
@@ -154,5 +159,5 @@ def words_of(value: wire.Attribute | None) -> frozenset[str]:
     if isinstance(value, bool):
         return frozenset([str(value).lower()])
     if isinstance(value, int | float):
-        return frozenset([f'{value:g}', str(value), str(float(value))])
+        return frozenset([f'{value:g}', str(value), number_to_word(value)])
     return frozenset([value] if isinstance(value, str) else value)

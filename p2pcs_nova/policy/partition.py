@@ -21,12 +21,10 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from p2pcs_nova import wire
-from p2pcs_nova.names import part_of
+from p2pcs_nova.names import PARTS_MAX, part_of
 from p2pcs_nova.policy.document import NOTHING, WHOLE, Policy, Site, Slice
 
 NO_MAP = wire.SliceMap(0, 0)
-PARTS_MAX = 100
-"""Of one slice, however many slots its PCs say."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,6 +47,7 @@ from p2pcs_nova.policy.document import (
     Ratios,
     Site,
     Slice,
+    number_to_word,
 )
 from p2pcs_nova.policy.words import PolicyError
 
@@ -285,20 +286,28 @@ class _Reader(words.Words):
         for key, node in self.pairs(fields['match'], f'{field}.match'):
             where = f'{field}.match.{key}'
             values = self.values(node, where)
-            if self.is_new:
-                self.check_kind(node, where, key, values)
-            found.append((key, values))
+            found.append(
+                (key, tuple(self.said(node, where, key, v) for v in values))
+            )
         return tuple(found)
 
-    def check_kind(
-        self, node: yaml.Node, field: str, name: str, values: tuple[str, ...]
-    ) -> None:
-        """Refuse what no PC says by a name that is known everywhere."""
+    def said(self, node: yaml.Node, field: str, name: str, value: str) -> str:
+        """A value as a PC says it, which an owner has written so."""
         try:
-            for value in values:
-                attributes.read({name: value})
+            read = attributes.read({name: value})[name]
         except attributes.BadAttribute as error:
-            raise self.fault(node, field, str(error)) from None
+            if self.is_new:
+                raise self.fault(node, field, str(error)) from None
+            return value
+        if isinstance(read, tuple) and read != (value,) and self.is_new:
+            raise self.fault(
+                node,
+                field,
+                f'{value!r} is a list: ask for one of its texts',
+            )
+        if isinstance(read, bool) or not isinstance(read, int | float):
+            return value
+        return number_to_word(read)
 
     def check_apart(
         self, row: yaml.Node, field: str, earlier: list[Site], site: Site

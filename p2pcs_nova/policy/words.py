@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 
 import yaml
 
@@ -30,6 +31,10 @@ WORDS = (STRING, INTEGER, NUMBER)
 """What may be an attribute's value; taken as it is written."""
 
 
+NO_TEXT = frozenset(['Cc', 'Cn', 'Co', 'Cs', 'Zl', 'Zp'])
+"""Kinds of Unicode's characters that are in no name of anything."""
+
+
 class PolicyError(ValueError):
     """The policy cannot be used; says file, line and field."""
 
@@ -50,8 +55,8 @@ class Words:
     ) -> PolicyError:
         """The error to raise for what a node holds."""
         line = 1 if node is None else node.start_mark.line + 1
-        said = texts.printable(what)
-        return PolicyError(f'{self.source}:{line}: {field}: {said}')
+        said = texts.printable(f'{field}: {what}')
+        return PolicyError(f'{self.source}:{line}: {said}')
 
     def compose(self, text: str) -> yaml.Node | None:
         """The nodes of a text."""
@@ -61,22 +66,20 @@ class Words:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = 1 if mark is None else mark.line + 1
-            raise PolicyError(
-                f'{self.source}:{line}: not YAML: {error.problem}'
-            ) from None
+            raise self._not_yaml(line, error.problem) from None
         except yaml.reader.ReaderError as error:
             line = text.count('\n', 0, error.position) + 1
-            raise PolicyError(
-                f'{self.source}:{line}: not YAML: {error.reason}: '
-                f'{error.character!r}'
-            ) from None
+            raise self._not_yaml(line, error.reason) from None
         except (yaml.YAMLError, RecursionError) as error:
-            raise PolicyError(f'{self.source}: not YAML: {error}') from None
+            raise self._not_yaml(1, error) from None
         except (OverflowError, ValueError):
-            raise PolicyError(
-                f'{self.source}: not YAML: an escape sequence for a '
-                'character that there is none'
+            raise self._not_yaml(
+                1, 'the number of a version or of a character is too large'
             ) from None
+
+    def _not_yaml(self, line: int, what: object) -> PolicyError:
+        said = texts.printable(str(what))
+        return PolicyError(f'{self.source}:{line}: not YAML: {said}')
 
     def _check_depth(self, text: str) -> None:
         """Refuse what a reader of YAML takes seconds to find too deep."""
@@ -154,7 +157,9 @@ class Words:
             raise self.fault(node, field, said)
         if not node.value:
             raise self.fault(node, field, 'is empty')
-        if self.is_new and not node.value.isprintable():
+        if self.is_new and any(
+            unicodedata.category(one) in NO_TEXT for one in node.value
+        ):
             raise self.fault(node, field, 'has a character that is no text')
         return str(node.value)
 

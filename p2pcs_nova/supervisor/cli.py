@@ -54,9 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             debug=arguments.debug,
         )
         kept = conf_to_options(conf)
+        cluster = shared.conf_to_cluster(conf)
         with alone(kept.folder):
             LOG.info('p2pcs-gateway %s', version.release())
-            while not _run(conf, kept):
+            while not _run(conf, kept, cluster):
                 LOG.info('all terms are given up: begin anew')
     except (cfg.Error, errors.EraRefused) as error:
         return _fail(error, os.EX_CONFIG)
@@ -70,16 +71,18 @@ def _fail(error: Exception, code: int) -> int:
     return code
 
 
-def _run(conf: cfg.ConfigOpts, kept: compute.Options) -> bool:
+def _run(
+    conf: cfg.ConfigOpts, kept: compute.Options, cluster: etcd.Cluster | None
+) -> bool:
     """One life; whether it was told to stop.
 
     :raises EraRefused: terms may not come from where they are to
-    :raises OSError: a file of etcd's certificates cannot be read
+    :raises OSError: the system does not give what it needs
     """
     refused: list[BaseException] = []
     lapsed = False
     try:
-        trio.run(serve, conf, kept)
+        trio.run(serve, conf, kept, cluster)
     except* (errors.EraRefused, OSError) as group:
         refused = programs.leaves(group)
     except* Lapsed as group:
@@ -93,16 +96,12 @@ def _run(conf: cfg.ConfigOpts, kept: compute.Options) -> bool:
 def conf_to_options(conf: cfg.ConfigOpts) -> compute.Options:
     """How the nova-computes are started.
 
-    :raises cfg.Error: what they are all told cannot be read
+    :raises cfg.Error: what they are all told names no file of ours
+    :raises OSError: it cannot be read now
     """
     group = conf.compute
     for name in group.config_files:
-        try:
-            pathlib.Path(name).read_bytes()
-        except OSError as error:
-            raise cfg.Error(
-                f'[compute] config_files: {name}: {error.strerror}'
-            ) from None
+        programs.check_readable('[compute] config_files', name)
     return compute.Options(
         program=group.program,
         config_files=tuple(group.config_files),
@@ -129,9 +128,10 @@ def alone(folder: pathlib.Path) -> Iterator[None]:
         yield
 
 
-def make_holder(conf: cfg.ConfigOpts, client: LocalClient) -> Holder:
+def make_holder(
+    conf: cfg.ConfigOpts, client: LocalClient, cluster: etcd.Cluster | None
+) -> Holder:
     """What gives us terms."""
-    cluster = shared.conf_to_cluster(conf)
     if cluster is None or conf.terms.alone:
         return single.OnlyGateway(_name(), client, boottime)
     return shared.OneOfSeveral(
@@ -165,7 +165,9 @@ def _name() -> str:
     return f'{socket.gethostname()}-{secrets.token_hex(4)}'
 
 
-async def serve(conf: cfg.ConfigOpts, kept: compute.Options) -> None:
+async def serve(
+    conf: cfg.ConfigOpts, kept: compute.Options, cluster: etcd.Cluster | None
+) -> None:
     """Keep the slices until told to stop.
 
     In an ExceptionGroup:
@@ -174,7 +176,7 @@ async def serve(conf: cfg.ConfigOpts, kept: compute.Options) -> None:
     :raises EraRefused: terms may not come from where they are to
     """
     client = LocalClient(kept.socket, ASK_TIMEOUT_S)
-    terms = make_holder(conf, client)
+    terms = make_holder(conf, client, cluster)
     make = functools.partial(compute.Compute, kept)
     keeper = keeping.Keeper(terms, client, make, boottime)
     publisher = make_publisher(client, kept)

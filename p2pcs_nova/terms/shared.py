@@ -14,13 +14,12 @@ higher, whatever becomes of either.  Before an era has begun there is none.
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Callable, Iterable
 from urllib import parse
 
 from oslo_config import cfg
 
-from p2pcs_nova import errors, wire
+from p2pcs_nova import errors, programs, wire
 from p2pcs_nova.etcd import Cluster, Created, Delete, Entry, Etcd, Get, Put
 from p2pcs_nova.terms.holder import TTL_S, Lapsed, Shares
 
@@ -31,7 +30,8 @@ TIMEOUT_S = 1.5
 def conf_to_cluster(conf: cfg.ConfigOpts) -> Cluster | None:
     """Where etcd is; None: nowhere.
 
-    :raises cfg.Error: an option is wrong, or a file cannot be read
+    :raises cfg.Error: an option is wrong, or names no file of ours
+    :raises OSError: a file cannot be read now
     """
     group = conf.terms
     if not group.etcd_endpoints:
@@ -41,13 +41,8 @@ def conf_to_cluster(conf: cfg.ConfigOpts) -> Cluster | None:
     for endpoint in group.etcd_endpoints:
         _check_endpoint(endpoint)
     for name in ('etcd_ca_file', 'etcd_cert_file', 'etcd_key_file'):
-        try:
-            if group[name]:
-                pathlib.Path(group[name]).read_bytes()
-        except OSError as error:
-            raise cfg.Error(
-                f'[terms] {name}: {group[name]}: {error.strerror}'
-            ) from None
+        if group[name]:
+            programs.check_readable(f'[terms] {name}', group[name])
     return Cluster(
         tuple(group.etcd_endpoints),
         TIMEOUT_S,

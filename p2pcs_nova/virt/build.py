@@ -42,6 +42,7 @@ def check_gone(client: local.LocalClient, context: Any, instance: Any) -> None:
 
     A PC that is out of reach may run it still, by the same addresses.
 
+    :param client: that names no term, and so is told of every slice
     :raises WrongState: a PC has still to destroy it
     :raises P2PcsError: the gateway cannot say so
     """

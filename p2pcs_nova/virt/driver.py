@@ -84,6 +84,8 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         term = start.take_term(self._slice)
         self._client = local.LocalClient(socket, CONF.p2pcs.timeout_s, term)
         self._quick = local.LocalClient(socket, QUICK_S, term)
+        # Who names a term is told of its slice alone.
+        self._asker = local.LocalClient(socket, CONF.p2pcs.timeout_s)
         self._images = images.Images(self._client, CONF.p2pcs.image_timeout_s)
         self._snapshots = snapshots.Snapshots(
             self._client, CONF.p2pcs.snapshot_timeout_s
@@ -256,7 +258,7 @@ class P2PDriver(driver.ComputeDriver):  # type: ignore[misc]
         )
         with contextlib.ExitStack() as undo:
             try:
-                build.check_gone(self._client, context, instance)
+                build.check_gone(self._asker, context, instance)
                 wished = wishing.read(context, instance)
                 wishing.check(self._client, context, instance, wished)
                 spec = self._make_spec(context, instance, image_meta, extras)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether another slice can take what this one could not.
+"""Whether another host can take what this slice could not.
 
-Nova goes on with the hosts that its scheduler named beside the first; if
-none of them takes the server, it says that all are exhausted, but not why.
-So a build goes on only if another slice has room on its PCs, and Placement
-would give it; else it ends here, with the reasons of all.
+Nova goes on with the hosts that its scheduler named beside the first, two at
+most; if none of them takes the server, it says that all are exhausted, but
+not why.  So a build goes on only while some other slice has room on its PCs,
+and Placement would give it, or an ordinary host is there; else it ends here,
+with the reasons of all.  Whether that host is one of Nova's two, nobody tells
+a driver.
 """
 
 from __future__ import annotations
@@ -42,16 +44,19 @@ def check(
 
     :param slice_name: of the slice that could not take it
     :param error: why it could not
-    :raises BuildAbortException: Nova's; no slice can take it
+    :raises BuildAbortException: Nova's; no other host can take it
     """
-    others = _others(client, slice_name, request)
-    if others is None:
+    found = _fits(client, request)
+    given = _given(context, request.claim.instance)
+    if found is None or given is None:
         return
-    able = {node_id(one.slice) for one in others if one.peers}
-    if able:
-        given = _given(context, request.claim.instance)
-        if given is None or able & given:
-            return
+    others = [one for one in found.slices if one.slice != slice_name]
+    if given & {node_id(one.slice) for one in others if one.peers}:
+        return
+    slices = {*found.shut, *(one.slice for one in found.slices)}
+    is_free = request.wishes == wire.Wishes()
+    if is_free and given - set(map(node_id, slices)):
+        return
     counts = collections.Counter[str]()
     for one in others:
         counts.update(one.refused)
@@ -65,12 +70,12 @@ def check(
     ) from error
 
 
-def _others(
-    client: local.LocalClient, slice_name: str, request: wire.SpawnRequest
-) -> list[wire.SliceFit] | None:
-    """What the PCs of other slices can take now; None: nobody can tell."""
+def _fits(
+    client: local.LocalClient, request: wire.SpawnRequest
+) -> wire.Fits | None:
+    """What the PCs of all slices can take now; None: nobody can tell."""
     try:
-        found = client.fits(
+        return client.fits(
             wire.FitRequest(
                 need=request.claim.need,
                 networks=request.claim.networks,
@@ -82,24 +87,25 @@ def _others(
         )
     except errors.P2PcsError:
         return None
-    return [one for one in found.slices if one.slice != slice_name]
 
 
 def _given(context: Any, instance: str) -> set[str] | None:
-    """The compute nodes that Placement would give now; None: it cannot tell.
+    """The providers that Placement would give now; None: nobody can tell.
 
-    As Nova's scheduler asks.  What the server was asked with is read through
-    the conductor, which needs the API database for that.
+    As Nova's scheduler asks, without those of its filters of requests that
+    read the databases of cells, and without what ports ask for: there may be
+    more of them than it would find.  What the server was created with is
+    read through the conductor, which needs the API database for that.
     """
     try:
         spec = objects.RequestSpec.get_by_instance_uuid(context, instance)
+        if _is_forced(spec):
+            return None  # Nova goes on with no other, and tells our reason.
         request_filter.map_az_to_placement_aggregate(context, spec)
         request_filter.compute_status_filter(context, spec)
-        if _is_forced(spec):
-            return set()
-        wanted = utils.resources_from_request_spec(context, spec, None)
-        reports = report.report_client_singleton()
-        _, found, _ = reports.get_allocation_candidates(context, wanted)
+        found = report.report_client_singleton().get_allocation_candidates(
+            context, utils.resources_from_request_spec(context, spec, None)
+        )
     except (
         exception.NovaException,
         keystone_errors.ClientException,
@@ -111,11 +117,14 @@ def _given(context: Any, instance: str) -> set[str] | None:
             error,
         )
         return None
-    return None if found is None else set(found)
+    # Nothing at all if Placement is out of reach; it is in Nova's log.
+    if found is None or found[1] is None:
+        return None
+    return set(found[1])
 
 
 def _is_forced(spec: Any) -> bool:
-    """Whether an admin has named the host; Nova goes on with no other."""
+    """Whether an admin has named the host."""
     return any(
         name in spec and getattr(spec, name)
         for name in ('force_hosts', 'force_nodes')

@@ -14,6 +14,7 @@ import trio
 from p2pcs_nova import errors, wire
 from p2pcs_nova.bootclock import boottime
 from p2pcs_nova.gateway import service as services
+from p2pcs_nova.gateway import view as views
 from p2pcs_nova.terms.holder import TTL_S
 from tests.support import etcd_server, fake_pcs, sharing_gateways
 from tests.support.sharing_gateways import DEADLINE_S, SLICE, Gateway
@@ -61,6 +62,25 @@ async def test_each_gateway_knows_which_slices_the_others_need(
         assert (await two.service.holders()).gateways == {SLICE: 'a'}
         assert await two.service.occupied() == {SLICE}
         assert await two.service.needed() == {SLICE}
+
+
+async def test_each_gateway_tells_whose_pc_has_still_to_destroy(
+    tmp_path: pathlib.Path, server: etcd_server.Server
+) -> None:
+    """Whichever slice a shelved server goes to, it is asked there."""
+    pcs = quick_office()
+    async with running(tmp_path, pcs, server) as (one, two):
+        placed = await spawn(one.service)
+        away = pcs.pcs[placed.peer]
+        away.cut = True
+        pcs.tell_liveness(one.service, away, views.Liveness.FAILED)
+        uuid = placed.status.instance
+        await one.service.instances.destroy(SLICE, uuid, '')
+        for gateway in (one, two):
+            (grave,) = (await gateway.service.graves()).graves
+            assert (grave.instance, grave.peer) == (uuid, placed.peer)
+        assert two.service.instances.graves.listed().graves == ()
+        assert one.service.instances.graves.listed().graves == (grave,)
 
 
 async def test_next_gateway_knows_the_instances_and_commands_them(

@@ -541,7 +541,7 @@ class HeldTestCase(AskingTestCase):
 class NamedSlicesTestCase(SliceTestCase):
     """The slices are named in the configuration."""
 
-    slices = (SLICE, 'bronze')
+    slices = (SLICE, '', 'bronze')
 
     def test_port_of_a_named_slice_is_bound(self) -> None:
         assert self.make_port()['binding:vif_type'] == 'tap'
@@ -551,6 +551,6 @@ class NamedSlicesTestCase(SliceTestCase):
         assert port['binding:vif_type'] == 'tap'
 
     def test_host_that_is_no_slice_is_not_bound(self) -> None:
-        for host in ('elsewhere', f'{SLICE}-x', f'{SLICE}1'):
+        for host in ('elsewhere', f'{SLICE}-x', f'{SLICE}-1'):
             port = self.make_port(**{'binding:host_id': host})
             assert port['binding:vif_type'] == 'binding_failed'

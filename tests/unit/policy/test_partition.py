@@ -8,13 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pcs_nova import wire
+from p2pcs_nova.names import PARTS_MAX
 from p2pcs_nova.policy.document import WHOLE, Policy, Site, Slice
-from p2pcs_nova.policy.partition import (
-    NO_MAP,
-    PARTS_MAX,
-    Partition,
-    next_map,
-)
+from p2pcs_nova.policy.partition import NO_MAP, Partition, next_map
 from p2pcs_nova.wire import SliceState
 
 GOLD = Slice('gold', 250_000, minimum=10, maximum=100)

@@ -225,8 +225,9 @@ def test_slots_of_a_pc_are_what_its_scarcest_part_holds(
         (NO_RANK, 'p.yaml:1: sites[0].rank: is missing'),
         ('slices:\n  - name: [\n', 'p.yaml:3: not YAML'),
         ('slices:\n\x00', 'p.yaml:2: not YAML: special characters'),
-        ('a: "\\U99999999"', 'not YAML: an escape sequence'),
-        ('a: "\\U00110000"', 'not YAML: an escape sequence'),
+        ('a: "\\U99999999"', 'not YAML: the number of a version or of a ch'),
+        ('a: "\\U00110000"', 'a character is too large'),
+        (f'%YAML {"9" * 5000}.1\n---\n{{}}', 'a version or of a character'),
         (
             'slices:\n- {name: a, match: {x: "\\ud800"}}',
             'p.yaml:2: slices[0].match.x: has a character that is no text',
@@ -236,6 +237,12 @@ def test_slots_of_a_pc_are_what_its_scarcest_part_holds(
             "match.cores: attribute cores: '>= 8' is no number",
         ),
         ('slices: [{name: a, match: {cores: .nan}}]', "'.nan' is no number"),
+        ('slices: [{name: a, match: {gpus: "x;y"}}]', "'x;y' is a list: ask"),
+        ('slices: [{name: a, match: {labs: ";"}}]', "';' is a list: ask for"),
+        (
+            'slices: [{name: a, match: {n: 8}}, {name: b, match: {n: 8.0}}]',
+            "a PC with n: 8 would be in 'a' and in 'b'",
+        ),
         ('slices: [{name: a, match: {kvm: "yes"}}]', "'yes' is no truth"),
         (
             'slices:\n- name: a\n  match: {}\n  minimum: 3\n  maximum: 2',
@@ -252,15 +259,23 @@ def test_fault_is_named_with_file_line_and_field(
     assert message in str(caught.value)
 
 
-def test_what_is_said_of_a_long_value_is_not_long() -> None:
-    text = f'slices: [{{name: {"a" * 90_000}, match: {{}}}}]'
+@pytest.mark.parametrize(
+    'text',
+    [
+        'slices: [{name: LONG, match: {}}]',
+        'slices: [{name: a, match: {LONG: []}}]',
+        'slices: *LONG',
+    ],
+)
+def test_what_is_said_of_a_long_value_is_not_long(text: str) -> None:
+    text = text.replace('LONG', 'a' * 90_000)
     with pytest.raises(PolicyError) as caught:
         reading.read_policy(text, 'p.yaml')
     assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize('cores', [8, 8.0])
-@pytest.mark.parametrize('written', ['8', '8.0'])
+@pytest.mark.parametrize('written', ['8', '8.0', '8.00'])
 def test_number_is_the_same_however_it_is_written(
     cores: float, written: str
 ) -> None:
@@ -268,6 +283,22 @@ def test_number_is_the_same_however_it_is_written(
     policy = reading.read_policy(text, 'p.yaml')
     assert site_name(policy, {'cores': cores}) == 'a'
     assert site_name(policy, {'cores': 80}) == ''
+
+
+def test_name_in_any_script_is_a_text() -> None:
+    name = '東京\u3000本社\u200d'
+    text = f'slices: [{{name: a, match: {{site: "{name}"}}}}]'
+    policy = reading.read_policy(text)
+    assert site_name(policy, {'site': name}) == 'a'
+
+
+@pytest.mark.parametrize('name', ['gold-1', 'gold-02', 'gold-101', 'gold-x'])
+def test_name_that_no_part_has_may_stand_beside_the_whole(name: str) -> None:
+    text = (
+        'slices: [{name: gold, match: {t: x}}, '
+        f'{{name: {name}, match: {{t: y}}}}]'
+    )
+    assert reading.read_policy(text).names == ('gold', name)
 
 
 def test_file_that_is_too_long_or_no_text_is_refused(

@@ -16,6 +16,8 @@ from p2pcs_nova.supervisor import cli
     ('group', 'name', 'value', 'message'),
     [
         ('compute', 'config_files', '{}/none.conf', 'none.conf: No such file'),
+        ('compute', 'config_files', '{}', 'Is a directory'),
+        ('terms', 'etcd_ca_file', '{}/none.pem', 'none.pem: No such file'),
         ('terms', 'etcd_endpoints', 'https://h:99999', 'is not http://HOST'),
         ('terms', 'etcd_endpoints', 'h:2379', "'h:2379' is not http://HOST"),
         ('terms', 'etcd_endpoints', 'https://', 'https://HOST:PORT'),
@@ -39,7 +41,7 @@ def test_wrong_option_is_named_and_it_is_not_tried_again(
         'config_files': str(nova_conf),
         'folder': str(tmp_path / 'slices'),
     }
-    conf['terms'] = {}
+    conf['terms'] = {'etcd_endpoints': 'http://127.0.0.1:1'}
     conf[group][name] = value.format(tmp_path)
     with path.open('w') as file:
         conf.write(file)
