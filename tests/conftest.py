@@ -6,8 +6,9 @@ What fails fast comes first, the lab last.
 
 from __future__ import annotations
 
+import logging
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Protocol
 
 import hypothesis
@@ -39,6 +40,18 @@ Tried = Callable[[str], None]
 Counted = Callable[[str, str], None]
 """Takes the name of a suite, and how many of its tests passed."""
 _FIGURES = pytest.StashKey[Figures]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """What a test ran as a program logs to that test's streams no more."""
+    root = logging.getLogger()
+    before = set(root.handlers)
+    result = yield
+    for handler in set(root.handlers) - before:
+        if isinstance(handler, logging.StreamHandler):
+            root.removeHandler(handler)
+    return result
 
 
 @pytest.fixture(scope='session')
