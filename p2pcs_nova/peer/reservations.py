@@ -228,9 +228,14 @@ class Reservations:
         """
         free = self.free().disk_mb
         if disk_mb > free:
+            left = (
+                f'{free} are left of what this PC offers'
+                if self._offer.total != wire.Capacity()
+                else f'and this PC offers nothing: {self._offer.reason}'
+            )
             raise errors.NoSpace(
                 f'{disk_mb} MiB of disk are needed for its {loan.value}, '
-                f'{free} are left of what this PC offers'
+                f'{left}'
             )
         self.count_loan(right, loan, disk_mb)
 

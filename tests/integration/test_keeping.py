@@ -188,7 +188,7 @@ def test_suspended_server_survives_a_power_cut_of_its_pc(
     lab.pc_off(number)
     pcs.wait_for_state(lab, pc.name, 'failed')
     lab.pc_on(number)
-    pcs.wait_for_state(lab, pc.name, 'alive')
+    pcs.wait_for_offer(lab, pc.name)
     assert module_bench.wait(server.id, 'SUSPENDED')
     resume(lab, module_bench, server)
     wait_for_login(lab, server)

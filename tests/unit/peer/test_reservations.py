@@ -57,6 +57,11 @@ def test_loan_is_of_what_is_free_and_ends_with_the_run_right(
     book.confirm('one', right, SMALL, now=1.0)
     with pytest.raises(errors.NoSpace, match='3072 are left'):
         book.lend(right, Loan.COPY, 3073)
+    offer = book.offer
+    book.set_offer(wire.Offer(wire.Capacity(), reason='it is starting'))
+    with pytest.raises(errors.NoSpace, match='offers nothing: it is starti'):
+        book.lend(right, Loan.COPY, 1)
+    book.set_offer(offer)
     book.lend(right, Loan.COPY, 3072)
     with pytest.raises(errors.Full, match='0 there'):
         book.claim('gold', claim_of(), 'two', now=1.0)
