@@ -40,23 +40,29 @@ def check(
     request: wire.SpawnRequest,
     error: errors.NoPeerFits,
 ) -> None:
-    """Let a build go on where it may succeed, or where nobody can tell.
+    """Let a build go on where it may succeed.
+
+    If Placement cannot tell, room on the PCs of another slice is enough.
 
     :param slice_name: of the slice that could not take it
     :param error: why it could not
     :raises BuildAbortException: Nova's; no other host can take it
     """
     found = _fits(client, request)
-    given = _given(context, request.claim.instance)
-    if found is None or given is None:
+    if found is None:
         return
     others = [one for one in found.slices if one.slice != slice_name]
-    if given & {node_id(one.slice) for one in others if one.peers}:
+    able = {node_id(one.slice) for one in others if one.peers}
+    given = _given(context, request.claim.instance)
+    if given is None:
+        if able:
+            return
+    elif given & able:
         return
-    slices = {*found.shut, *(one.slice for one in found.slices)}
-    is_free = request.wishes == wire.Wishes()
-    if is_free and given - set(map(node_id, slices)):
-        return
+    elif request.wishes == wire.Wishes():
+        slices = {*found.shut, *(one.slice for one in found.slices)}
+        if given - set(map(node_id, slices)):
+            return
     counts = collections.Counter[str]()
     for one in others:
         counts.update(one.refused)
