@@ -21,8 +21,6 @@ def has_socket(asking: command.Command) -> bool:
     assert asking.app_args is not None
     try:
         os.stat(asking.app_args.socket)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return not isinstance(error, FileNotFoundError)
     return True

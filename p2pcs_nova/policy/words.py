@@ -29,8 +29,6 @@ NUMBER = 'tag:yaml.org,2002:float'
 STRING = 'tag:yaml.org,2002:str'
 WORDS = (STRING, INTEGER, NUMBER)
 """What may be an attribute's value; taken as it is written."""
-
-
 NO_TEXT = frozenset(['Cc', 'Cn', 'Co', 'Cs', 'Zl', 'Zp'])
 """Kinds of Unicode's characters that are in no name of anything."""
 

@@ -44,11 +44,9 @@ class SliceTestCase(helpers.RunByPytest, Base):  # type: ignore[misc]
         helpers.stand_in_for_our_extension(self)
         port = self.neutron._ports[self.neutron.port_1['id']]
         port['binding:vif_details'] = {'physical_network': 'office'}
-        self.computes = {
-            name: self.start_service('compute', host=name)
-            for name in self.names
-        }
-        self.compute = self.computes[self.names[0]]
+        self.compute, *_ = (
+            self.start_service('compute', host=name) for name in self.names
+        )
         self.providers = {
             provider['name']: provider
             for provider in self._get_all_providers()
